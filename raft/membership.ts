@@ -1,0 +1,66 @@
+// Taking a configuration into use (thesis chapter 4). It takes effect when it is applied, not when it is appended.
+//
+// Ports applyConfChange and switchToConfig of raft.go.
+
+import { Changer, type Configuration } from "./confchange/confchange.ts";
+import { restore } from "./confchange/restore.ts";
+import { panic } from "./logger.ts";
+import type { Raft } from "./raft.ts";
+import { type ConfChangeV2, type ConfState, confStatesEquivalent, enterJoint, leaveJoint } from "./raftpb/index.ts";
+import { bcastAppend, maybeCommit, maybeSendAppend } from "./replication.ts";
+import { abortLeaderTransfer, becomeFollower } from "./role.ts";
+import { ProgressTracker } from "./tracker/tracker.ts";
+import { none } from "./types.ts";
+import { hex } from "./util.ts";
+
+/** Applies a committed change. Panics if it is not valid for the active configuration: the application checks that first. */
+export function applyConfChange(r: Raft, cc: ConfChangeV2): ConfState {
+  const changer = new Changer(r.trk, r.raftLog.lastIndex());
+  const joint = enterJoint(cc);
+  let result: ReturnType<Changer["simple"]>;
+  if (leaveJoint(cc)) result = changer.leaveJoint();
+  else if (joint !== undefined) result = changer.enterJoint(joint.autoLeave, cc.changes);
+  else result = changer.simple(cc.changes);
+  if (result instanceof Error) panic(r.logger, result.message);
+  return switchToConfig(r, result);
+}
+
+/** Replaces the configuration by the one that a snapshot, or the storage at start, describes. */
+export function restoreConfig(r: Raft, cs: ConfState): void {
+  r.trk = new ProgressTracker(r.trk.maxInflight, r.trk.maxInflightBytes);
+  const result = restore(new Changer(r.trk, r.raftLog.lastIndex()), cs);
+  if (result instanceof Error) {
+    panic(r.logger, `unable to restore config ${JSON.stringify(cs)}: ${result.message}`);
+  }
+  const restored = switchToConfig(r, result);
+  if (!confStatesEquivalent(cs, restored)) {
+    panic(r.logger, `ConfStates not equivalent: ${JSON.stringify(cs)} restored as ${JSON.stringify(restored)}`);
+  }
+}
+
+function switchToConfig(r: Raft, { config, progress }: Configuration): ConfState {
+  r.trk.setConfig(config, progress);
+  r.logger.info?.(`${hex(r.id)} switched to configuration ${config}`);
+  const cs = r.trk.confState();
+  const pr = progress.get(r.id);
+  r.isLearner = pr?.isLearner ?? false;
+
+  if ((pr === undefined || r.isLearner) && r.state === "StateLeader") {
+    // Removed or demoted while leading.
+    if (r.config.stepDownOnRemoval) becomeFollower(r, r.term, none);
+    return cs;
+  }
+  if (r.state !== "StateLeader" || cs.voters.length === 0) return cs;
+
+  if (maybeCommit(r)) {
+    // A smaller quorum may commit what the larger one had not: tell everyone.
+    bcastAppend(r);
+  } else {
+    // A new node need not wait for the next heartbeat or proposal to be probed.
+    r.trk.visit((id) => {
+      if (id !== r.id) maybeSendAppend(r, id, false);
+    });
+  }
+  if (r.leadTransferee !== none && !config.voters.has(r.leadTransferee)) abortLeaderTransfer(r);
+  return cs;
+}

@@ -1,0 +1,265 @@
+// A leader's part of Step: take proposals, follow each node's progress, serve reads, hand over.
+//
+// Ports stepLeader of raft.go.
+
+import { describeConfChange } from "./describe.ts";
+import { errProposalDropped, type RaftError } from "./errors.ts";
+import { panic } from "./logger.ts";
+import type { Raft } from "./raft.ts";
+import {
+  type AnyConfChange,
+  asV2,
+  confChangeOf,
+  type Entry,
+  EntryType,
+  type Message,
+  MessageType,
+  makeEntry,
+} from "./raftpb/index.ts";
+import { releasePendingReadIndexMessages, respondToReadIndexReq, sendMsgReadIndexResponse } from "./read-index.ts";
+import {
+  appendEntry,
+  bcastAppend,
+  bcastHeartbeat,
+  maybeCommit,
+  maybeSendAppend,
+  sendAppend,
+  sendTimeoutNow,
+} from "./replication.ts";
+import { abortLeaderTransfer, becomeFollower } from "./role.ts";
+import type { Progress } from "./tracker/progress.ts";
+import { none } from "./types.ts";
+import { hex } from "./util.ts";
+
+export function stepLeader(r: Raft, m: Message): RaftError | undefined {
+  switch (m.type) {
+    case MessageType.MsgBeat:
+      bcastHeartbeat(r);
+      return undefined;
+    case MessageType.MsgCheckQuorum:
+      checkQuorum(r);
+      return undefined;
+    case MessageType.MsgProp:
+      return handleProposal(r, m);
+    case MessageType.MsgReadIndex:
+      handleReadIndex(r, m);
+      return undefined;
+    case MessageType.MsgForgetLeader:
+      return undefined;
+    default:
+      break;
+  }
+
+  // All others speak of a node that this leader tracks.
+  const pr = r.trk.progress.get(m.from);
+  if (pr === undefined) {
+    r.logger.debug?.(`${hex(r.id)} no progress available for ${hex(m.from)}`);
+    return undefined;
+  }
+  switch (m.type) {
+    case MessageType.MsgAppResp:
+      pr.recentActive = true;
+      if (m.reject) handleAppendRejected(r, m, pr);
+      else handleAppendAccepted(r, m, pr);
+      break;
+    case MessageType.MsgHeartbeatResp:
+      handleHeartbeatResp(r, m, pr);
+      break;
+    case MessageType.MsgSnapStatus:
+      handleSnapStatus(r, m, pr);
+      break;
+    case MessageType.MsgUnreachable:
+      // What was sent optimistically is probably lost.
+      if (pr.state === "StateReplicate") pr.becomeProbe();
+      r.logger.debug?.(`${hex(r.id)} failed to send message to ${hex(m.from)} because it is unreachable [${pr}]`);
+      break;
+    case MessageType.MsgTransferLeader:
+      handleTransferLeader(r, m, pr);
+      break;
+    default:
+      break;
+  }
+  return undefined;
+}
+
+function checkQuorum(r: Raft): void {
+  if (!r.trk.quorumActive()) {
+    r.logger.warning?.(`${hex(r.id)} stepped down to follower since quorum is not active`);
+    becomeFollower(r, r.term, none);
+  }
+  r.trk.visit((id, pr) => {
+    if (id !== r.id) pr.recentActive = false;
+  });
+}
+
+function handleProposal(r: Raft, m: Message): RaftError | undefined {
+  if (m.entries.length === 0) panic(r.logger, `${hex(r.id)} stepped empty MsgProp`);
+  // Removed from the configuration while leading: nothing new is taken.
+  if (!r.trk.progress.has(r.id)) return errProposalDropped;
+  if (r.leadTransferee !== none) {
+    r.logger.debug?.(
+      `${hex(r.id)} [term ${r.term}] transfer leadership to ${hex(r.leadTransferee)} is in progress; dropping proposal`,
+    );
+    return errProposalDropped;
+  }
+  const entries = m.entries.map((e, i) => admitConfChange(r, e, i));
+  if (!appendEntry(r, entries)) return errProposalDropped;
+  bcastAppend(r);
+  return undefined;
+}
+
+/**
+ * Lets through what is not a configuration change. A change is let through if none may be pending and it fits the active
+ * configuration; otherwise an empty entry takes its place. These checks see the applied configuration, so they are the best that
+ * can be done here, not the last word: that is spoken when the change is applied.
+ */
+function admitConfChange(r: Raft, e: Entry, position: number): Entry {
+  const cc = confChangeOf(e);
+  if (cc === undefined) return e;
+  const failedCheck = checkConfChange(r, cc);
+  if (failedCheck !== undefined && !r.config.disableConfChangeValidation) {
+    r.logger.info?.(
+      `${hex(r.id)} ignoring conf change ${describeConfChange(cc)} at config ${r.trk.config}: ${failedCheck}`,
+    );
+    return makeEntry(EntryType.EntryNormal, 0, 0, undefined);
+  }
+  r.pendingConfIndex = r.raftLog.lastIndex() + position + 1;
+  return e;
+}
+
+function checkConfChange(r: Raft, cc: AnyConfChange): string | undefined {
+  const alreadyJoint = r.trk.config.voters.isJoint();
+  const wantsLeaveJoint = asV2(cc).changes.length === 0;
+  if (r.pendingConfIndex > r.raftLog.applied) {
+    return `possible unapplied conf change at index ${r.pendingConfIndex} (applied to ${r.raftLog.applied})`;
+  }
+  if (alreadyJoint && !wantsLeaveJoint) return "must transition out of joint config first";
+  if (!alreadyJoint && wantsLeaveJoint) return "not in joint state; refusing empty conf change";
+  return undefined;
+}
+
+function handleReadIndex(r: Raft, m: Message): void {
+  // Alone, a leader need not ask anyone. This is upstream's order: an application that must be safe after a power loss asks a
+  // single voter only once it has applied an entry of its own term (etcd-io/raft#105).
+  if (r.trk.isSingleton()) {
+    respondToReadIndexReq(r, m, r.raftLog.committed);
+    return;
+  }
+  if (!r.committedEntryInCurrentTerm()) {
+    r.pendingReadIndexMessages.push(m);
+    return;
+  }
+  sendMsgReadIndexResponse(r, m);
+}
+
+/**
+ * The follower does not hold what the append follows on. Its hint, the term that it has at rejectHint, lets the leader skip, in its
+ * own log, every entry whose term is above that one: the follower's terms only fall from there on down, so none of these can match.
+ *
+ *     index       1 2 3 4 5 6 7 8 9
+ *     leader      1 3 3 3 5 5 5 5 5     probes at 9, learns (6, term 2), and probes next at 1, not at 6, 5, 4, 3, 2
+ *     follower    1 1 1 1 2 2
+ *
+ * The follower does the same with its own log before it answers; together they need at most one probe a term.
+ */
+function handleAppendRejected(r: Raft, m: Message, pr: Progress): void {
+  r.logger.debug?.(
+    `${hex(r.id)} received MsgAppResp(rejected, hint: (index ${m.rejectHint}, term ${m.logTerm})) from ${hex(m.from)} for index ${m.index}`,
+  );
+  const nextProbe = m.logTerm > 0 ? r.raftLog.findConflictByTerm(m.rejectHint, m.logTerm).index : m.rejectHint;
+  if (!pr.maybeDecrTo(m.index, nextProbe)) return;
+  r.logger.debug?.(`${hex(r.id)} decreased progress of ${hex(m.from)} to [${pr}]`);
+  if (pr.state === "StateReplicate") pr.becomeProbe();
+  sendAppend(r, m.from);
+}
+
+function handleAppendAccepted(r: Raft, m: Message, pr: Progress): void {
+  // An answer that tells nothing new still ends probing: the logs are known to match there.
+  const news = pr.maybeUpdate(m.index) || (pr.match === m.index && pr.state === "StateProbe");
+  if (!news) return;
+  if (pr.state === "StateProbe") {
+    pr.becomeReplicate();
+  } else if (pr.state === "StateReplicate") {
+    pr.inflights.freeLE(m.index);
+  } else if (pr.match + 1 >= r.raftLog.firstIndex()) {
+    // Whatever snapshot it got and from wherever: its log now connects to this one.
+    r.logger.debug?.(
+      `${hex(r.id)} recovered from needing snapshot, resumed sending replication messages to ${hex(m.from)} [${pr}]`,
+    );
+    pr.becomeProbe();
+    pr.becomeReplicate();
+  }
+
+  if (maybeCommit(r)) {
+    releasePendingReadIndexMessages(r);
+    bcastAppend(r);
+  } else if (m.from !== r.id && pr.canBumpCommit(r.raftLog.committed)) {
+    // It may not know the commit index yet; the next heartbeat would tell it, this tells it sooner.
+    sendAppend(r, m.from);
+  }
+  // The window has moved: send as much as it lets through.
+  if (m.from !== r.id) while (maybeSendAppend(r, m.from, false));
+
+  if (m.from === r.leadTransferee && pr.match === r.raftLog.lastIndex()) {
+    r.logger.info?.(`${hex(r.id)} sent MsgTimeoutNow to ${hex(m.from)} after received MsgAppResp`);
+    sendTimeoutNow(r, m.from);
+  }
+}
+
+function handleHeartbeatResp(r: Raft, m: Message, pr: Progress): void {
+  pr.recentActive = true;
+  pr.msgAppFlowPaused = false;
+  // Also when it has everything but is probed: an empty append and its answer bring it back to replicating.
+  if (pr.match < r.raftLog.lastIndex() || pr.state === "StateProbe") sendAppend(r, m.from);
+
+  if (r.readOnly.option !== "safe" || m.context === undefined || m.context.length === 0) return;
+  r.readOnly.recvAck(m.from, m.context);
+  for (const { req, index } of r.readOnly.maybeAdvance(r.trk.config.voters)) respondToReadIndexReq(r, req, index);
+}
+
+function handleSnapStatus(r: Raft, m: Message, pr: Progress): void {
+  if (pr.state !== "StateSnapshot") return;
+  // After a failure, probing starts from match, not from the snapshot.
+  if (m.reject) pr.pendingSnapshot = 0;
+  pr.becomeProbe();
+  r.logger.debug?.(
+    `${hex(r.id)} snapshot ${m.reject ? "failed" : "succeeded"}, resumed sending replication messages to ${hex(m.from)} [${pr}]`,
+  );
+  // Sent: wait for its acknowledgement. Failed: wait a heartbeat before the next try.
+  pr.msgAppFlowPaused = true;
+}
+
+function handleTransferLeader(r: Raft, m: Message, pr: Progress): void {
+  if (pr.isLearner) {
+    r.logger.debug?.(`${hex(r.id)} is learner. Ignored transferring leadership`);
+    return;
+  }
+  const transferee = m.from;
+  const previous = r.leadTransferee;
+  if (previous !== none) {
+    if (previous === transferee) {
+      r.logger.info?.(
+        `${hex(r.id)} [term ${r.term}] transfer leadership to ${hex(transferee)} is in progress, ignores request to same node ${hex(transferee)}`,
+      );
+      return;
+    }
+    abortLeaderTransfer(r);
+    r.logger.info?.(`${hex(r.id)} [term ${r.term}] abort previous transferring leadership to ${hex(previous)}`);
+  }
+  if (transferee === r.id) {
+    r.logger.debug?.(`${hex(r.id)} is already leader. Ignored transferring leadership to self`);
+    return;
+  }
+  r.logger.info?.(`${hex(r.id)} [term ${r.term}] starts to transfer leadership to ${hex(transferee)}`);
+  // It has one election timeout from now.
+  r.electionElapsed = 0;
+  r.leadTransferee = transferee;
+  if (pr.match === r.raftLog.lastIndex()) {
+    sendTimeoutNow(r, transferee);
+    r.logger.info?.(
+      `${hex(r.id)} sends MsgTimeoutNow to ${hex(transferee)} immediately as ${hex(transferee)} already has up-to-date log`,
+    );
+  } else {
+    sendAppend(r, transferee);
+  }
+}

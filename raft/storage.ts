@@ -1,0 +1,131 @@
+// Storage: what raft reads back of what was made durable, and MemoryStorage, the mirror that the application loop keeps of its
+// log on disk.
+//
+// Promises of MemoryStorage: lists handed out are copies, never changed afterwards, whatever is appended or compacted; entries are
+// shared and never mutated. A misuse that would leave a gap is a RaftPanic.
+//
+// Ports storage.go. Leaves out the mutex (one thread here) and the call statistics of its tests. Errors of the interface are
+// returned, see errors.ts; a storage that fails in another way throws, and the node is lost.
+
+import { errCompacted, errSnapOutOfDate, errUnavailable, type RaftError } from "./errors.ts";
+import { discardLogger, panic } from "./logger.ts";
+import { type ConfState, type Entry, type HardState, makeEntry, makeSnapshot, type Snapshot } from "./raftpb/index.ts";
+import { limitSize } from "./util.ts";
+
+export interface Storage {
+  /** What was saved before a restart; the hard state is undefined if none ever was. */
+  initialState(): { readonly hardState: HardState | undefined; readonly confState: ConfState };
+  /**
+   * Entries [lo, hi) up to `maxSize` encoded bytes, at least one. errCompacted if lo is gone, errUnavailable if the log is
+   * empty. The caller owns the list, not the entries.
+   */
+  entries(lo: number, hi: number, maxSize: number): Entry[] | RaftError;
+  /** The term of entry i, for i in [firstIndex - 1, lastIndex]; errCompacted below, errUnavailable above. */
+  term(i: number): number | RaftError;
+  lastIndex(): number;
+  /** The first index that entries() may still answer; the one before it is known by its term only. */
+  firstIndex(): number;
+  /** The newest snapshot, or errSnapshotTemporarilyUnavailable while one is being made: raft asks again. */
+  snapshot(): Snapshot | RaftError;
+}
+
+export class MemoryStorage implements Storage {
+  private hardState: HardState | undefined = undefined;
+  private snap: Snapshot = makeSnapshot(0, 0);
+  // ents[0] is a dummy at the last compacted position: only its term and index mean anything. ents[i] has index ents[0].index + i.
+  private ents: Entry[] = [makeEntry(undefined, 0, 0, undefined)];
+
+  initialState(): { readonly hardState: HardState | undefined; readonly confState: ConfState } {
+    return { hardState: this.hardState, confState: this.snap.metadata.confState };
+  }
+
+  setHardState(hardState: HardState): void {
+    this.hardState = hardState;
+  }
+
+  entries(lo: number, hi: number, maxSize: number): Entry[] | RaftError {
+    const offset = this.dummy().index;
+    if (lo <= offset) return errCompacted;
+    if (hi > this.lastIndex() + 1) {
+      panic(discardLogger, `entries' hi(${hi}) is out of bound lastindex(${this.lastIndex()})`);
+    }
+    if (this.ents.length === 1) return errUnavailable;
+    return this.ents.slice(lo - offset, limitSize(this.ents, lo - offset, hi - offset, maxSize));
+  }
+
+  term(i: number): number | RaftError {
+    const offset = this.dummy().index;
+    if (i < offset) return errCompacted;
+    const e = this.ents[i - offset];
+    return e === undefined ? errUnavailable : e.term;
+  }
+
+  lastIndex(): number {
+    return this.dummy().index + this.ents.length - 1;
+  }
+
+  firstIndex(): number {
+    return this.dummy().index + 1;
+  }
+
+  snapshot(): Snapshot | RaftError {
+    return this.snap;
+  }
+
+  /** Replaces everything by the snapshot. errSnapOutOfDate unless it is newer than the one at hand. */
+  applySnapshot(snapshot: Snapshot): RaftError | undefined {
+    const { index, term } = snapshot.metadata;
+    // An application may have put nothing but a ConfState into a snapshot at index 0 to bootstrap: that one gives way to any.
+    if (this.snap.metadata.index !== 0 && this.snap.metadata.index >= index) return errSnapOutOfDate;
+    this.snap = snapshot;
+    this.ents = [makeEntry(undefined, term, index, undefined)];
+    return undefined;
+  }
+
+  /**
+   * Makes the snapshot that snapshot() answers from now on. `confState` is the result of the last applyConfChange, or undefined if
+   * there was none since the last snapshot. errSnapOutOfDate at or below the last snapshot; panics beyond the last index.
+   */
+  createSnapshot(i: number, confState: ConfState | undefined, data: Uint8Array | undefined): Snapshot | RaftError {
+    if (i <= this.snap.metadata.index) return errSnapOutOfDate;
+    if (i > this.lastIndex()) {
+      panic(discardLogger, `snapshot ${i} is out of bound lastindex(${this.lastIndex()})`);
+    }
+    const term = (this.ents[i - this.dummy().index] as Entry).term;
+    this.snap = makeSnapshot(i, term, confState ?? this.snap.metadata.confState, data);
+    return this.snap;
+  }
+
+  /** Drops entries up to and including `compactIndex`, which must be applied. errCompacted if they are gone already. */
+  compact(compactIndex: number): RaftError | undefined {
+    const offset = this.dummy().index;
+    if (compactIndex <= offset) return errCompacted;
+    if (compactIndex > this.lastIndex()) {
+      panic(discardLogger, `compact ${compactIndex} is out of bound lastindex(${this.lastIndex()})`);
+    }
+    const kept = this.ents.slice(compactIndex - offset);
+    const last = kept[0] as Entry;
+    kept[0] = makeEntry(undefined, last.term, last.index, undefined);
+    this.ents = kept;
+    return undefined;
+  }
+
+  /** Appends, dropping what is compacted already and replacing what conflicts from the first entry on. Panics on a gap. */
+  append(entries: readonly Entry[]): void {
+    const first = entries[0];
+    if (first === undefined) return;
+    const firstKept = this.firstIndex();
+    if (first.index + entries.length - 1 < firstKept) return;
+    const skip = Math.max(0, firstKept - first.index);
+    const at = (entries[skip] as Entry).index - this.dummy().index;
+    if (at > this.ents.length) {
+      panic(discardLogger, `missing log entry [last: ${this.lastIndex()}, append at: ${first.index}]`);
+    }
+    this.ents.length = at;
+    for (let i = skip; i < entries.length; i++) this.ents.push(entries[i] as Entry);
+  }
+
+  private dummy(): Entry {
+    return this.ents[0] as Entry;
+  }
+}
