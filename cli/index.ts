@@ -1,0 +1,60 @@
+// The command line: one file a command, put together here.
+//
+// Promises: every flag may also be set by an environment variable READYLOOP_<FLAG>; a flag that is wrong gives one clear line on
+// standard error and exit code 2; a command that fails gives one and exit code 1.
+
+import yargs from "yargs";
+import { clientCommands } from "./client.ts";
+import { UsageError } from "./flags.ts";
+import { startCluster } from "./start-cluster.ts";
+import { startServer } from "./start-server.ts";
+
+const examples: readonly (readonly [command: string, what: string])[] = [
+  ["$0 start-server --id=1 --peers=http://localhost:2380", "one member, on the default ports"],
+  ["$0 start-cluster --size=3", "three members on this machine; Ctrl-C stops them"],
+  ["$0 put greeting 'hello, world'", "write"],
+  ["$0 get greeting", "read"],
+  ["$0 status", "who leads, and how far everyone is"],
+];
+
+/** Runs one command; resolves to the exit code. A server command resolves when the server has stopped. */
+export async function main(args: readonly string[]): Promise<number> {
+  let exitCode = 0;
+  const run =
+    <A>(command: (argv: A) => Promise<number>) =>
+    async (argv: A): Promise<void> => {
+      exitCode = await command(argv);
+    };
+
+  let parser = yargs([...args])
+    .scriptName("readyloop")
+    .usage("$0 <command>\n\nA replicated key-value server on the raft of etcd, in TypeScript.")
+    .env("READYLOOP")
+    .strict()
+    .demandCommand(1, "Which command? For example: readyloop start-cluster")
+    .recommendCommands()
+    .wrap(Math.min(110, process.stdout.columns ?? 110))
+    .epilogue("Every flag may be set by the environment too: --client-port is READYLOOP_CLIENT_PORT.")
+    .version(false)
+    .help()
+    .exitProcess(false)
+    .showHelpOnFail(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(message);
+    });
+  for (const [command, what] of examples) parser = parser.example(command, what);
+  parser = startServer(parser, run);
+  parser = startCluster(parser, run);
+  parser = clientCommands(parser, run);
+
+  try {
+    await parser.parseAsync();
+    return exitCode;
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`readyloop: ${text}\n`);
+    if (!(error instanceof UsageError)) return 1;
+    process.stderr.write("Try: readyloop --help\n");
+    return 2;
+  }
+}

@@ -1,0 +1,57 @@
+// Reading the body of a request into memory, up to a limit.
+//
+// A body that announces more than the limit is refused before a byte of it is read; one that does not announce its size is
+// refused as soon as it passes the limit. Most bodies come in one piece and are handed on as they are. Others are gathered in
+// one growing buffer and not in a list: a body sent in chunks of one byte would cost a hundred times its size as a list.
+// A client that goes away is no error here: there is nobody left to answer, so `done` is never called.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { declaredBodySize, sendProblem } from "./problem.ts";
+
+/** Calls `done` with the whole body, of at most `limit` bytes; else answers with 413. The body is valid during the call. */
+export function readBody(
+  req: IncomingMessage,
+  res: ServerResponse,
+  limit: number,
+  done: (body: Uint8Array) => void,
+): void {
+  const announced = req.headers["transfer-encoding"] === undefined ? declaredBodySize(req.headers) : 0;
+  if (announced > limit) return refuse(res, limit);
+  let buffer: Uint8Array | undefined;
+  let size = 0;
+  let refused = false;
+
+  req.on("data", (chunk: Buffer) => {
+    if (refused) return;
+    const end = size + chunk.length;
+    if (end > limit) {
+      refused = true;
+      buffer = undefined;
+      refuse(res, limit);
+    } else if (buffer === undefined) {
+      buffer = chunk;
+    } else {
+      if (end > buffer.length) {
+        const larger = Buffer.allocUnsafeSlow(Math.min(limit, 2 * end));
+        larger.set(buffer.subarray(0, size));
+        buffer = larger;
+      }
+      buffer.set(chunk, size);
+    }
+    size = end;
+  });
+  req.on("end", () => {
+    if (!refused) done(buffer === undefined ? noBytes : buffer.subarray(0, size));
+  });
+}
+
+const noBytes = new Uint8Array(0);
+
+function refuse(res: ServerResponse, limit: number): void {
+  sendProblem(res, {
+    status: 413,
+    code: "VALUE_TOO_LARGE",
+    message: `the body is larger than ${limit} bytes`,
+    next: "store a smaller value, or start every member with a larger --max-value-bytes",
+  });
+}

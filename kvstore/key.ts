@@ -1,0 +1,52 @@
+// From the target of a request to a key.
+//
+// The key is the path without its first slash, percent-decoded once; the query is not part of it. The path is taken as the
+// client sent it, never through a URL parser, which would fold `/a/../b` and `//` and give two names to one key. Decoding is
+// strict: what is not a whole escape, or not UTF-8, is refused rather than repaired. Names that start with `_` are the server's,
+// also where the underscore is written %5F.
+
+import type { Problem } from "./problem.ts";
+
+/** The longest key, in bytes of UTF-8. As escapes it takes three times as much, which still fits the limit on headers. */
+export const MAX_KEY_BYTES = 4096;
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const needsDecoding = /[^!-~]|[#%]/;
+const origin = /^https?:\/\/[^/?#]*/i;
+
+/** The target as path and query: a proxy's `http://host/key` becomes `/key`. */
+export function originForm(target: string): string {
+  return target.startsWith("/") ? target : target.replace(origin, "");
+}
+
+/** The key that a path names, or what is wrong with it. */
+export function parseKey(path: string): string | Problem {
+  if (!path.startsWith("/") || path.length === 1) return badKey("there is no key in the path");
+  let key = path.slice(1);
+  if (needsDecoding.test(key)) {
+    if (key.includes("#")) return badKey("a # in a path must be escaped");
+    try {
+      // node:http hands the bytes of the target out as latin1; curl and others send UTF-8 without escaping it.
+      key = decodeURIComponent(decoder.decode(Buffer.from(key, "latin1")));
+    } catch {
+      return badKey("the path has a % without two hexadecimal digits after it, or is not UTF-8 once decoded");
+    }
+  }
+  const size = Buffer.byteLength(key);
+  if (size > MAX_KEY_BYTES) return badKey(`the key has ${size} bytes, more than ${MAX_KEY_BYTES}`);
+  return key;
+}
+
+/** Whether the name belongs to the server. */
+export function isReserved(key: string): boolean {
+  return key.startsWith("_");
+}
+
+function badKey(message: string): Problem {
+  return {
+    status: 400,
+    code: "BAD_KEY",
+    message,
+    next: `send /KEY, with a key of 1 to ${MAX_KEY_BYTES} bytes of UTF-8, percent-encoded (encodeURIComponent in JavaScript)`,
+  };
+}

@@ -1,0 +1,44 @@
+// What a member says about a write or a read, as answers over HTTP.
+//
+// The difference that matters to a client: after a refusal the request was not carried out and never will be, so that sending
+// it again is safe. After "unknown" it may be carried out now, later, or never: sending a put or a delete again is then safe
+// only because doing either twice does no more than doing it once, provided that nobody else wrote the key in between.
+
+import type { OutgoingHttpHeaders } from "node:http";
+import type { Refused } from "../server/interfaces.ts";
+import type { Problem } from "./problem.ts";
+
+const again = { "retry-after": "1" } satisfies OutgoingHttpHeaders;
+
+const answers: Readonly<Record<Refused["code"], Omit<Problem, "code" | "message">>> = {
+  NO_LEADER: {
+    status: 503,
+    next: "try again in a second; if it lasts, see GET /_status on each member: a majority must be up and connected",
+    headers: again,
+  },
+  TOO_MANY_WAITING: { status: 503, next: "try again in a second, and send fewer requests at once", headers: again },
+  STOPPING: { status: 503, next: "send the request to another member", headers: { ...again, connection: "close" } },
+  TOO_LARGE: { status: 413, next: "store a smaller value" },
+};
+
+export function refusalOf({ code, message }: Refused): Problem {
+  return { code, message, ...answers[code] };
+}
+
+export function unknownWrite(detail: string): Problem {
+  return {
+    status: 504,
+    code: "OUTCOME_UNKNOWN",
+    message: `the outcome is unknown, the write may still happen: ${detail}`,
+    next: "read the key to see whether the write took place, and send it again if not",
+  };
+}
+
+export function readTimeout(detail: string): Problem {
+  return {
+    status: 504,
+    code: "READ_TIMEOUT",
+    message: `nothing was read and nothing has changed: ${detail}`,
+    next: "try again, or ask for ?consistency=stale if an old value will do",
+  };
+}

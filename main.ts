@@ -1,0 +1,6 @@
+#!/usr/bin/env -S npx tsx
+// The entry: hands the command line to cli/. Try `npx tsx main.ts --help`.
+
+import { main } from "./cli/index.ts";
+
+process.exitCode = await main(process.argv.slice(2));

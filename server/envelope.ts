@@ -1,0 +1,48 @@
+// What an entry of the log carries for this server: a request id, then the command of the state machine.
+//
+//     | 01 | member: u64 | epoch: u64 | counter: u64 | command ... |      little-endian, 25 bytes before the command
+//
+// The id is how a member knows its own client's request again when the entry is applied. Member, a random epoch drawn at each start
+// and a counter make it unique: an entry that a restarted member replays bears an old epoch and settles nobody's promise.
+
+export interface RequestId {
+  readonly member: number;
+  readonly epoch: number;
+  readonly counter: number;
+}
+
+export interface Envelope {
+  readonly id: RequestId;
+  /** A view of the entry's data. */
+  readonly command: Uint8Array;
+}
+
+const version = 1;
+const headerBytes = 25;
+
+function writeU64(view: DataView, at: number, value: number): void {
+  view.setUint32(at, value % 2 ** 32, true);
+  view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
+}
+
+const readU64 = (view: DataView, at: number): number =>
+  view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+
+export function encodeEnvelope({ member, epoch, counter }: RequestId, command: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(headerBytes + command.length);
+  const view = new DataView(bytes.buffer);
+  bytes[0] = version;
+  writeU64(view, 1, member);
+  writeU64(view, 9, epoch);
+  writeU64(view, 17, counter);
+  bytes.set(command, headerBytes);
+  return bytes;
+}
+
+/** Undefined for what this version did not write. Such an entry is passed over, on every member alike. */
+export function decodeEnvelope(data: Uint8Array): Envelope | undefined {
+  if (data.length < headerBytes || data[0] !== version) return undefined;
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const id = { member: readU64(view, 1), epoch: readU64(view, 9), counter: readU64(view, 17) };
+  return { id, command: data.subarray(headerBytes) };
+}

@@ -1,0 +1,59 @@
+// The checks of a peer's messages that need this node's state.
+//
+// The core is etcd's, and trusts its peers: some messages that no correct node sends would make it panic, or believe what is not
+// true. They are stopped here. The transport has checked by now what can be seen in the message alone: its type, its sender, its
+// form. What is refused closes the connection and is counted; what is merely of no use now is passed over.
+
+import { type Message, MessageType, type RawNode } from "../raft/index.ts";
+import { decodePosition } from "../raft/read-only.ts";
+
+/** Reads that other nodes may have waiting on a leader at a time, over all. */
+const maxForwardedReads = 4096;
+
+/** The rule that the message breaks in view of this node's state, undefined if none. */
+export function violationOf(node: RawNode, m: Message): string | undefined {
+  const r = node.raft;
+  if (m.term !== 0 && m.term < r.term) return undefined; // stale: the core ignores or refuses it by its term alone
+  switch (m.type) {
+    case MessageType.MsgHeartbeat: {
+      const last = r.raftLog.lastIndex();
+      if (m.commit <= last) return undefined;
+      return (
+        `MsgHeartbeat commits up to ${m.commit}, but the log here ends at ${last}: either the peer errs, or this member has lost ` +
+        "a part of its log that it had acknowledged, and must be replaced by a new member with a new id"
+      );
+    }
+    case MessageType.MsgAppResp: {
+      const last = r.raftLog.lastIndex();
+      if (r.state !== "StateLeader" || m.term !== r.term || m.reject || m.index <= last) return undefined;
+      return `MsgAppResp acknowledges entries up to ${m.index}, but the log here ends at ${last}`;
+    }
+    case MessageType.MsgHeartbeatResp: {
+      if (r.state !== "StateLeader" || m.term !== r.term || !m.context?.length) return undefined;
+      const position = decodePosition(m.context);
+      if (position <= r.readOnly.lastPosition()) return undefined;
+      return `MsgHeartbeatResp confirms read ${position}, but only ${r.readOnly.lastPosition()} were asked`;
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Whether the message is to be passed over: its sender will ask again, or give up. */
+export function isUntimely(node: RawNode, m: Message, appliedTerm: number): boolean {
+  const r = node.raft;
+  const leading = r.state === "StateLeader";
+  // A follower would pass it on to whom it takes for the leader; only the leader itself is to be asked.
+  if (m.type === MessageType.MsgTransferLeader) return !leading;
+  if (m.type !== MessageType.MsgReadIndex || !leading) return false;
+  return !mayReadIndex(node, appliedTerm) || r.pendingReadIndexMessages.length >= maxForwardedReads;
+}
+
+/**
+ * Whether this node may be asked for a read index now. A leader only once it has applied an entry of its own term: a single voter
+ * answers at once from its commit index, which after a power loss can be older than what it has acknowledged (etcd-io/raft#105).
+ */
+export function mayReadIndex(node: RawNode, appliedTerm: number): boolean {
+  const r = node.raft;
+  return r.state !== "StateLeader" || appliedTerm === r.term;
+}

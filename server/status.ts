@@ -1,0 +1,29 @@
+// A member's status as its API tells it: raft's own status, in plain words, with addresses.
+
+import type { RawNode, StateType } from "../raft/index.ts";
+import type { MemberStatus, PeerProgress } from "./interfaces.ts";
+import type { Members } from "./members.ts";
+
+const roles: Readonly<Record<StateType, MemberStatus["role"]>> = {
+  StateFollower: "follower",
+  StatePreCandidate: "pre-candidate",
+  StateCandidate: "candidate",
+  StateLeader: "leader",
+};
+
+const states = { StateProbe: "probe", StateReplicate: "replicate", StateSnapshot: "snapshot" } as const;
+
+export function memberStatus(node: RawNode, clusterId: number, members: Members, applied: number): MemberStatus {
+  const { id, term, lead, commit, raftState } = node.basicStatus();
+  let progress: PeerProgress[] | undefined;
+  if (raftState === "StateLeader") {
+    const all: PeerProgress[] = [];
+    node.withProgress((peer, _type, pr) => {
+      const { match, next, recentActive } = pr;
+      all.push({ id: peer, match, next, state: states[pr.state], recentActive, inflight: pr.inflights.count() });
+    });
+    progress = all;
+  }
+  const list = members.list(node.raft.trk.config);
+  return { id, clusterId, role: roles[raftState], term, leader: lead, commit, applied, members: list, progress };
+}

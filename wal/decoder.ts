@@ -1,0 +1,147 @@
+// Reads the records of one segment in order and checks each of them; says how the segment ends.
+//
+// The file is read in chunks of 1 MiB into one buffer. No length is believed before it has been compared with what is left of the
+// file, so that damage cannot cause an allocation beyond the file's size. The decoder judges single frames only: whether a bad
+// one is a torn write or damage is decided in repair.ts, with the rest of the file in view.
+//
+// Ports decoder.go; here a decoder reads one segment, and the chain is handed from one to the next.
+
+import { crc32c } from "./crc32c.ts";
+import type { File } from "./file-system.ts";
+import { frameSize, RecordType, readFrame, readLengthWord, type WalRecord, WORD_SIZE } from "./record.ts";
+
+const CHUNK_SIZE = 1024 * 1024;
+const SECTOR_SIZE = 512;
+
+/** A stretch of a file in memory. */
+export class Window {
+  readonly file: File;
+  /** Size of the file in bytes. */
+  readonly size: number;
+  /** File offset of bytes[0]. */
+  start = 0;
+  bytes: Uint8Array = new Uint8Array(0);
+
+  constructor(file: File, size: number) {
+    this.file = file;
+    this.size = size;
+  }
+
+  has(offset: number, count: number): boolean {
+    return offset >= this.start && offset + count <= this.start + this.bytes.length;
+  }
+
+  /** Brings [offset, offset + count) into `bytes`, and what follows it up to a chunk. The range must lie within the file. */
+  async load(offset: number, count: number): Promise<void> {
+    if (this.has(offset, count)) return;
+    const wanted = Math.min(Math.max(count, CHUNK_SIZE), this.size - offset);
+    if (this.#buffer.length < wanted || this.#buffer.length > 2 * CHUNK_SIZE) this.#buffer = new Uint8Array(wanted);
+    this.bytes = this.#buffer.subarray(0, wanted);
+    this.start = offset;
+    const read = await this.file.read(this.bytes, offset);
+    if (read !== wanted) throw new Error(`${this.file.path}: became shorter while it was read`);
+  }
+
+  #buffer = new Uint8Array(0);
+}
+
+/** One step through a segment. */
+export type Decoded =
+  | { readonly kind: "record"; readonly offset: number; readonly record: WalRecord }
+  /** A zero length word, or the end of the file: the used space ends at `offset`. */
+  | { readonly kind: "end"; readonly offset: number }
+  | BadFrame;
+
+export interface BadFrame {
+  readonly kind: "bad";
+  readonly offset: number;
+  readonly reason: string;
+  /**
+   * What the frame alone suggests. torn: it passes the end of the file, or a sector of it is all zero, which is etcd's sign of a
+   * write cut short; foreign: it is sound but lacks the fields that records before it have; unclear: anything else.
+   */
+  readonly looks: "torn" | "foreign" | "unclear";
+}
+
+export class Decoder {
+  readonly window: Window;
+  /** The chain after the last record; undefined before the first crc record of a log that is read from the middle. */
+  chain: number | undefined;
+  /** Records read so far. */
+  count = 0;
+  /** Whether one of them had our fields. */
+  ours = false;
+  #offset = 0;
+
+  constructor(file: File, size: number, chain: number | undefined) {
+    this.window = new Window(file, size);
+    this.chain = chain;
+  }
+
+  /** The next record, valid until the following call. After an end or a bad frame there is nothing more to ask for. */
+  async next(): Promise<Decoded> {
+    const { window } = this;
+    const offset = this.#offset;
+    const left = window.size - offset;
+    if (left === 0) return { kind: "end", offset };
+    if (left < WORD_SIZE) return bad(offset, "the file ends within a length word", "torn");
+    if (!window.has(offset, WORD_SIZE)) await window.load(offset, WORD_SIZE);
+    const recordSize = readLengthWord(window.bytes, offset - window.start);
+    if (recordSize === 0) return { kind: "end", offset };
+    if (recordSize === undefined) return bad(offset, "not a length word", "unclear");
+    const size = frameSize(recordSize);
+    if (size > left) return bad(offset, `a record of ${recordSize} bytes would pass the end of the file`, "torn");
+    if (!window.has(offset, size)) await window.load(offset, size);
+    const at = offset - window.start;
+    const record = readFrame(window.bytes, at, offset, recordSize);
+    const reason = typeof record === "string" ? record : this.#follow(record);
+    if (typeof record === "string" || reason !== undefined) {
+      const torn = hasZeroSector(window.bytes, at + WORD_SIZE, at + size, window.start);
+      return bad(offset, reason ?? "", torn ? "torn" : "unclear");
+    }
+    if (this.ours && record.durable === undefined) {
+      return bad(offset, "a record that another program wrote follows records of this one", "foreign");
+    }
+    this.ours ||= record.durable !== undefined;
+    this.count++;
+    this.#offset += size;
+    return { kind: "record", offset, record };
+  }
+
+  /** Moves the chain on, or says why the record does not continue it. */
+  #follow(record: WalRecord): string | undefined {
+    if (record.type === RecordType.crc) {
+      if (this.chain !== undefined && record.crc !== this.chain) {
+        return "the chain of checksums does not continue that of the records before";
+      }
+      this.chain = record.crc;
+      return undefined;
+    }
+    const chain = crc32c(record.data, this.chain ?? 0);
+    if (record.crc !== chain) return "the record's place in the chain of checksums does not match";
+    this.chain = chain;
+    return undefined;
+  }
+}
+
+const bad = (offset: number, reason: string, looks: BadFrame["looks"]): BadFrame => ({
+  kind: "bad",
+  offset,
+  reason,
+  looks,
+});
+
+/** Whether some sector's share of bytes [from, to) is all zero; `fileOffset` is the file offset of bytes[0]. */
+function hasZeroSector(bytes: Uint8Array, from: number, to: number, fileOffset: number): boolean {
+  for (let start = from; start < to; ) {
+    const end = Math.min(to, start + SECTOR_SIZE - ((fileOffset + start) % SECTOR_SIZE));
+    if (isZero(bytes, start, end)) return true;
+    start = end;
+  }
+  return false;
+}
+
+export function isZero(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (bytes[i] !== 0) return false;
+  return true;
+}

@@ -1,0 +1,63 @@
+// What can be wrong with a log on disk, as one error class with a code.
+//
+// Each message names the file and, where there is one, the offset, and says what to do next. A call that the disk failed is a
+// FileSystemError (file-system.ts) while a log is created or opened, and the cause of a WalError "FAILED" afterwards.
+
+export type WalErrorCode =
+  /** create: the directory holds a log, or something else. */
+  | "EXISTS"
+  /** open: there is no log in the directory, or none that reaches back to the index asked for. */
+  | "NOT_FOUND"
+  /** A segment is missing between others, or two have the same sequence number. */
+  | "NOT_CONTIGUOUS"
+  /** Bytes that are known to have been durable do not verify. */
+  | "DAMAGED"
+  /** A sound record of a type that this version does not know. */
+  | "NEWER_FORMAT"
+  /** A sound record with contents that cannot be decoded, such as an id beyond 2^53 - 1. */
+  | "UNREADABLE"
+  /** Two metadata records differ. */
+  | "METADATA_CONFLICT"
+  /** Metadata that is not etcd's message, or holds an id beyond 2^53 - 1. */
+  | "BAD_METADATA"
+  /** An entry is missing between two others. */
+  | "ENTRY_GAP"
+  /** The snapshot to start at is not recorded in the log. */
+  | "SNAPSHOT_NOT_FOUND"
+  /** The log records another term for the snapshot to start at. */
+  | "SNAPSHOT_MISMATCH"
+  /** More was committed than the log holds: its end has been lost. */
+  | "LOST_TAIL"
+  /** An earlier write or sync failed; the log takes no more. */
+  | "FAILED"
+  /** The log has been closed. */
+  | "CLOSED";
+
+export class WalError extends Error {
+  override readonly name = "WalError";
+  readonly code: WalErrorCode;
+  /** Path of the file or directory that is at fault. */
+  readonly file: string | undefined;
+  /** Where in the file, in bytes. */
+  readonly offset: number | undefined;
+
+  constructor(code: WalErrorCode, message: string, at: { file?: string; offset?: number; cause?: unknown } = {}) {
+    super(message, at.cause === undefined ? undefined : { cause: at.cause });
+    this.code = code;
+    this.file = at.file;
+    this.offset = at.offset;
+  }
+}
+
+/** What to do with a member whose log cannot be trusted; ends the messages that refuse one. */
+export const replaceThisMember =
+  "Do not edit or delete the log. If the other members still form a majority, replace this one: remove it from the cluster, " +
+  "move its data directory aside, and add it again with an empty one. Otherwise restore the cluster from a snapshot or a backup.";
+
+/** Damage, told with its place and the way out. */
+export function damaged(file: string, offset: number, reason: string): WalError {
+  return new WalError("DAMAGED", `${file}: damaged at offset ${offset}: ${reason}. ${replaceThisMember}`, {
+    file,
+    offset,
+  });
+}

@@ -1,0 +1,61 @@
+// The file-system seam: every disk access of wal/ and snap/ goes through these few calls, with node:fs behind them in
+// node-file-system.ts and a fake disk behind them in tests.
+//
+// What each call promises is what a crash test may rely on, no more:
+//  - writeAt and truncate change what a reader of this process sees at once, and what survives a power cut only after datasync;
+//  - a created, renamed or unlinked name survives a power cut only after syncDirectory of its parent (but see makeDirectory);
+//  - a call that fails throws a FileSystemError; nothing is retried here or above.
+//
+// writeAt is synchronous: it copies into the page cache, which costs less than a trip through the thread pool. datasync is not:
+// it waits for the disk, and what arrives meanwhile shares the next one.
+
+/** An open file. Offsets and sizes are bytes. */
+export interface File {
+  readonly path: string;
+  /** Fills `into` from `offset`; resolves to the bytes read, fewer only at the end of the file. */
+  read(into: Uint8Array, offset: number): Promise<number>;
+  /** Writes all of `bytes` at `offset`; a short write is an error. */
+  writeAt(bytes: Uint8Array, offset: number): void;
+  /** Resolves once everything written to this file survives a power cut. */
+  datasync(): Promise<void>;
+  truncate(size: number): Promise<void>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** An exclusive hold on a directory: stays with it through a rename, and is gone with the process however that ends. */
+export interface DirectoryLock {
+  release(): Promise<void>;
+}
+
+export interface FileSystem {
+  /** "create" makes a file with mode 0600 and fails if it is there; "write" and "read" fail if it is not. */
+  open(path: string, mode: "create" | "write" | "read"): Promise<File>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** Names in the directory, in ascending order; undefined if there is no such directory. */
+  list(directory: string): Promise<string[] | undefined>;
+  /**
+   * Makes the directory and its missing parents with mode 0700, and lets their names survive a power cut (only this call
+   * knows which parents were missing). No error if it is there.
+   */
+  makeDirectory(directory: string): Promise<void>;
+  syncDirectory(directory: string): Promise<void>;
+  /** Throws FileSystemError with code "LOCKED" if another process, or this one, holds it. */
+  lock(directory: string): Promise<DirectoryLock>;
+}
+
+/** A failed call: which one, on what, and the system's code (EIO, ENOSPC, ...; LOCKED for a lock that is taken). */
+export class FileSystemError extends Error {
+  override readonly name = "FileSystemError";
+  readonly code: string;
+  readonly call: string;
+  readonly path: string;
+
+  constructor(call: string, path: string, code: string, detail: string) {
+    super(`${call} ${path}: ${detail}`);
+    this.code = code;
+    this.call = call;
+    this.path = path;
+  }
+}

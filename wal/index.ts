@@ -1,0 +1,82 @@
+// The write-ahead log: what a member has promised, in the order in which it promised it.
+//
+// A log is a directory of segments. A segment is a run of frames, a frame holds one record, and a record is a protobuf message.
+// The format is etcd's, and etcd's own tools read these files; each record carries two more fields, which they skip.
+//
+//   member/wal/0000000000000000-0000000000000000.wal     <sequence>-<index of the first entry that it may hold>
+//              0000000000000001-00000000000004d2.wal     64,000,000 bytes, and what the last save went beyond
+//
+//   segment  +-----+----------+---------------------------+--------+--------+ - - +--------+-----------------------+
+//            | crc | metadata | first: snapshot 0/0       | record | record |     | record | zeros, written ahead  |
+//            |     |          | later: the hard state     |        |        |     |        | in steps of 1 MiB     |
+//            +-----+----------+---------------------------+--------+--------+ - - +--------+-----------------------+
+//             head: durable before the file gets its name                                  ^ the tail
+//
+//   frame    +------------------------+------------------------------------------+-----------------------+
+//            | length word, 8 bytes   | record                                   | zeros, to 8 bytes     |
+//            +------------------------+------------------------------------------+-----------------------+
+//             little-endian: bits 0-55 the record's size; if it is padded, bit 63 set and the count in bits 56-58
+//             a word of 0 ends the segment
+//
+//   record   field 1   type      varint    1 metadata, 2 entry, 3 hard state, 4 crc, 5 snapshot
+//            field 2   crc       varint    the chain: CRC-32C over the data of all records so far, over all segments;
+//                                          a crc record has no data and carries the chain before it
+//            field 3   data      bytes     metadata: etcdserverpb.Metadata (metadata.ts); entry, hard state: raftpb;
+//                                          snapshot: index, term, conf_state (record.ts)
+//            field 14  durable   varint    when this record was written, all earlier segments, and the bytes of this file
+//                                          below this offset, were known to be durable
+//            field 15  checksum  fixed32   CRC-32C over the frame from its length word up to this value, started from the
+//                                          frame's offset in the file in place of 0
+//
+// etcd's checksum covers data only, and needs all records before it. Ours covers type, length, place and data of one record, and
+// stands alone: that is what lets a record behind a hole vouch for what was there. A file whose records have no fields 14 and 15 is
+// etcd's own and is read by etcd's rules; a log goes on with ours in the same file. Fields 1 to 3 alone after records with all
+// five are refused.
+//
+// Assumptions
+//   1. What datasync has acknowledged survives a power cut; what it has not may survive in any part, sector by sector.
+//   2. A write damages no byte outside its range.
+//   3. A rename is atomic; it survives a power cut once the directory has been synced.
+//   4. After a failed write or sync the file may hold anything: the process stops, and the next start reads what is there.
+//   5. Bits flip. A flip is found when the log is opened; one in a part known to be durable is refused, not mended.
+//   6. An end that is lost whole, frame by frame, shows only if the hard state says that more was committed.
+//
+// Creating
+//   1. A directory that is there and not empty is refused.
+//   2. `<dir>.tmp` is made, or what a crash left in it removed, and locked: the lock follows the directory through the rename.
+//   3. The first segment is written into it with its head and synced, then the directory.
+//   4. The directory gets its name, and its parent is synced. A crash leaves no log, or a whole one.
+//
+// Appending
+//   1. All records of a save are put together and written in one call. If they pass the zeros written ahead, more zeros come first.
+//   2. If asked for, a datasync; from then on new records state the offset before it as durable.
+//   3. At 64,000,000 bytes the segment is cut: cut off after its last record and synced; the next one written under a temporary
+//      name and synced; renamed; the directory synced. A crash leaves the old tail or the new one, and perhaps a temporary file.
+//
+// Closing: a sync, the last hard state once more, a sync. The repeated record states all others durable.
+//
+// Opening
+//   1. The directory is locked. Segments are listed; from the one that holds the start on, their sequence has no gap.
+//   2. The directory and each file are synced before they are read: nothing is decided on bytes that a second crash could undo.
+//   3. Records are read in order; of each, the checksum, then the chain. Anything wrong in a segment that is not the last: refused.
+//   4. In the last segment let X be the first bad frame, or the end if anything but zeros follows it. The rest of the file is
+//      searched for records that their own checksum proves sound (frames start at multiples of 8).
+//      One that states an offset above X as durable, or an X in the head: DAMAGED, with file and offset; nothing is changed.
+//      None: what lies from X on was never acknowledged. Step 6 will cut it.
+//   5. The records are put together (read-all.ts): gaps, other metadata, a missing snapshot and a lost tail are refused.
+//   6. Temporary files are removed. If there is an X: the used part of the file is copied to `<name>.broken` and synced; the file
+//      is cut at X and synced. What follows X is then zero, so that no leftover can join what is written next.
+//
+// Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts (step 4), read-all.ts (step 5),
+// recovery.ts (opening), wal.ts (the rest), node-file-system.ts (the disk).
+
+export { crc32c } from "./crc32c.ts";
+export { WalError, type WalErrorCode } from "./errors.ts";
+export { type DirectoryLock, type File, type FileSystem, FileSystemError } from "./file-system.ts";
+export { decodeMetadata, encodeMetadata, type Metadata } from "./metadata.ts";
+export { nodeFileSystem } from "./node-file-system.ts";
+export type { StartAt } from "./read-all.ts";
+export { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
+export { type LogItem, type Recovered, readRecords } from "./recovery.ts";
+export type { Repaired } from "./repair.ts";
+export { type CreateOptions, type OpenOptions, Wal, type WalOptions } from "./wal.ts";

@@ -1,0 +1,196 @@
+// Records and the frames that hold them: the byte layout of index.ts as code.
+//
+// A record is well-formed only in the one layout that its writer produces: etcd's three fields in order, then either nothing
+// or both of ours. A damaged tag can therefore not turn one of our records into something that passes for etcd's.
+//
+// Ports walpb/record.proto and the frame arithmetic of encoder.go and decoder.go.
+
+import protobuf from "protobufjs/minimal.js";
+import { type ConfState, Reader, readConfState, writeConfState } from "../raft/raftpb/index.ts";
+import { crc32c } from "./crc32c.ts";
+
+export const RecordType = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5 } as const;
+export type RecordType = (typeof RecordType)[keyof typeof RecordType];
+
+/** One record as read. `data` is a view of the reader's buffer: copy what is to outlive the next read. */
+export interface WalRecord {
+  readonly type: number;
+  /** The chain: CRC-32C over the data of all records so far, this one included; in a crc record, the chain before it. */
+  readonly crc: number;
+  readonly data: Uint8Array;
+  /** Everything below this offset of the file was durable when the record was written; undefined in etcd's records. */
+  readonly durable: number | undefined;
+}
+
+/** Bytes of a frame's length word. */
+export const WORD_SIZE = 8;
+/** etcd writes crc, metadata and state (or the empty snapshot) into a segment before it gets its name; so do we. */
+export const HEAD_RECORDS = 3;
+
+const TAG_TYPE = 0x08; // field 1, varint
+const TAG_CRC = 0x10; // field 2, varint
+const TAG_DATA = 0x1a; // field 3, bytes
+const TAG_DURABLE = 0x70; // field 14, varint
+const TAG_CHECKSUM = 0x7d; // field 15, four bytes
+const CHECKSUM_SIZE = 4;
+
+const readFixed32 = (b: Uint8Array, at: number): number =>
+  (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
+
+/** Zero bytes after a record of this size, to the next multiple of 8. */
+const paddingOf = (recordSize: number): number => (8 - (recordSize % 8)) % 8;
+
+/** Size of the frame with length word and padding. */
+export const frameSize = (recordSize: number): number => WORD_SIZE + recordSize + paddingOf(recordSize);
+
+/**
+ * The record size that the length word at `at` states: 0 for a zero word (the end of the used space), undefined for a word that
+ * no writer makes. May be absurdly large: compare it with what the file holds before anything else.
+ */
+export function readLengthWord(bytes: Uint8Array, at: number): number | undefined {
+  const low = readFixed32(bytes, at);
+  const high = bytes[at + 4]! | (bytes[at + 5]! << 8) | (bytes[at + 6]! << 16);
+  const padding = paddingOf(low);
+  return bytes[at + 7] === (padding === 0 ? 0 : 0x80 | padding) ? low + high * 2 ** 32 : undefined;
+}
+
+function writeLengthWord(bytes: Uint8Array, at: number, recordSize: number): void {
+  const padding = paddingOf(recordSize);
+  for (let i = 0, rest = recordSize; i < 7; i++, rest = Math.floor(rest / 256)) bytes[at + i] = rest % 256;
+  bytes[at + 7] = padding === 0 ? 0 : 0x80 | padding;
+}
+
+/** Upper bound of the frame size for a record with `dataSize` bytes of data. */
+export const maxFrameSize = (dataSize: number): number => dataSize + 48;
+
+/**
+ * Writes the frame of one record into `into` at `at` and returns its size. `offset` is the frame's offset in its file; `data` is
+ * undefined in a crc record, which etcd writes without that field.
+ */
+export function writeFrame(
+  into: Uint8Array,
+  at: number,
+  offset: number,
+  record: { type: RecordType; crc: number; data: Uint8Array | undefined; durable: number },
+): number {
+  const { data } = record;
+  let p = at + WORD_SIZE;
+  into[p++] = TAG_TYPE;
+  into[p++] = record.type;
+  into[p++] = TAG_CRC;
+  p = writeVarint(into, p, record.crc);
+  if (data !== undefined) {
+    into[p++] = TAG_DATA;
+    p = writeVarint(into, p, data.length);
+    into.set(data, p);
+    p += data.length;
+  }
+  into[p++] = TAG_DURABLE;
+  p = writeVarint(into, p, record.durable);
+  into[p++] = TAG_CHECKSUM;
+  const recordSize = p + CHECKSUM_SIZE - at - WORD_SIZE;
+  writeLengthWord(into, at, recordSize);
+  const checksum = crc32c(into, offset, at, p);
+  for (let i = 0; i < CHECKSUM_SIZE; i++) into[p++] = checksum >>> (8 * i);
+  const size = frameSize(recordSize);
+  into.fill(0, p, at + size);
+  return size;
+}
+
+function writeVarint(into: Uint8Array, at: number, value: number): number {
+  let p = at;
+  let rest = value;
+  for (; rest >= 128; rest = Math.floor(rest / 128)) into[p++] = (rest % 128) | 0x80;
+  into[p++] = rest;
+  return p;
+}
+
+/**
+ * The record of the frame at `at`, whose file offset is `offset` and whose record size is `recordSize`; or, as a string, what is
+ * wrong with it. The chain is not looked at: this needs no other record.
+ */
+export function readFrame(bytes: Uint8Array, at: number, offset: number, recordSize: number): WalRecord | string {
+  const start = at + WORD_SIZE;
+  const end = start + recordSize;
+  const reader = new Reader(bytes);
+  reader.pos = start;
+  reader.len = end;
+  const record = parseRecord(reader);
+  if (record === undefined) return "not a well-formed record";
+  if (record.durable === undefined) return record;
+  const checksumAt = end - CHECKSUM_SIZE;
+  if (readFixed32(bytes, checksumAt) !== crc32c(bytes, offset, at, checksumAt)) {
+    return "the record's checksum does not match";
+  }
+  for (let i = end; i < at + frameSize(recordSize); i++) if (bytes[i] !== 0) return "the padding is not zero";
+  return record;
+}
+
+function parseRecord(reader: Reader): WalRecord | undefined {
+  try {
+    if (reader.byte() !== TAG_TYPE) return undefined;
+    const type = reader.number();
+    if (reader.byte() !== TAG_CRC) return undefined;
+    const crc = reader.number();
+    let data: Uint8Array = noBytes;
+    if (reader.pos < reader.len && reader.buf[reader.pos] === TAG_DATA) {
+      reader.pos++;
+      data = reader.slice();
+    }
+    if (reader.pos === reader.len) return { type, crc, data, durable: undefined };
+    if (reader.byte() !== TAG_DURABLE) return undefined;
+    const durable = reader.number();
+    if (reader.byte() !== TAG_CHECKSUM || reader.pos + CHECKSUM_SIZE !== reader.len) return undefined;
+    return { type, crc, data, durable };
+  } catch {
+    return undefined; // a number that is too large or cut short: the bytes are no record
+  }
+}
+
+const noBytes = new Uint8Array(0);
+
+/** Whether the frame at `at` can be one of ours: a cheap look before readFrame, for a search through garbage. */
+export function looksLikeOurs(bytes: Uint8Array, at: number, recordSize: number): boolean {
+  const start = at + WORD_SIZE;
+  if (recordSize <= CHECKSUM_SIZE) return false;
+  return bytes[start] === TAG_TYPE && bytes[start + recordSize - CHECKSUM_SIZE - 1] === TAG_CHECKSUM;
+}
+
+/** A snapshot's mark in the log. The mark of the empty log, 0/0, has no configuration, nor has any from before etcd 3.5. */
+export interface WalSnapshot {
+  readonly index: number;
+  readonly term: number;
+  readonly confState: ConfState | undefined;
+}
+
+/** Throws RangeError for an index or term that is not an integer in [0, 2^53). */
+export function encodeSnapshotRecord(snapshot: WalSnapshot): Uint8Array {
+  for (const n of [snapshot.index, snapshot.term]) {
+    if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`cannot encode ${n}: not an integer in [0, 2^53)`);
+  }
+  const w = new protobuf.Writer();
+  w.uint32(0x08).uint64(snapshot.index);
+  w.uint32(0x10).uint64(snapshot.term);
+  if (snapshot.confState !== undefined) {
+    w.uint32(0x1a).fork();
+    writeConfState(w, snapshot.confState);
+    w.ldelim();
+  }
+  return w.finish();
+}
+
+/** Throws DecodeError, or protobufjs' own Error for a bad wire type. */
+export function decodeSnapshotRecord(bytes: Uint8Array): WalSnapshot {
+  const r = new Reader(bytes);
+  let index = 0;
+  let term = 0;
+  let confState: ConfState | undefined;
+  while (r.pos < r.len) {
+    const tag = r.number();
+    if (tag === 0x08) index = r.number();
+    else if (tag === 0x10) term = r.number();
+    else if (tag === 0x1a) confState = readConfState(r, r.end());
+    else r.skipType(tag & 7);
+  }
+  return { index, term, confState };
+}

@@ -1,0 +1,120 @@
+// A bad frame in the last segment: is it a write that a crash cut short, or damage to what was already durable?
+//
+// The log answers that itself. Each record of ours states the offset below which everything was durable when it was written,
+// and its own checksum vouches for it without any other record. So, with the first bad frame at X:
+//  - a later, sound record that states an offset above X proves that the bytes at X had been durable: damage, refused;
+//  - no such record: nothing that was acknowledged can lie behind X, so the tail is cut there and a copy kept.
+// Sound records behind X that state less are ordinary: of what was never synced, a power cut keeps any part.
+// A segment that etcd wrote says nothing of the kind; there etcd's own rule decides (a sector of zeros, or the end of the file).
+//
+// Ports repair.go and isTornEntry of decoder.go. Differs: etcd takes every bad frame with a sector of zeros for a torn write, and
+// a zero length word for the end of the log, even where records follow that were acknowledged.
+
+import { type BadFrame, type Decoder, isZero, type Window } from "./decoder.ts";
+import type { File, FileSystem } from "./file-system.ts";
+import { frameSize, HEAD_RECORDS, looksLikeOurs, readFrame, readLengthWord, WORD_SIZE } from "./record.ts";
+
+const COPY_SIZE = 1024 * 1024;
+
+/** What lies behind an offset. */
+export interface Rest {
+  /** The offset after the last byte that is not zero. */
+  readonly used: number;
+  /** Whether a sound record with our fields was found. */
+  readonly ours: boolean;
+  /** The highest offset that such a record states durable. */
+  readonly durable: number;
+}
+
+/** Searches a segment from `from`, a multiple of 8, to its end for anything but zeros, and for sound records of ours. */
+export async function searchRest(window: Window, from: number): Promise<Rest> {
+  let used = from;
+  let ours = false;
+  let durable = 0;
+  let offset = from;
+  for (let next = from; window.size - offset >= WORD_SIZE; offset = next) {
+    next = offset + WORD_SIZE;
+    if (!window.has(offset, WORD_SIZE)) await window.load(offset, WORD_SIZE);
+    if (isZero(window.bytes, offset - window.start, next - window.start)) continue;
+    used = next;
+    const recordSize = readLengthWord(window.bytes, offset - window.start) ?? 0;
+    const size = frameSize(recordSize);
+    if (recordSize === 0 || size > window.size - offset) continue;
+    if (!window.has(offset, size)) await window.load(offset, size);
+    const at = offset - window.start;
+    if (!looksLikeOurs(window.bytes, at, recordSize)) continue;
+    const record = readFrame(window.bytes, at, offset, recordSize);
+    if (typeof record === "string" || record.durable === undefined) continue;
+    ours = true;
+    durable = Math.max(durable, record.durable);
+    next = offset + size;
+    used = next;
+  }
+  const left = window.size - offset;
+  if (left > 0) {
+    await window.load(offset, left);
+    const at = offset - window.start;
+    if (!isZero(window.bytes, at, at + left)) used = window.size;
+  }
+  return { used, ours, durable };
+}
+
+/** Why the bad frame is damage; undefined if it is a torn tail. `decoder` has read what precedes it, `rest` lies behind it. */
+export function whyDamaged(bad: BadFrame, decoder: Decoder, rest: Rest): string | undefined {
+  if (decoder.count < HEAD_RECORDS) return `${bad.reason}; the head of a segment is durable before it gets its name`;
+  if (bad.looks === "foreign") return bad.reason;
+  if (rest.durable > bad.offset) {
+    return `${bad.reason}; a later record states that everything below offset ${rest.durable} was durable`;
+  }
+  if (decoder.ours || rest.ours || bad.looks === "torn") return undefined;
+  return `${bad.reason}; etcd wrote this segment, and the record does not look like one of its torn writes`;
+}
+
+/** What was cut from the end of the log. */
+export interface Repaired {
+  readonly file: string;
+  /** The log ends here now. */
+  readonly offset: number;
+  /** Where the file as it was is kept. */
+  readonly backup: string;
+  readonly reason: string;
+}
+
+/** Copies the segment's used bytes aside, then cuts it at the bad frame. A crash at any point leaves the same choice again. */
+export async function cutTail(
+  fileSystem: FileSystem,
+  directory: string,
+  name: string,
+  file: File,
+  bad: BadFrame,
+  used: number,
+): Promise<Repaired> {
+  const backup = await backUp(fileSystem, directory, name, file, used);
+  await file.truncate(bad.offset);
+  await file.datasync();
+  return { file: file.path, offset: bad.offset, backup, reason: bad.reason };
+}
+
+/** The copy gets its name when it is whole and durable. An earlier copy is never replaced. */
+async function backUp(fileSystem: FileSystem, directory: string, name: string, file: File, size: number) {
+  const taken = new Set(await fileSystem.list(directory));
+  let free = `${name}.broken`;
+  for (let n = 2; taken.has(free); n++) free = `${name}.broken.${n}`;
+  const path = `${directory}/${free}`;
+  const copy = await fileSystem.open(`${path}.tmp`, "create");
+  try {
+    const buffer = new Uint8Array(Math.min(COPY_SIZE, size));
+    for (let offset = 0; offset < size; ) {
+      const read = await file.read(buffer.subarray(0, Math.min(buffer.length, size - offset)), offset);
+      if (read === 0) throw new Error(`${file.path}: became shorter while it was copied`);
+      copy.writeAt(buffer.subarray(0, read), offset);
+      offset += read;
+    }
+    await copy.datasync();
+  } finally {
+    await copy.close();
+  }
+  await fileSystem.rename(`${path}.tmp`, path);
+  await fileSystem.syncDirectory(directory);
+  return path;
+}

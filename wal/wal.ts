@@ -1,0 +1,340 @@
+// The log, open for appending: create, open, save, saveSnapshot, cut, close.
+//
+// Promises: the bytes of a save are in the file before the call returns, in one write; they survive a power cut once the promise
+// resolves, if a sync was asked for; nothing is written twice. One call at a time: the caller waits for the promise of one before
+// it makes the next. After a write or a sync has failed nobody knows what the disk holds, so nothing is retried and every later
+// call rejects with the same error: the process must stop, and the next start finds out.
+//
+// Ports wal.go. Leaves out its file pipeline (a segment is made when it is needed, and grows in steps of zeros), its locks on single
+// segments (one lock on the directory), and the switch that turns syncs off.
+
+import { discardLogger, type Logger } from "../raft/logger.ts";
+import { type Entry, encodeEntry, encodeHardState, type HardState, makeHardState } from "../raft/raftpb/index.ts";
+import { Encoder, encodeHead } from "./encoder.ts";
+import { WalError } from "./errors.ts";
+import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
+import type { StartAt } from "./read-all.ts";
+import { encodeSnapshotRecord, RecordType, type WalSnapshot } from "./record.ts";
+import { parentOf, type Recovered, recover, removeLeftovers } from "./recovery.ts";
+import { isSegmentFile, segmentName } from "./util.ts";
+
+const SEGMENT_BYTES = 64_000_000;
+const ZEROS = new Uint8Array(1024 * 1024);
+const emptyHardState = makeHardState(0, 0, 0);
+
+export interface WalOptions {
+  readonly fileSystem: FileSystem;
+  readonly directory: string;
+  /** A segment that has reached this size is followed by a new one; 64,000,000 as in etcd unless given. */
+  readonly segmentBytes?: number | undefined;
+  readonly logger?: Logger | undefined;
+}
+
+export interface CreateOptions extends WalOptions {
+  /** Written at the head of each segment. */
+  readonly metadata: Uint8Array;
+}
+
+export interface OpenOptions extends WalOptions {
+  /** The snapshot to read on from; it must be recorded in the log. The empty log's 0/0 unless given. */
+  readonly startAt?: StartAt | undefined;
+}
+
+interface State {
+  readonly lock: DirectoryLock;
+  readonly metadata: Uint8Array;
+  readonly hardState: HardState;
+  readonly lastIndex: number;
+  readonly sequence: number;
+  readonly file: File;
+  readonly encoder: Encoder;
+  readonly offset: number;
+  readonly zeroedTo: number;
+}
+
+export class Wal {
+  readonly #fileSystem: FileSystem;
+  readonly #directory: string;
+  readonly #segmentBytes: number;
+  readonly #logger: Logger;
+  readonly #lock: DirectoryLock;
+  readonly #metadata: Uint8Array;
+  readonly #encoder: Encoder;
+  #hardState: HardState;
+  /** Index of the last entry, or of a later snapshot. */
+  #lastIndex: number;
+  #sequence: number;
+  #file: File;
+  /** Where the next record goes. */
+  #offset: number;
+  /** Everything below is known to be durable; so are all earlier segments. */
+  #durable: number;
+  /** The file holds zeros from #offset to here. */
+  #zeroedTo: number;
+  #running: Promise<void> | undefined;
+  #failure: WalError | undefined;
+  #closed = false;
+
+  private constructor(options: WalOptions, state: State) {
+    this.#fileSystem = options.fileSystem;
+    this.#directory = trimmed(options.directory);
+    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    this.#logger = options.logger ?? discardLogger;
+    this.#lock = state.lock;
+    this.#metadata = state.metadata;
+    this.#encoder = state.encoder;
+    this.#hardState = state.hardState;
+    this.#lastIndex = state.lastIndex;
+    this.#sequence = state.sequence;
+    this.#file = state.file;
+    this.#offset = state.offset;
+    this.#durable = state.offset;
+    this.#zeroedTo = state.zeroedTo;
+  }
+
+  /**
+   * Makes a new log, or nothing: it is built in `<directory>.tmp` and then renamed. Throws WalError EXISTS if the directory is there
+   * and not empty, FileSystemError LOCKED if another process is at it, or what the disk failed.
+   */
+  static async create(options: CreateOptions): Promise<Wal> {
+    const { fileSystem } = options;
+    const directory = trimmed(options.directory);
+    const present = (await fileSystem.list(directory)) ?? [];
+    if (present.length > 0) {
+      const what = present.some(isSegmentFile)
+        ? "holds a log already: open it"
+        : `is not empty (${present[0]}): move it aside`;
+      throw new WalError("EXISTS", `${directory}: ${what}, or choose another directory.`, { file: directory });
+    }
+    const temporary = `${directory}.tmp`;
+    await fileSystem.makeDirectory(temporary);
+    const lock = await fileSystem.lock(temporary); // follows the directory through the rename
+    try {
+      await removeLeftovers(fileSystem, temporary);
+      for (const name of ((await fileSystem.list(temporary)) ?? []).filter(isSegmentFile)) {
+        await fileSystem.unlink(`${temporary}/${name}`);
+      }
+      const encoder = new Encoder(0);
+      const emptySnapshot = encodeSnapshotRecord({ index: 0, term: 0, confState: undefined });
+      encodeHead(encoder, options.metadata, { type: RecordType.snapshot, data: emptySnapshot });
+      const name = segmentName(0, 0);
+      const sizes = await writeSegment(fileSystem, `${temporary}/${name}`, encoder.take(), segmentBytesOf(options));
+      await fileSystem.syncDirectory(temporary);
+      await fileSystem.rename(temporary, directory);
+      await fileSystem.syncDirectory(parentOf(directory));
+      const file = await fileSystem.open(`${directory}/${name}`, "write");
+      const metadata = options.metadata.slice();
+      return new Wal(options, {
+        lock,
+        metadata,
+        hardState: emptyHardState,
+        lastIndex: 0,
+        sequence: 0,
+        file,
+        encoder,
+        ...sizes,
+      });
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  /**
+   * Opens a log and returns what it holds; a torn write at its end is cut off, with a copy kept. Throws WalError (errors.ts tells each
+   * code) and FileSystemError, LOCKED if another process has the log open.
+   */
+  static async open(options: OpenOptions): Promise<{ wal: Wal; recovered: Recovered }> {
+    const { fileSystem } = options;
+    const directory = trimmed(options.directory);
+    if ((await fileSystem.list(directory)) === undefined) {
+      throw new WalError("NOT_FOUND", `${directory}: no such directory. Create a log, or check the path.`, {
+        file: directory,
+      });
+    }
+    const lock = await fileSystem.lock(directory);
+    try {
+      const startAt = options.startAt ?? { index: 0, term: 0 };
+      const logger = options.logger ?? discardLogger;
+      const { recovered, tail } = await recover(fileSystem, directory, startAt, logger);
+      const wal = new Wal(options, {
+        lock,
+        metadata: recovered.metadata,
+        hardState: recovered.hardState ?? emptyHardState,
+        lastIndex: startAt.index + recovered.entries.length,
+        sequence: tail.sequence,
+        file: tail.file,
+        encoder: new Encoder(tail.chain),
+        offset: tail.offset,
+        zeroedTo: tail.size,
+      });
+      return { wal, recovered };
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  /**
+   * Appends the entries, then the hard state; an undefined or empty one is not written. The bytes are written before the call
+   * returns; with `mustSync` the promise resolves once they survive a power cut. The entries continue the log or replace its end.
+   */
+  save(hardState: HardState | undefined, entries: readonly Entry[], mustSync: boolean): Promise<void> {
+    return this.#exclusively(async () => {
+      const state = hardState === undefined || isEmpty(hardState) ? undefined : hardState;
+      if (state === undefined && entries.length === 0) return;
+      for (const e of entries) {
+        if (e.index < 1 || e.index > this.#lastIndex + 1) {
+          throw new Error(`entry ${e.index} does not continue a log that ends at ${this.#lastIndex}`);
+        }
+        this.#append(RecordType.entry, encodeEntry(e));
+        this.#lastIndex = e.index;
+      }
+      if (state !== undefined) {
+        this.#append(RecordType.state, encodeHardState(state));
+        this.#hardState = state;
+      }
+      this.#write();
+      if (this.#offset >= this.#segmentBytes) await this.#cut();
+      else if (mustSync) await this.#sync();
+    });
+  }
+
+  /** Records that the snapshot file is durable, and syncs. `confState` may be missing only at index 0. */
+  saveSnapshot(snapshot: WalSnapshot): Promise<void> {
+    return this.#exclusively(async () => {
+      if (snapshot.index > 0 && snapshot.confState === undefined) throw new Error("a snapshot needs its ConfState");
+      this.#append(RecordType.snapshot, encodeSnapshotRecord(snapshot));
+      this.#lastIndex = Math.max(this.#lastIndex, snapshot.index);
+      this.#write();
+      await this.#sync();
+    });
+  }
+
+  /**
+   * Syncs the log, then repeats the last hard state: a record that states everything before it durable, so that any damage to a
+   * closed log is known for what it is. Releases the directory, whatever happens; rejects if the log had failed.
+   */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#running?.catch(() => undefined); // its own caller hears of it
+    try {
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#durable < this.#offset) await this.#sync();
+      this.#append(RecordType.state, encodeHardState(this.#hardState));
+      this.#write();
+      await this.#sync();
+    } catch (cause) {
+      throw this.#fail(cause);
+    } finally {
+      await this.#file.close().finally(() => this.#lock.release());
+    }
+  }
+
+  #exclusively(work: () => Promise<void>): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#closed) return Promise.reject(new WalError("CLOSED", `${this.#directory}: the log has been closed`));
+    if (this.#running !== undefined) return Promise.reject(new Error("the log takes one call at a time"));
+    this.#running = work().then(
+      () => {
+        this.#running = undefined;
+      },
+      (cause) => {
+        this.#running = undefined;
+        throw this.#fail(cause);
+      },
+    );
+    return this.#running;
+  }
+
+  #fail(cause: unknown): WalError {
+    if (this.#failure === undefined) {
+      const detail = cause instanceof Error ? cause.message : String(cause);
+      const text = `${detail}. The log takes no more: what was not yet acknowledged may be lost. Mend the cause, then restart.`;
+      this.#failure = new WalError("FAILED", text, { file: this.#file.path, cause });
+    }
+    return this.#failure;
+  }
+
+  #append(type: RecordType, data: Uint8Array): void {
+    this.#encoder.append(type, data, this.#offset, this.#durable);
+  }
+
+  #write(): void {
+    const batch = this.#encoder.take();
+    const end = this.#offset + batch.length;
+    this.#zeroedTo = writeZeros(this.#file, this.#zeroedTo, end, this.#segmentBytes);
+    this.#file.writeAt(batch, this.#offset);
+    this.#offset = end;
+    this.#zeroedTo = Math.max(this.#zeroedTo, end);
+  }
+
+  async #sync(): Promise<void> {
+    const end = this.#offset;
+    await this.#file.datasync();
+    this.#durable = end;
+  }
+
+  /**
+   * Ends this segment and begins the next. The new one gets its name only when the old one and its own head are durable; a crash
+   * before that leaves the old tail, one after it the new.
+   */
+  async #cut(): Promise<void> {
+    const fileSystem = this.#fileSystem;
+    await this.#file.truncate(this.#offset);
+    await this.#sync();
+    const path = `${this.#directory}/${segmentName(this.#sequence + 1, this.#lastIndex + 1)}`;
+    encodeHead(this.#encoder, this.#metadata, { type: RecordType.state, data: encodeHardState(this.#hardState) });
+    const sizes = await writeSegment(fileSystem, `${path}.tmp`, this.#encoder.take(), this.#segmentBytes);
+    await fileSystem.rename(`${path}.tmp`, path);
+    await fileSystem.syncDirectory(this.#directory);
+    const old = this.#file;
+    this.#file = await fileSystem.open(path, "write");
+    await old.close();
+    this.#sequence++;
+    this.#offset = sizes.offset;
+    this.#durable = sizes.offset;
+    this.#zeroedTo = sizes.zeroedTo;
+    this.#logger.info?.(`${path}: began a new segment`);
+  }
+}
+
+/** Without the slash at its end, so that `.tmp` can be put there. */
+const trimmed = (directory: string): string => directory.replace(/(?<=.)\/+$/, "");
+
+const isEmpty = (hs: HardState): boolean => hs.term === 0 && hs.vote === 0 && hs.commit === 0;
+
+const segmentBytesOf = (options: WalOptions): number => options.segmentBytes ?? SEGMENT_BYTES;
+
+/** Makes a segment that holds `head`, durable but for its name. Returns where its records and its zeros end. */
+async function writeSegment(
+  fileSystem: FileSystem,
+  path: string,
+  head: Uint8Array,
+  segmentBytes: number,
+): Promise<{ offset: number; zeroedTo: number }> {
+  const file = await fileSystem.open(path, "create");
+  try {
+    const zeroedTo = writeZeros(file, 0, head.length, segmentBytes);
+    file.writeAt(head, 0);
+    await file.datasync();
+    return { offset: head.length, zeroedTo: Math.max(zeroedTo, head.length) };
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Writes zeros from `zeroedTo` on, so that a write that ends at `end` does not grow the file, and most later ones do not either:
+ * the next sync has no new file size to store, and a full disk shows here, where nothing is lost, and not in a hole. Returns where
+ * the zeros end now. A write that reaches the segment's end grows the file itself: the segment is done with it.
+ */
+function writeZeros(file: File, zeroedTo: number, end: number, segmentBytes: number): number {
+  if (end <= zeroedTo || end >= segmentBytes) return zeroedTo;
+  const target = Math.min(Math.ceil(end / ZEROS.length) * ZEROS.length, segmentBytes);
+  for (let from = zeroedTo; from < target; from += ZEROS.length) {
+    file.writeAt(ZEROS.subarray(0, Math.min(ZEROS.length, target - from)), from);
+  }
+  return target;
+}
