@@ -51,9 +51,10 @@ export async function main(args: readonly string[]): Promise<number> {
     await parser.parseAsync();
     return exitCode;
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    process.stderr.write(`readyloop: ${text}\n`);
-    if (!(error instanceof UsageError)) return 1;
+    const { name, message } = error instanceof Error ? error : new Error(String(error));
+    process.stderr.write(`readyloop: ${message}\n`);
+    // yargs wraps what a check of a flag throws into its own error.
+    if (name !== "UsageError" && name !== "YError") return 1;
     process.stderr.write("Try: readyloop --help\n");
     return 2;
   }

@@ -6,7 +6,7 @@
 // A client that goes away is no error here: there is nobody left to answer, so `done` is never called.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { declaredBodySize, sendProblem } from "./problem.ts";
+import { declaredBodySize, type Problem, sendProblem } from "./problem.ts";
 
 /** Calls `done` with the whole body, of at most `limit` bytes; else answers with 413. The body is valid during the call. */
 export function readBody(
@@ -16,7 +16,7 @@ export function readBody(
   done: (body: Uint8Array) => void,
 ): void {
   const announced = req.headers["transfer-encoding"] === undefined ? declaredBodySize(req.headers) : 0;
-  if (announced > limit) return refuse(res, limit);
+  if (announced > limit) return sendProblem(res, tooLarge(limit));
   let buffer: Uint8Array | undefined;
   let size = 0;
   let refused = false;
@@ -27,7 +27,7 @@ export function readBody(
     if (end > limit) {
       refused = true;
       buffer = undefined;
-      refuse(res, limit);
+      sendProblem(res, tooLarge(limit));
     } else if (buffer === undefined) {
       buffer = chunk;
     } else {
@@ -47,11 +47,11 @@ export function readBody(
 
 const noBytes = new Uint8Array(0);
 
-function refuse(res: ServerResponse, limit: number): void {
-  sendProblem(res, {
+export function tooLarge(limit: number): Problem {
+  return {
     status: 413,
     code: "VALUE_TOO_LARGE",
-    message: `the body is larger than ${limit} bytes`,
+    message: `the value or the body is larger than ${limit} bytes`,
     next: "store a smaller value, or start every member with a larger --max-value-bytes",
-  });
+  };
 }

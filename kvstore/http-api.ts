@@ -19,7 +19,11 @@ interface ServerName {
 export function makeHttpApi(options: { readonly member: Member; readonly logger: KvLogger }): express.Express {
   const { member, logger } = options;
   const names: readonly ServerName[] = [
-    { path: "/_status", about: "this member's view of the cluster", get: (_req, res) => void res.json(member.status()) },
+    {
+      path: "/_status",
+      about: "this member's view of the cluster",
+      get: (_req, res) => void res.json(member.status()),
+    },
     { path: "/_health", about: "whether this member can serve", get: (_req, res) => sendHealth(res, member) },
   ];
 
@@ -36,7 +40,7 @@ export function makeHttpApi(options: { readonly member: Member; readonly logger:
       .all((req, res) => sendProblem(res, methodNotAllowed(req, allowed)));
   }
   const listing = names.map(({ path, about }) => `GET ${path} (${about})`);
-  app.use((_req, res) => sendProblem(res, unknownName(listing)));
+  app.use((req, res) => sendProblem(res, unknownName(req, listing)));
   // Express takes a function of four parameters for a handler of errors.
   app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => fail(res, error, logger));
   return app;
@@ -48,7 +52,8 @@ function sendHealth(res: Response, member: Member): void {
     sendProblem(res, noLeader(`member ${id} is a ${role} at term ${term} and knows no leader`));
     return;
   }
-  const check = leader === id ? `member ${id} leads term ${term}` : `member ${id} follows member ${leader} at term ${term}`;
+  const check =
+    leader === id ? `member ${id} leads term ${term}` : `member ${id} follows member ${leader} at term ${term}`;
   res.json({ health: true, check });
 }
 
@@ -63,10 +68,10 @@ function noLeader(message: string): Problem {
   };
 }
 
-function unknownName(names: readonly string[]): Problem {
+function unknownName(req: Request, names: readonly string[]): Problem {
   return {
-    status: 404,
-    code: "UNKNOWN_NAME",
+    status: req.method === "GET" || req.method === "HEAD" ? 404 : 400,
+    code: "RESERVED_NAME",
     message: "names that start with _ belong to the server, and it has none of this name",
     next: `choose a key that starts with another character, or use one of: ${names.join(", ")}`,
     details: { names },

@@ -1,4 +1,4 @@
 // The replicated map and its HTTP API, as cli/ wires them.
 
-export { createKvServer, type KvServerOptions } from "./http-api.ts";
+export { createKvServer, type KvServerOptions } from "./kv-server.ts";
 export { KvMap } from "./map.ts";

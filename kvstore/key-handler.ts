@@ -13,7 +13,7 @@
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Member, ProposeOutcome, ReadOutcome } from "../server/interfaces.ts";
-import { readBody } from "./body.ts";
+import { readBody, tooLarge } from "./body.ts";
 import { CommandError, encodeDelete, encodePut } from "./command.ts";
 import { isReserved, parseKey } from "./key.ts";
 import type { KvMap } from "./map.ts";
@@ -29,7 +29,7 @@ export interface KvLogger {
 export interface KeyHandlerOptions {
   readonly member: Member;
   readonly map: Pick<KvMap, "get">;
-  /** Bytes of a request's body. */
+  /** The largest value, in bytes. */
   readonly maxValueBytes: number;
   readonly logger: KvLogger;
 }
@@ -37,6 +37,8 @@ export interface KeyHandlerOptions {
 export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void;
 
 const ALLOWED = "GET, HEAD, PUT, POST, DELETE";
+const JSON_GROWTH = 6; // a byte may be written as \\u0000
+const JSON_FRAME = 64; // {"value":""} with some white space
 const SUCCESS = Buffer.from('{"success":true}\n');
 const successHeaders: OutgoingHttpHeaders = { "content-type": "application/json", "content-length": SUCCESS.length };
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -69,15 +71,16 @@ export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandle
     const queryAt = url.indexOf("?");
     const key = parseKey(queryAt < 0 ? url : url.slice(0, queryAt));
     if (typeof key !== "string") return sendProblem(res, key);
-    if (isReserved(key)) return sendProblem(res, reservedKey);
+    if (isReserved(key)) return sendProblem(res, reservedName);
     switch (req.method) {
       case "PUT":
         return readBody(req, res, maxValueBytes, (body) => write(res, encodePut(key, body), false));
       case "POST":
-        return readBody(req, res, maxValueBytes, (body) => {
+        return readBody(req, res, JSON_GROWTH * maxValueBytes + JSON_FRAME, (body) => {
           const value = valueOfJson(body);
-          if (value instanceof Uint8Array) write(res, encodePut(key, value), true);
-          else sendProblem(res, value);
+          if (!(value instanceof Uint8Array)) sendProblem(res, value);
+          else if (value.length > maxValueBytes) sendProblem(res, tooLarge(maxValueBytes));
+          else write(res, encodePut(key, value), true);
         });
       case "GET":
       case "HEAD":
@@ -198,7 +201,7 @@ const badConsistency: Problem = {
 
 const noValue: Problem = {
   status: 404,
-  code: "NO_VALUE",
+  code: "NOT_FOUND",
   message: "there is no value under this key",
   next: "PUT one, or check the key's spelling: it is the path as sent, percent-decoded",
 };
@@ -210,9 +213,9 @@ const notText: Problem = {
   next: "ask for it without application/json in the Accept header",
 };
 
-const reservedKey: Problem = {
+const reservedName: Problem = {
   status: 400,
-  code: "RESERVED_KEY",
+  code: "RESERVED_NAME",
   message: "names that start with _ belong to the server, also where the _ is written %5F",
   next: "choose a key that starts with another character",
 };

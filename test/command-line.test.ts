@@ -1,7 +1,36 @@
 // The command line: bad flags, and the client commands against a real member.
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { once } from "node:events";
+import net from "node:net";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { main } from "../cli/index.ts";
 import { readyloop, TestCluster } from "./cluster.ts";
+
+/** A URL where nobody listens. */
+async function deadUrl(): Promise<string> {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, "close");
+  return `http://127.0.0.1:${port}`;
+}
+
+/** Runs the command line in this process: twenty processes would take a minute. */
+async function inProcess(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const written = { stdout: "", stderr: "" };
+  const spies = (["stdout", "stderr"] as const).map((stream) =>
+    vi.spyOn(process[stream], "write").mockImplementation((text) => {
+      written[stream] += text;
+      return true;
+    }),
+  );
+  try {
+    return { code: await main(args), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
 
 describe("a flag that is wrong gives one clear line and exit code 2", () => {
   const start = ["start-server", "--id=1", "--peers=http://localhost:2380"];
@@ -31,10 +60,16 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
     ["an endpoint that is no URL", ["get", "k", "--endpoints=nowhere"], /not a URL/],
     ["put without a value", ["put", "k"], /value|Not enough/],
   ])("%s", async (_what, args, message) => {
-    const { code, stderr, stdout } = await readyloop(...args);
+    const { code, stderr, stdout } = await inProcess(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toMatch(message);
     expect(stderr.split("\n")[0]).toMatch(/^readyloop: /);
+  });
+
+  test("the process ends with that code", async () => {
+    const { code, stderr } = await readyloop("start-server", "--id=0", "--peers=http://localhost:2380");
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^readyloop: --id must be an integer from 1/);
   });
 
   test("--help shows every command and an example", async () => {
@@ -48,11 +83,13 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
 
 describe("the client commands", () => {
   let cluster: TestCluster;
+  let dead: string;
   let endpoints: string;
   beforeAll(async () => {
     cluster = await TestCluster.start(1);
     // The first endpoint is dead: each command goes on to the next.
-    endpoints = `--endpoints=http://127.0.0.1:1,${cluster.member(1).clientUrl}`;
+    dead = await deadUrl();
+    endpoints = `--endpoints=${dead},${cluster.member(1).clientUrl}`;
   });
   afterAll(() => cluster.stop());
 
@@ -68,14 +105,14 @@ describe("the client commands", () => {
   test("status prints a table with a row for each endpoint, reached or not", async () => {
     const { code, stdout } = await readyloop("status", endpoints);
     expect(code).toBe(0);
-    const [head, dead, alive] = stdout.split("\n");
+    const [head, gone, alive] = stdout.split("\n");
     expect(head).toMatch(/ENDPOINT +ID +ROLE +TERM +LEADER +COMMIT +APPLIED +MEMBERS/);
-    expect(dead).toContain("not reached");
+    expect(gone).toContain("not reached");
     expect(alive).toMatch(/ 1 +leader .* 1 voters/);
   });
 
   test("a command that no endpoint can carry out fails with exit code 1 and says why", async () => {
-    const { code, stderr } = await readyloop("get", "k", "--endpoints=http://127.0.0.1:1");
+    const { code, stderr } = await readyloop("get", "k", `--endpoints=${dead}`);
     expect(code).toBe(1);
     expect(stderr).toMatch(/no member could do it[\s\S]*ECONNREFUSED/);
   });

@@ -1,0 +1,122 @@
+// The client port: an http.Server (not yet listening) that serves the keys and the names of the server, within limits.
+//
+// Two handlers share it. Requests on keys go straight to key-handler.ts; names that start with `_` go to the express app of
+// http-api.ts. Express 5 gives each request and response a new prototype, which on Node 20 throws the engine off its fast
+// paths: a put through express as it comes reaches about a quarter of what node:http alone can do, and with classes whose
+// prototypes already are express's about half (`npx tsx bench/http.ts` measures the server as a whole). A short function in
+// front of it keeps nearly all, and is simpler than either: the few names below `_` keep express, and nothing there is hot.
+//
+// Limits, since the defaults of node:http are made for friends: ten seconds for the headers, thirty for a whole request, a
+// minute for a socket on which nothing moves, 16 KiB of headers, and so many connections. What the connections may hold in
+// memory is bounded by maxConnections times maxValueBytes.
+//
+// What is not HTTP is answered with 400, 408, 413 or 431 and the connection is closed, unless an earlier request on it still
+// waits for its answer: the client would take the refusal for that one's.
+
+import http, { type IncomingMessage, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { makeHttpApi } from "./http-api.ts";
+import { originForm } from "./key.ts";
+import { type KeyHandlerOptions, makeKeyHandler } from "./key-handler.ts";
+import { declaredBodySize, LINGER_MS, type Problem, problemAsBytes, sendProblem } from "./problem.ts";
+
+export interface KvServerOptions extends KeyHandlerOptions {
+  /** More connections than this are closed as they come. */
+  readonly maxConnections?: number;
+  readonly headersTimeoutMs?: number;
+  /** From the first byte of a request to the last. */
+  readonly requestTimeoutMs?: number;
+  /** For a connection between two requests. */
+  readonly keepAliveTimeoutMs?: number;
+  /** For a socket on which nothing moves, as when a client does not read its answer. */
+  readonly idleTimeoutMs?: number;
+}
+
+const MAX_HEADER_BYTES = 16 * 1024;
+
+export function createKvServer(options: KvServerOptions): http.Server {
+  const { maxConnections = 10_000, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, logger } = options;
+  const { keepAliveTimeoutMs = 65_000, idleTimeoutMs = 60_000 } = options; // load balancers often keep connections for 60 s
+  const handleKey = makeKeyHandler(options);
+  const app = makeHttpApi(options);
+  /** The latest answer on each connection: answers go out in order, so when it is done, all are. */
+  const latest = new WeakMap<Duplex, ServerResponse>();
+
+  function handle(req: IncomingMessage, res: ServerResponse): void {
+    latest.set(req.socket, res);
+    req.url = originForm(req.url ?? "");
+    if (req.url.startsWith("/_")) app(req, res);
+    else handleKey(req, res);
+  }
+
+  const server = http.createServer(
+    {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      keepAliveTimeout: keepAliveTimeoutMs,
+      connectionsCheckingInterval: Math.min(1000, headersTimeoutMs, requestTimeoutMs),
+    },
+    handle,
+  );
+  server.maxConnections = maxConnections;
+  server.timeout = idleTimeoutMs;
+  // A client that asks before it sends its body is told to go on, unless the body is too large to be wanted.
+  server.on("checkContinue", (req: IncomingMessage, res: ServerResponse) => {
+    if (declaredBodySize(req.headers) <= options.maxValueBytes || isChunked(req)) res.writeContinue();
+    handle(req, res);
+  });
+  server.on("checkExpectation", (_req, res: ServerResponse) => sendProblem(res, unknownExpectation));
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseSocket(error, socket, latest.get(socket)));
+  server.once("drop", () => {
+    logger.warn(
+      { maxConnections },
+      "more connections than maxConnections: a new one was closed, as later ones will be",
+    );
+  });
+  return server;
+}
+
+const isChunked = (req: IncomingMessage): boolean => req.headers["transfer-encoding"] !== undefined;
+
+function refuseSocket(error: NodeJS.ErrnoException, socket: Duplex, latest: ServerResponse | undefined): void {
+  if (socket.writableEnded && !socket.destroyed) return; // answered already: the rest is dropped until the timer ends it
+  const idle = latest === undefined || latest.writableFinished;
+  // The request at fault is the only one: its own response holds the socket, unsent, and its body is not complete.
+  const alone = latest !== undefined && latest.socket === socket && !latest.headersSent && !latest.req.complete;
+  if (!socket.writable || error.code === "ECONNRESET" || !(idle || alone)) {
+    socket.destroy();
+    return;
+  }
+  socket.end(problemAsBytes(problemOf(error)));
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(timer));
+}
+
+function problemOf(error: NodeJS.ErrnoException): Problem {
+  switch (error.code) {
+    case "HPE_HEADER_OVERFLOW": {
+      const message = `the request line and the headers exceed ${MAX_HEADER_BYTES} bytes`;
+      return { status: 431, code: "HEADERS_TOO_LARGE", message, next: "use a shorter key or fewer headers" };
+    }
+    case "HPE_CHUNK_EXTENSIONS_OVERFLOW": {
+      const message = "the extensions of the body's chunks are too large";
+      return { status: 413, code: "CHUNK_EXTENSIONS_TOO_LARGE", message, next: "send chunks without extensions" };
+    }
+    case "ERR_HTTP_REQUEST_TIMEOUT": {
+      const message = "the request did not arrive in time; nothing was changed";
+      return { status: 408, code: "REQUEST_TIMEOUT", message, next: "send the whole request at once" };
+    }
+    default: {
+      const message = `this is not a valid HTTP request: ${error.message}`;
+      return { status: 400, code: "BAD_REQUEST", message, next: "send an HTTP/1.1 request" };
+    }
+  }
+}
+
+const unknownExpectation: Problem = {
+  status: 417,
+  code: "UNKNOWN_EXPECTATION",
+  message: "the Expect header holds something other than 100-continue",
+  next: "send the request without it",
+};
