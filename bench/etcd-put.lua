@@ -17,6 +17,6 @@ local value = base64(string.rep("x", 128))
 local n = 0
 request = function()
   n = n + 1
-  local body = '{"key":"' .. base64("key-" .. (n % 10000)) .. '","value":"' .. value .. '"}'
+  local body = '{"key":"' .. base64("key-" .. (n % 1000)) .. '","value":"' .. value .. '"}'
   return wrk.format("POST", "/v3/kv/put", { ["Content-Type"] = "application/json" }, body)
 end

@@ -17,6 +17,7 @@ export function readBody(
 ): void {
   const announced = req.headers["transfer-encoding"] === undefined ? declaredBodySize(req.headers) : 0;
   if (announced > limit) return sendProblem(res, tooLarge(limit));
+  if (req.headers.expect !== undefined && req.httpVersion === "1.1") res.writeContinue();
   let buffer: Uint8Array | undefined;
   let size = 0;
   let refused = false;

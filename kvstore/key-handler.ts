@@ -37,7 +37,7 @@ export interface KeyHandlerOptions {
 export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void;
 
 const ALLOWED = "GET, HEAD, PUT, POST, DELETE";
-const JSON_GROWTH = 6; // a byte may be written as \\u0000
+const JSON_GROWTH = 6; // a byte may be written as \u0000
 const JSON_FRAME = 64; // {"value":""} with some white space
 const SUCCESS = Buffer.from('{"success":true}\n');
 const successHeaders: OutgoingHttpHeaders = { "content-type": "application/json", "content-length": SUCCESS.length };

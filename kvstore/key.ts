@@ -10,8 +10,7 @@ import type { Problem } from "./problem.ts";
 /** The longest key, in bytes of UTF-8. As escapes it takes three times as much, which still fits the limit on headers. */
 export const MAX_KEY_BYTES = 4096;
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const needsDecoding = /[^!-~]|[#%]/;
+const unescaped = /[^!-~]|#/;
 const origin = /^https?:\/\/[^/?#]*/i;
 
 /** The target as path and query: a proxy's `http://host/key` becomes `/key`. */
@@ -23,11 +22,10 @@ export function originForm(target: string): string {
 export function parseKey(path: string): string | Problem {
   if (!path.startsWith("/") || path.length === 1) return badKey("there is no key in the path");
   let key = path.slice(1);
-  if (needsDecoding.test(key)) {
-    if (key.includes("#")) return badKey("a # in a path must be escaped");
+  if (unescaped.test(key)) return badKey("a # and what is not printable ASCII must be escaped in a path");
+  if (key.includes("%")) {
     try {
-      // node:http hands the bytes of the target out as latin1; curl and others send UTF-8 without escaping it.
-      key = decodeURIComponent(decoder.decode(Buffer.from(key, "latin1")));
+      key = decodeURIComponent(key);
     } catch {
       return badKey("the path has a % without two hexadecimal digits after it, or is not UTF-8 once decoded");
     }

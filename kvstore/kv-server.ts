@@ -18,7 +18,7 @@ import type { Duplex } from "node:stream";
 import { makeHttpApi } from "./http-api.ts";
 import { originForm } from "./key.ts";
 import { type KeyHandlerOptions, makeKeyHandler } from "./key-handler.ts";
-import { declaredBodySize, LINGER_MS, type Problem, problemAsBytes, sendProblem } from "./problem.ts";
+import { LINGER_MS, type Problem, problemAsBytes, sendProblem } from "./problem.ts";
 
 export interface KvServerOptions extends KeyHandlerOptions {
   /** More connections than this are closed as they come. */
@@ -61,9 +61,10 @@ export function createKvServer(options: KvServerOptions): http.Server {
   );
   server.maxConnections = maxConnections;
   server.timeout = idleTimeoutMs;
-  // A client that asks before it sends its body is told to go on, unless the body is too large to be wanted.
+  // A client that asks before it sends its body is answered by readBody, which knows how much is wanted. Where no body is read
+  // it is told to go on all the same: else whether a body follows is open, and the next request could be taken for one.
   server.on("checkContinue", (req: IncomingMessage, res: ServerResponse) => {
-    if (declaredBodySize(req.headers) <= options.maxValueBytes || isChunked(req)) res.writeContinue();
+    if (req.method !== "PUT" && req.method !== "POST") res.writeContinue();
     handle(req, res);
   });
   server.on("checkExpectation", (_req, res: ServerResponse) => sendProblem(res, unknownExpectation));
@@ -76,8 +77,6 @@ export function createKvServer(options: KvServerOptions): http.Server {
   });
   return server;
 }
-
-const isChunked = (req: IncomingMessage): boolean => req.headers["transfer-encoding"] !== undefined;
 
 function refuseSocket(error: NodeJS.ErrnoException, socket: Duplex, latest: ServerResponse | undefined): void {
   if (socket.writableEnded && !socket.destroyed) return; // answered already: the rest is dropped until the timer ends it
@@ -109,7 +108,7 @@ function problemOf(error: NodeJS.ErrnoException): Problem {
     }
     default: {
       const message = `this is not a valid HTTP request: ${error.message}`;
-      return { status: 400, code: "BAD_REQUEST", message, next: "send an HTTP/1.1 request" };
+      return { status: 400, code: "BAD_REQUEST", message, next: "send an HTTP/1.1 request, its path percent-encoded" };
     }
   }
 }

@@ -7,7 +7,13 @@
 // the socket lingers a moment: closed while the client still sends, TCP would answer with a reset, and a reset can destroy the
 // answer before the client has read it.
 
-import { type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
 
 export interface Problem {
   readonly status: number;
@@ -31,7 +37,7 @@ export function sendProblem(res: ServerResponse, problem: Problem): void {
     "content-length": body.length,
     ...problem.headers,
   };
-  if (res.req.complete || declaredBodySize(res.req.headers) <= MAX_REST_BYTES) {
+  if (res.req.complete || isSmallRest(res.req)) {
     res.writeHead(problem.status, headers);
     res.end(body);
     return;
@@ -56,8 +62,13 @@ export function problemAsBytes(problem: Problem): Buffer {
   return Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`), body]);
 }
 
+/** With Expect it is open whether a refused client sends its body at all, so that the connection cannot be used again. */
+function isSmallRest({ headers }: IncomingMessage): boolean {
+  return headers.expect === undefined && declaredBodySize(headers) <= MAX_REST_BYTES;
+}
+
 /** Bytes of body that the headers announce: 0 for none, Infinity for a chunked body, whose size shows at its end. */
-export function declaredBodySize(headers: NodeJS.Dict<string | string[]>): number {
+export function declaredBodySize(headers: IncomingHttpHeaders): number {
   if (headers["transfer-encoding"] !== undefined) return Number.POSITIVE_INFINITY;
   return Number(headers["content-length"] ?? 0);
 }

@@ -25,7 +25,8 @@ export interface File {
 
 /** An exclusive hold on a directory: stays with it through a rename, and is gone with the process however that ends. */
 export interface DirectoryLock {
-  release(): Promise<void>;
+  /** `movedTo` is where the directory is now, if it has been renamed since it was locked. */
+  release(movedTo?: string): Promise<void>;
 }
 
 export interface FileSystem {

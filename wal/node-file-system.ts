@@ -157,7 +157,9 @@ export async function lockWithFile(directory: string): Promise<DirectoryLock> {
   for (let tries = 0; tries < 2; tries++) {
     try {
       await fs.promises.writeFile(file, mine, { flag: "wx", mode: 0o600 });
-      return { release: () => attempt("unlock", file, () => fs.promises.unlink(file)) };
+      const release = (movedTo = directory): Promise<void> =>
+        attempt("unlock", movedTo, () => fs.promises.unlink(path.join(movedTo, LOCK_FILE)));
+      return { release };
     } catch (cause) {
       if (codeOf(cause) !== "EEXIST") throw failure("lock", directory, cause);
     }

@@ -99,16 +99,17 @@ export class Wal {
   static async create(options: CreateOptions): Promise<Wal> {
     const { fileSystem } = options;
     const directory = trimmed(options.directory);
-    const present = (await fileSystem.list(directory)) ?? [];
-    if (present.length > 0) {
-      const what = present.some(isSegmentFile)
+    const found = (await fileSystem.list(directory)) ?? [];
+    if (found.length > 0) {
+      const what = found.some(isSegmentFile)
         ? "holds a log already: open it"
-        : `is not empty (${present[0]}): move it aside`;
+        : `is not empty (${found[0]}): move it aside`;
       throw new WalError("EXISTS", `${directory}: ${what}, or choose another directory.`, { file: directory });
     }
     const temporary = `${directory}.tmp`;
     await fileSystem.makeDirectory(temporary);
     const lock = await fileSystem.lock(temporary); // follows the directory through the rename
+    let present = temporary;
     try {
       await removeLeftovers(fileSystem, temporary);
       for (const name of ((await fileSystem.list(temporary)) ?? []).filter(isSegmentFile)) {
@@ -121,6 +122,7 @@ export class Wal {
       const sizes = await writeSegment(fileSystem, `${temporary}/${name}`, encoder.take(), segmentBytesOf(options));
       await fileSystem.syncDirectory(temporary);
       await fileSystem.rename(temporary, directory);
+      present = directory;
       await fileSystem.syncDirectory(parentOf(directory));
       const file = await fileSystem.open(`${directory}/${name}`, "write");
       const metadata = options.metadata.slice();
@@ -135,7 +137,7 @@ export class Wal {
         ...sizes,
       });
     } catch (error) {
-      await lock.release();
+      await lock.release(present);
       throw error;
     }
   }
@@ -228,7 +230,7 @@ export class Wal {
     } catch (cause) {
       throw this.#fail(cause);
     } finally {
-      await this.#file.close().finally(() => this.#lock.release());
+      await this.#file.close().finally(() => this.#lock.release(this.#directory));
     }
   }
 

@@ -1,0 +1,114 @@
+import { describe, expect, it } from "vitest";
+import {
+  decodeSnapshotRecord,
+  encodeSnapshotRecord,
+  frameSize,
+  maxFrameSize,
+  RecordType,
+  readFrame,
+  readLengthWord,
+  writeFrame,
+} from "./record.ts";
+import { slowCrc32c, text } from "./testing.ts";
+
+function frameOf(data: Uint8Array | undefined, offset = 64, durable = 40): Uint8Array {
+  const into = new Uint8Array(maxFrameSize(data?.length ?? 0)).fill(0xee);
+  return into.slice(0, writeFrame(into, 0, offset, { type: RecordType.entry, crc: 0x01020304, data, durable }));
+}
+
+describe("a frame", () => {
+  it("has these bytes", () => {
+    const frame = frameOf(text("hi"));
+    const covered = 8 + 14; // all up to the checksum's value
+    const checksum = slowCrc32c(frame.subarray(0, covered), 64);
+    expect([...frame]).toEqual([
+      ...[18, 0, 0, 0, 0, 0, 0, 0x80 | 6], // 18 bytes of record, 6 of padding
+      ...[0x08, 2], // type
+      ...[0x10, 0x84, 0x86, 0x88, 0x08], // crc
+      ...[0x1a, 2, 0x68, 0x69], // data
+      ...[0x70, 40], // durable
+      ...[0x7d, checksum & 0xff, (checksum >> 8) & 0xff, (checksum >> 16) & 0xff, checksum >>> 24],
+      ...[0, 0, 0, 0, 0, 0],
+    ]);
+  });
+
+  it("is a multiple of 8 bytes and comes back whole, whatever the size of its data", () => {
+    for (let size = 0; size < 150; size++) {
+      const data = new Uint8Array(size).fill(size);
+      const frame = frameOf(data, 8 * size, 2 ** 31 + size);
+      const recordSize = readLengthWord(frame, 0) as number;
+      expect(frame.length % 8).toBe(0);
+      expect(frameSize(recordSize)).toBe(frame.length);
+      expect(readFrame(frame, 0, 8 * size, recordSize)).toEqual({
+        type: RecordType.entry,
+        crc: 0x01020304,
+        data,
+        durable: 2 ** 31 + size,
+      });
+    }
+  });
+
+  it("does not verify with any bit flipped, nor at another offset", () => {
+    const frame = frameOf(text("a value of some length"));
+    const read = (bytes: Uint8Array, offset: number): unknown => {
+      const recordSize = readLengthWord(bytes, 0);
+      if (recordSize === undefined || recordSize === 0 || frameSize(recordSize) > bytes.length) return "no frame";
+      return readFrame(bytes, 0, offset, recordSize);
+    };
+    expect(read(frame, 64)).toMatchObject({ durable: 40 });
+    for (let bit = 0; bit < frame.length * 8; bit++) {
+      const flipped = frame.slice();
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      expect(read(flipped, 64)).toBeTypeOf("string");
+    }
+    for (let offset = 0; offset < 4096; offset += 8) {
+      if (offset !== 64) expect(read(frame, offset)).toBeTypeOf("string");
+    }
+  });
+
+  it("without our two fields is one of etcd's", () => {
+    const record = [0x08, 4, 0x10, 0];
+    const frame = Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0x84, ...record, 0, 0, 0, 0);
+    expect(readFrame(frame, 0, 0, 4)).toEqual({ type: 4, crc: 0, data: new Uint8Array(0), durable: undefined });
+  });
+
+  it("with one of our two fields, or any other, is not a record", () => {
+    for (const extra of [
+      [0x70, 1],
+      [0x7d, 0, 0, 0, 0],
+      [0x20, 1],
+      [0x10, 1],
+    ]) {
+      const record = [0x08, 4, 0x10, 0, ...extra];
+      const frame = Uint8Array.of(record.length, 0, 0, 0, 0, 0, 0, 0, ...record, ...new Uint8Array(8));
+      expect(readFrame(frame, 0, 0, record.length)).toBe("not a well-formed record");
+    }
+  });
+});
+
+describe("a length word", () => {
+  it("is refused unless its padding is the one that its size asks for", () => {
+    const word = (...bytes: number[]): number | undefined => readLengthWord(Uint8Array.of(...bytes), 0);
+    expect(word(0, 0, 0, 0, 0, 0, 0, 0)).toBe(0);
+    expect(word(16, 0, 0, 0, 0, 0, 0, 0)).toBe(16);
+    expect(word(17, 0, 0, 0, 0, 0, 0, 0x87)).toBe(17);
+    expect(word(17, 0, 0, 0, 0, 0, 0, 0x86)).toBeUndefined();
+    expect(word(17, 0, 0, 0, 0, 0, 0, 0)).toBeUndefined();
+    expect(word(16, 0, 0, 0, 0, 0, 0, 0x80)).toBeUndefined();
+    expect(word(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x81)).toBe(2 ** 56 - 1);
+  });
+});
+
+describe("a snapshot record", () => {
+  it("has etcd's bytes, index and term written even when 0", () => {
+    expect([...encodeSnapshotRecord({ index: 0, term: 0, confState: undefined })]).toEqual([0x08, 0, 0x10, 0]);
+    const confState = { voters: [1, 2], learners: [3], votersOutgoing: [], learnersNext: [], autoLeave: false };
+    const bytes = encodeSnapshotRecord({ index: 500, term: 2, confState });
+    expect([...bytes]).toEqual([0x08, 0xf4, 3, 0x10, 2, 0x1a, 8, 0x08, 1, 0x08, 2, 0x10, 3, 0x28, 0]);
+    expect(decodeSnapshotRecord(bytes)).toEqual({ index: 500, term: 2, confState });
+  });
+
+  it("is refused with an index that is not a safe integer", () => {
+    expect(() => encodeSnapshotRecord({ index: 2 ** 53, term: 1, confState: undefined })).toThrow(RangeError);
+  });
+});

@@ -1,0 +1,353 @@
+import fs from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { nodeFileSystem, type Recovered, Wal, WalError } from "./index.ts";
+import { RecordType, writeFrame } from "./record.ts";
+import {
+  copyOf,
+  entries,
+  entry,
+  hardState,
+  lastOf,
+  readAsEtcd,
+  removeTemporary,
+  segmentsOf,
+  slowCrc32c,
+  temporary,
+  unsynced,
+  watched,
+} from "./testing.ts";
+
+afterAll(removeTemporary);
+
+const metadata = Uint8Array.of(0x08, 1, 0x10, 2);
+
+/** Writes a log and leaves it as a crash would: not closed. */
+async function crashed(work: (wal: Wal) => Promise<void>, segmentBytes = 8192): Promise<string> {
+  const directory = path.join(temporary(), "wal");
+  const wal = await Wal.create({ fileSystem: nodeFileSystem, directory, metadata, segmentBytes });
+  await work(wal);
+  const left = copyOf(directory);
+  await wal.close();
+  return left;
+}
+
+async function reopened(directory: string, fileSystem = unsynced): Promise<Recovered> {
+  const { wal, recovered } = await Wal.open({ fileSystem, directory, segmentBytes: 8192 });
+  await wal.close();
+  return recovered;
+}
+
+const outcomeOf = (directory: string): Promise<Recovered | WalError> =>
+  reopened(directory).catch((error: unknown) => {
+    if (error instanceof WalError) return error;
+    throw error;
+  });
+
+/** A log of which one file, the last unless named, can be spoilt, opened and mended again and again. */
+function spoiling(original: string) {
+  const directory = copyOf(original);
+  const pristine = new Map(
+    fs.readdirSync(directory).map((name) => [name, fs.readFileSync(path.join(directory, name))]),
+  );
+  const last = path.basename(lastOf(directory));
+  return {
+    async outcome(spoil: (bytes: Buffer) => Buffer, name = last): Promise<Recovered | WalError> {
+      const bytes = Buffer.from(pristine.get(name) as Buffer);
+      fs.writeFileSync(path.join(directory, name), spoil(bytes));
+      const outcome = await outcomeOf(directory);
+      for (const present of fs.readdirSync(directory)) {
+        if (!pristine.has(present)) fs.unlinkSync(path.join(directory, present));
+      }
+      // A refused log was left as it was.
+      const spoilt = outcome instanceof WalError ? [name] : pristine.keys();
+      for (const file of spoilt) fs.writeFileSync(path.join(directory, file), pristine.get(file) as Buffer);
+      return outcome;
+    },
+  };
+}
+
+function withWord(bytes: Buffer, word: bigint, offset: number): Buffer {
+  bytes.writeBigUInt64LE(word, offset);
+  return bytes;
+}
+
+/** Entries 1 to 3, synced one by one, then entry 4, written and not synced. */
+const withUnsyncedTail = (): Promise<string> =>
+  crashed(async (wal) => {
+    for (let i = 1; i <= 3; i++) await wal.save(hardState(1, 1, i - 1), [entry(i)], true);
+    await wal.save(undefined, [entry(4)], false);
+  });
+
+describe("a torn tail", () => {
+  let log: string;
+  let records: ReturnType<typeof readAsEtcd>;
+  let last: number;
+  let end: number;
+  beforeAll(async () => {
+    log = await withUnsyncedTail();
+    records = readAsEtcd(segmentsOf(log));
+    last = records.at(-1)?.offset as number;
+    end = last + 8 + Number(fs.readFileSync(lastOf(log)).readBigUInt64LE(last) & 0xff_ffffn);
+  });
+
+  it("is cut wherever the last frame breaks off, and the rest stays", async () => {
+    const { outcome } = spoiling(log);
+    for (let cut = last; cut < end; cut++) {
+      const truncated = await outcome((bytes) => bytes.subarray(0, cut));
+      const zeroed = await outcome((bytes) => bytes.fill(0, cut));
+      const garbled = await outcome((bytes) => bytes.fill(0xa7, cut, end));
+      for (const recovered of [truncated, zeroed, garbled]) {
+        expect(recovered).toMatchObject({ hardState: hardState(1, 1, 2) });
+        const got = (recovered as Recovered).entries;
+        // The last byte of the checksum may well be the one that it was before.
+        if (got.length === 4) expect(cut).toBeGreaterThanOrEqual(end - 4);
+        else expect(got).toEqual(entries(1, 4));
+      }
+      if (cut > last) expect((truncated as Recovered).repaired?.offset).toBe(last);
+    }
+  });
+
+  it("is copied aside first, in a file of mode 0600; a later copy does not replace it", async () => {
+    const directory = copyOf(log);
+    const file = lastOf(directory);
+    const bytes = fs.readFileSync(file);
+    bytes[last + 20]! ^= 1;
+    fs.writeFileSync(file, bytes);
+    const { repaired } = await reopened(directory);
+    expect(repaired).toEqual({ file, offset: last, backup: `${file}.broken`, reason: expect.any(String) });
+    expect(fs.statSync(`${file}.broken`).mode & 0o777).toBe(0o600);
+    const copy = fs.readFileSync(`${file}.broken`);
+    expect(Buffer.compare(copy, bytes.subarray(0, copy.length))).toBe(0);
+    expect(copy.length).toBeGreaterThanOrEqual(end);
+
+    const again = fs.readFileSync(file);
+    again[again.length - 1] = 1;
+    fs.writeFileSync(file, again);
+    expect((await reopened(directory)).repaired?.backup).toBe(`${file}.broken.2`);
+    expect(fs.readFileSync(`${file}.broken`)).toEqual(copy);
+  });
+
+  it("is followed by new records that read back, here and by etcd's rules", async () => {
+    const directory = copyOf(log);
+    fs.truncateSync(lastOf(directory), end - 5);
+    const { wal, recovered } = await Wal.open({ fileSystem: nodeFileSystem, directory, segmentBytes: 8192 });
+    expect(recovered.repaired?.offset).toBe(last);
+    await wal.save(hardState(2, 1, 2), entries(4, 20, 2), true);
+    await wal.close();
+    expect((await reopened(directory)).entries).toEqual([...entries(1, 4), ...entries(4, 20, 2)]);
+    expect(readAsEtcd(segmentsOf(directory)).filter(({ type }) => type === 2)).toHaveLength(19);
+  });
+
+  it("leaves nothing that could join what is written next: all behind it is zero", async () => {
+    const { outcome } = spoiling(log);
+    const recovered = await outcome((bytes) => {
+      return bytes.fill(0, last, last + 8); // the length word is lost, the record is not
+    });
+    expect(recovered).toMatchObject({ entries: entries(1, 4), repaired: { offset: last } });
+    const directory = copyOf(log);
+    const bytes = fs.readFileSync(lastOf(directory));
+    bytes.fill(0x5a, last, 8192);
+    fs.writeFileSync(lastOf(directory), bytes);
+    const { wal } = await Wal.open({ fileSystem: nodeFileSystem, directory, segmentBytes: 8192 });
+    expect(
+      fs
+        .readFileSync(lastOf(directory))
+        .subarray(last)
+        .every((byte) => byte === 0),
+    ).toBe(true);
+    await wal.close();
+  });
+
+  it("may have sound records behind the hole: none of them was acknowledged", async () => {
+    const unacknowledged = await crashed(async (wal) => {
+      await wal.save(hardState(1, 1, 0), [entry(1)], true);
+      for (let i = 2; i <= 6; i++) await wal.save(undefined, [entry(i)], false);
+    });
+    const at = readAsEtcd(segmentsOf(unacknowledged)).filter(({ type }) => type === 2);
+    const second = at[1]?.offset as number;
+    const { outcome } = spoiling(unacknowledged);
+    for (const [from, to] of [
+      [second, second + 8],
+      [second + 8, second + 40],
+      [second, at[3]?.offset as number],
+    ] as const) {
+      const recovered = await outcome((bytes) => bytes.fill(0, from, to));
+      expect(recovered).toMatchObject({ entries: entries(1, 2), repaired: { offset: second } });
+    }
+  });
+
+  it("is found again when the repair itself is interrupted, at any of its calls", async () => {
+    for (let failing = 1; ; failing++) {
+      const directory = copyOf(log);
+      fs.truncateSync(lastOf(directory), end - 5);
+      let calls = 0;
+      const broken = watched((call) => {
+        if (++calls === failing) throw new Error(`EIO: ${call}`);
+      });
+      const first = await Wal.open({ fileSystem: broken, directory, segmentBytes: 8192 }).catch((e: Error) => e);
+      if (!(first instanceof Error)) {
+        calls = Number.NEGATIVE_INFINITY;
+        await first.wal.close();
+        expect(failing).toBeGreaterThan(12);
+        break;
+      }
+      const recovered = await reopened(directory);
+      expect(recovered.entries).toEqual(entries(1, 4));
+      expect(fs.readdirSync(directory).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+      expect(fs.readdirSync(directory).some((name) => name.endsWith(".broken"))).toBe(true);
+    }
+  });
+});
+
+describe("damage", () => {
+  it("in what a later record states durable is refused, with file and offset, and changes nothing", async () => {
+    const log = await withUnsyncedTail();
+    const first = readAsEtcd(segmentsOf(log))[3]?.offset as number;
+    const directory = copyOf(log);
+    const file = lastOf(directory);
+    const bytes = fs.readFileSync(file);
+    bytes[first + 20]! ^= 4;
+    fs.writeFileSync(file, bytes);
+    const error = await outcomeOf(directory);
+    expect(error).toMatchObject({ code: "DAMAGED", file, offset: first });
+    expect((error as WalError).message).toContain(file);
+    expect((error as WalError).message).toMatch(new RegExp(`offset ${first}.*was durable.*replace this one`));
+    expect(fs.readFileSync(file)).toEqual(bytes);
+    expect(fs.readdirSync(directory)).toEqual([path.basename(file)]);
+  });
+
+  it("that zeroes durable records, or only their length word, does not pass for the end of the log", async () => {
+    const log = await withUnsyncedTail();
+    const offsets = readAsEtcd(segmentsOf(log)).map(({ offset }) => offset);
+    const { outcome } = spoiling(log);
+    for (const from of offsets.slice(0, 7)) {
+      expect(await outcome((bytes) => bytes.fill(0, from, from + 8))).toMatchObject({ code: "DAMAGED", offset: from });
+      const upTo = offsets[7] as number;
+      expect(await outcome((bytes) => bytes.fill(0, from, upTo))).toMatchObject({ code: "DAMAGED", offset: from });
+    }
+  });
+
+  it("of a length word never allocates beyond the file, whatever it states", async () => {
+    const log = await withUnsyncedTail();
+    const offsets = readAsEtcd(segmentsOf(log)).map(({ offset }) => offset);
+    const { outcome } = spoiling(log);
+    for (const word of [2n ** 56n - 8n, 2n ** 40n, 2n ** 32n - 8n, 0x87ffffffffffff01n, 2n ** 64n - 1n]) {
+      const middle = offsets[4] as number;
+      const spoilt = await outcome((bytes) => withWord(bytes, word, middle));
+      expect(spoilt).toMatchObject({ code: "DAMAGED", offset: middle });
+      const last = offsets.at(-1) as number;
+      const torn = await outcome((bytes) => withWord(bytes, word, last));
+      expect(torn).toMatchObject({ entries: entries(1, 4), repaired: { offset: last } });
+    }
+  });
+
+  it("by any one flipped bit in a closed log of three segments is refused or harmless, never other data", async () => {
+    const log = await crashed(() => Promise.resolve());
+    const { wal } = await Wal.open({ fileSystem: nodeFileSystem, directory: log, segmentBytes: 350 });
+    for (let i = 1; i <= 7; i++) await wal.save(hardState(1, 1, i - 1), [entry(i)], true);
+    await wal.close();
+    const files = segmentsOf(log).map((file) => path.basename(file));
+    expect(files).toHaveLength(3);
+    const closing = readAsEtcd(segmentsOf(log)).at(-1)?.offset as number;
+    const { outcome } = spoiling(log);
+    let bit = 0;
+    for (const name of files) {
+      const { size } = fs.statSync(path.join(log, name));
+      for (let at = 0; at < size; at++) {
+        bit = (bit + 3) % 8;
+        const flip = (bytes: Buffer): Buffer => {
+          bytes[at]! ^= 1 << bit;
+          return bytes;
+        };
+        const got = await outcome(flip, name);
+        if (name === files[2] && at >= closing && !(got instanceof WalError)) {
+          expect(got).toMatchObject({ entries: entries(1, 8), hardState: hardState(1, 1, 6) });
+        } else {
+          expect(got).toMatchObject({ code: "DAMAGED", file: expect.stringContaining(name) });
+          expect((got as WalError).offset).toBeLessThanOrEqual(at);
+        }
+      }
+    }
+  });
+
+  it("of a segment that is not the last is refused, whether cut short, emptied or missing", async () => {
+    const log = await crashed(async (wal) => {
+      for (let i = 1; i <= 20; i++) await wal.save(hardState(1, 1, i - 1), [entry(i)], true);
+    }, 400);
+    const [first, second, third] = segmentsOf(log).map((file) => path.basename(file)) as [string, string, string];
+    const { outcome } = spoiling(log);
+    expect(await outcome((bytes) => bytes.subarray(0, -3), first)).toMatchObject({ code: "DAMAGED" });
+    expect(await outcome(() => Buffer.alloc(0), second)).toMatchObject({ code: "DAMAGED" });
+    const whole = readAsEtcd([path.join(log, first)]).at(-1)?.offset as number;
+    expect(await outcome((bytes) => bytes.subarray(0, whole), first)).toMatchObject({ code: "DAMAGED" });
+    const directory = copyOf(log);
+    fs.unlinkSync(path.join(directory, second));
+    expect(await outcomeOf(directory)).toMatchObject({
+      code: "NOT_CONTIGUOUS",
+      message: expect.stringContaining(third),
+    });
+    fs.renameSync(path.join(directory, third), path.join(directory, "renamed.wal"));
+    expect(await outcomeOf(directory)).toMatchObject({ code: "NOT_CONTIGUOUS", message: /renamed\.wal/ });
+  });
+
+  it("that loses the end of the log whole is told by the commit index", async () => {
+    const log = await crashed(async (wal) => {
+      await wal.save(hardState(1, 1, 0), entries(1, 4), true);
+      await wal.save(hardState(1, 1, 9), [], true); // no raft would: it stands for entries that are gone
+    });
+    const error = await outcomeOf(log);
+    expect(error).toMatchObject({ code: "LOST_TAIL", message: /index 9 was committed.*ends at 3.*replace this one/s });
+  });
+});
+
+describe("what cannot be understood", () => {
+  const append = (log: string, type: number, data: Uint8Array): string => {
+    const directory = copyOf(log);
+    const records = readAsEtcd(segmentsOf(directory));
+    const bytes = fs.readFileSync(lastOf(directory));
+    const last = records.at(-1)?.offset as number;
+    const end = last + 8 + 8 * Math.ceil(Number(bytes.readBigUInt64LE(last) & 0xff_ffffn) / 8);
+    const chain = records.reduce((crc, record) => slowCrc32c(record.data, crc), 0);
+    const crc = slowCrc32c(data, chain);
+    writeFrame(bytes, end, end, { type: type as RecordType, crc, data, durable: end });
+    fs.writeFileSync(lastOf(directory), bytes);
+    return directory;
+  };
+
+  it("is refused by name: a newer format, other metadata, a gap, an id beyond 2^53", async () => {
+    const log = await withUnsyncedTail();
+    const huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    expect(await outcomeOf(append(log, 6, Uint8Array.of(1)))).toMatchObject({ code: "NEWER_FORMAT" });
+    expect(await outcomeOf(append(log, 1, Uint8Array.of(8, 9)))).toMatchObject({ code: "METADATA_CONFLICT" });
+    expect(await outcomeOf(append(log, 2, Uint8Array.of(0x10, 1, 0x18, 6)))).toMatchObject({ code: "ENTRY_GAP" });
+    expect(await outcomeOf(append(log, 2, Uint8Array.of(0x10, 1, 0x18, ...huge)))).toMatchObject({
+      code: "UNREADABLE",
+    });
+    expect(await outcomeOf(append(log, 3, Uint8Array.of(0x10, ...huge)))).toMatchObject({ code: "UNREADABLE" });
+    const sound = await outcomeOf(append(log, 2, Uint8Array.of(0x10, 1, 0x18, 5)));
+    expect(sound).toMatchObject({ repaired: undefined, entries: { length: 5 } });
+  });
+
+  it("is refused where there is no log at all", async () => {
+    expect(await outcomeOf(path.join(temporary(), "none"))).toMatchObject({ code: "NOT_FOUND" });
+    expect(await outcomeOf(temporary())).toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  it("is a record of another program behind ours", async () => {
+    const directory = copyOf(await withUnsyncedTail());
+    const records = readAsEtcd(segmentsOf(directory));
+    const bytes = fs.readFileSync(lastOf(directory));
+    const last = records.at(-1)?.offset as number;
+    const end = last + 8 + 8 * Math.ceil(Number(bytes.readBigUInt64LE(last) & 0xff_ffffn) / 8);
+    const crc = slowCrc32c(
+      Uint8Array.of(0x10, 1),
+      records.reduce((c, record) => slowCrc32c(record.data, c), 0),
+    );
+    const varint = [0, 7, 14, 21, 28].map((shift) => ((crc >>> shift) & 0x7f) | (shift < 28 ? 0x80 : 0));
+    const record = [0x08, RecordType.state, 0x10, ...varint, 0x1a, 2, 0x10, 1];
+    bytes.set([record.length, 0, 0, 0, 0, 0, 0, 0x80 | (8 - (record.length % 8)), ...record], end);
+    fs.writeFileSync(lastOf(directory), bytes);
+    expect(await outcomeOf(directory)).toMatchObject({ code: "DAMAGED", offset: end, message: /another program/ });
+  });
+});

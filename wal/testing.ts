@@ -1,0 +1,176 @@
+// What the tests of wal/ share: temporary directories, a file system that can be watched and made to fail, and a reader of the
+// format that owes nothing to the code it tests.
+
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import type { Entry, HardState } from "../raft/raftpb/index.ts";
+import type { File, FileSystem } from "./file-system.ts";
+import { nodeFileSystem } from "./node-file-system.ts";
+
+export const text = (s: string): Uint8Array => new TextEncoder().encode(s);
+export const entry = (index: number, term = 1, data = `entry ${index} of term ${term}`): Entry => ({
+  type: 0,
+  term,
+  index,
+  data: text(data),
+});
+export const entries = (lo: number, hi: number, term = 1): Entry[] =>
+  Array.from({ length: hi - lo }, (_, i) => entry(lo + i, term));
+export const hardState = (term: number, vote: number, commit: number): HardState => ({ term, vote, commit });
+
+const made: string[] = [];
+
+/** A fresh directory; removeTemporary() removes it. */
+export function temporary(): string {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "readyloop-wal-"));
+  made.push(directory);
+  return directory;
+}
+
+export function removeTemporary(): void {
+  for (const directory of made.splice(0)) fs.rmSync(directory, { recursive: true, force: true });
+}
+
+/** What a crash would leave, were everything written durable: the directory as it is now, elsewhere and not locked. */
+export function copyOf(directory: string): string {
+  const copy = path.join(temporary(), "wal");
+  fs.cpSync(directory, copy, { recursive: true });
+  return copy;
+}
+
+export const segmentsOf = (directory: string): string[] =>
+  fs
+    .readdirSync(directory)
+    .filter((name) => name.endsWith(".wal"))
+    .sort()
+    .map((name) => path.join(directory, name));
+
+export const lastOf = (directory: string): string => segmentsOf(directory).at(-1) as string;
+
+/** Passes every call on to the real disk, after `before` has seen it: there it can be counted, or fail by a throw. */
+export function watched(before: (call: string, path: string) => void): FileSystem {
+  const seen = (call: string, file: string): Promise<void> => Promise.resolve().then(() => before(call, file));
+  const wrap = (file: File): File => ({
+    path: file.path,
+    read: (into, offset) => seen("read", file.path).then(() => file.read(into, offset)),
+    writeAt: (bytes, offset) => {
+      before("writeAt", file.path);
+      file.writeAt(bytes, offset);
+    },
+    datasync: () => seen("datasync", file.path).then(() => file.datasync()),
+    truncate: (size) => seen("truncate", file.path).then(() => file.truncate(size)),
+    size: () => file.size(),
+    close: () => file.close(),
+  });
+  const real = nodeFileSystem;
+  return {
+    open: (file, mode) => seen("open", file).then(async () => wrap(await real.open(file, mode))),
+    rename: (from, to) => seen("rename", from).then(() => real.rename(from, to)),
+    unlink: (file) => seen("unlink", file).then(() => real.unlink(file)),
+    list: (directory) => seen("list", directory).then(() => real.list(directory)),
+    makeDirectory: (directory) => seen("makeDirectory", directory).then(() => real.makeDirectory(directory)),
+    syncDirectory: (directory) => seen("syncDirectory", directory).then(() => real.syncDirectory(directory)),
+    lock: (directory) => seen("lock", directory).then(() => real.lock(directory)),
+  };
+}
+
+/** The real file system without its syncs, for tests that open thousands of logs and cut no power. */
+export const unsynced: FileSystem = {
+  ...nodeFileSystem,
+  syncDirectory: () => Promise.resolve(),
+  open: async (file, mode) => {
+    const real = await nodeFileSystem.open(file, mode);
+    return Object.assign(Object.create(real) as File, {
+      path: real.path,
+      read: real.read.bind(real),
+      writeAt: real.writeAt.bind(real),
+      truncate: real.truncate.bind(real),
+      size: real.size.bind(real),
+      close: real.close.bind(real),
+      datasync: () => Promise.resolve(),
+    });
+  },
+};
+
+/** A record as etcd's reader sees it. */
+export interface PlainRecord {
+  readonly type: number;
+  readonly data: Uint8Array;
+  readonly offset: number;
+  /** Numbers of fields that etcd's message does not have. */
+  readonly unknown: readonly number[];
+}
+
+/**
+ * Reads segments by etcd's rules alone: length words, fields 1 to 3 in any order, unknown fields skipped, the chain of checksums.
+ * Throws on anything that etcd would refuse.
+ */
+export function readAsEtcd(files: readonly string[]): PlainRecord[] {
+  const records: PlainRecord[] = [];
+  let chain = 0;
+  for (const file of files) {
+    const bytes = fs.readFileSync(file);
+    for (let offset = 0; offset + 8 <= bytes.length; ) {
+      const word = bytes.readBigUInt64LE(offset);
+      if (word === 0n) break;
+      const size = Number(word & 0xff_ffff_ffff_ffffn);
+      const padding = word >> 63n === 1n ? Number((word >> 56n) & 7n) : 0;
+      if (offset + 8 + size + padding > bytes.length) throw new Error(`unexpected end at ${offset}`);
+      const record = parse(bytes.subarray(offset + 8, offset + 8 + size));
+      if (record.type === 4) {
+        if (chain !== 0 && record.crc !== chain) throw new Error(`crc mismatch at ${offset}`);
+        chain = record.crc;
+      } else {
+        chain = slowCrc32c(record.data, chain);
+        if (record.crc !== chain) throw new Error(`crc mismatch at ${offset}`);
+      }
+      records.push({ type: record.type, data: record.data, offset, unknown: record.unknown });
+      offset += 8 + size + padding;
+    }
+  }
+  return records;
+}
+
+function parse(bytes: Uint8Array): { type: number; crc: number; data: Uint8Array; unknown: number[] } {
+  const result = { type: 0, crc: 0, data: new Uint8Array(0), unknown: [] as number[] };
+  let at = 0;
+  const varint = (): number => {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = bytes[at++];
+      if (byte === undefined) throw new Error("varint runs past the record");
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const tag = varint();
+    const wire = tag & 7;
+    let data = new Uint8Array(0);
+    let value = 0;
+    if (wire === 0) value = varint();
+    else if (wire === 2) {
+      const size = varint();
+      data = bytes.slice(at, at + size);
+      at += size;
+    } else if (wire === 5) at += 4;
+    else throw new Error(`wire type ${wire}`);
+    const field = tag >>> 3;
+    if (field === 1) result.type = value;
+    else if (field === 2) result.crc = value;
+    else if (field === 3) result.data = data;
+    else result.unknown.push(field);
+  }
+  return result;
+}
+
+/** CRC-32C bit by bit, as its definition has it. */
+export function slowCrc32c(bytes: Uint8Array, crc = 0): number {
+  let c = ~crc;
+  for (const byte of bytes) {
+    c ^= byte;
+    for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1;
+  }
+  return ~c >>> 0;
+}
