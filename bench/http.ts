@@ -51,7 +51,7 @@ function wrk(what: string, connections: number, url: string, script: string, ...
     if (failed !== null) throw new Error(`${what}: ${failed[1]} requests failed`);
     const find = (pattern: RegExp): string => pattern.exec(text)?.[1] ?? "?";
     const perSecond = Number(find(/Requests\/sec:\s+([\d.]+)/));
-    figures.push({ what, connections, perSecond, p50: find(/50%\s+(\S+)/), p99: find(/99%\s+(\S+)/) });
+    figures.push({ what, connections, perSecond, p50: find(/^ +50% +(\S+)/m), p99: find(/^ +99% +(\S+)/m) });
     console.log(`${what}, ${connections} connections: ${Math.round(perSecond)}/s`);
   });
 }

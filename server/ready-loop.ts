@@ -11,8 +11,8 @@
 //      2 log to disk         |    entries, then hard state; one fsync        |
 //      3 mirror              |    MemoryStorage                              |
 //      4 messages out        |    those that promise nothing go during 2     |
-//      5 apply               |    the state machine, configuration changes   |
-//      6 answer clients      |                                               |
+//      5 apply               |    the state machine, configuration changes;  |
+//      6 answer clients      |    what was durable before 2 goes during 2    |
 //      7 snapshot if due     |    (none yet)                                 |
 //      8 advance ------------+-----------------------------------------------+
 //
@@ -129,6 +129,13 @@ export class ReadyLoop {
     const promises = messages.filter(isPromise);
     transport.send(promises.length === 0 ? messages : messages.filter((m) => !isPromise(m)));
 
+    // 5 and 6, first half. What this disk held before this Ready, and is committed now, need not wait for the entries that came after it:
+    //    a client's answer would cost a second fsync that has nothing to do with its write.
+    const firstNew = rd.entries[0]?.index ?? Number.POSITIVE_INFINITY;
+    const committed = rd.committedEntries;
+    const held = committed.findIndex((e) => e.index >= firstNew);
+    this.applyAndAnswer(held < 0 ? committed : committed.slice(0, held), rd);
+
     await durable;
 
     // 3. The mirror that raft reads from. Before step 2 is durable, raft could build on entries that a crash takes away.
@@ -139,16 +146,20 @@ export class ReadyLoop {
     //    counted already, and two leaders could be elected in one term, or a committed entry be lost.
     if (promises.length > 0) transport.send(promises);
 
-    // 5. After step 2, so that the state machine never runs ahead of the log that must rebuild it.
-    if (rd.committedEntries.length > 0) this.owner.apply(rd.committedEntries);
-
-    // 6. After step 5: a client that is told of its write can read it here at once.
-    this.owner.answer(rd);
+    // 5 and 6, second half. Entries that were new in this Ready and are committed already, as on a follower that catches up: after step 2,
+    //    so that the state machine never runs ahead of the log that must rebuild it. Answers come after the applying: a client
+    //    that is told of its write can read it here at once.
+    if (held >= 0) this.applyAndAnswer(committed.slice(held), rd);
 
     // 7. A snapshot, and compaction behind it, would start here: no earlier, or it would miss what was just applied.
 
     // 8. Last: advance tells raft that all of this is done. It counts this node's own copy towards the commit index, and a next
     //    Ready may follow only now.
     node.advance();
+  }
+
+  private applyAndAnswer(entries: readonly Entry[], rd: Ready): void {
+    if (entries.length > 0) this.owner.apply(entries);
+    this.owner.answer(rd);
   }
 }
