@@ -128,7 +128,7 @@ const encode = (write: (w: protobuf.Writer) => void): Uint8Array => {
 
 /** Writes an unsigned number; throws RangeError for one that the wire must not carry. */
 function writeNumber(w: protobuf.Writer, value: number): void {
-  if (value >= 0 && value < TWO_32) w.uint32(value);
+  if (value >>> 0 === value) w.uint32(value);
   else if (Number.isSafeInteger(value) && value > 0) w.uint64(value);
   else throw new RangeError(`cannot encode ${value}: terms, indexes and ids are integers in [0, 2^53)`);
 }

@@ -1,0 +1,183 @@
+import { describe, expect, test } from "vitest";
+import { errProposalDropped, errStopped } from "./errors.ts";
+import { Node } from "./node.ts";
+import { confChangeOf, EntryType, type Message, MessageType, makeConfChange, makeMessage } from "./raftpb/index.ts";
+import type { Ready } from "./ready.ts";
+import { MemoryStorage } from "./storage.ts";
+
+const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+interface Running {
+  readonly node: Node;
+  readonly storage: MemoryStorage;
+  readonly applied: string[];
+  readonly readys: Ready[];
+  readonly sent: Message[];
+  readonly done: Promise<void>;
+}
+
+/** A node and an application loop that does its duties. */
+function run(size: number, storage = new MemoryStorage(), restart = false): Running {
+  const config = { id: 1, electionTick: 10, heartbeatTick: 1, storage, maxSizePerMsg: 1024, maxInflightMsgs: 16 };
+  const peers = Array.from({ length: size }, (_, i) => ({ id: i + 1 }));
+  const node = restart ? Node.restart(config) : Node.start(config, peers);
+  const applied: string[] = [];
+  const readys: Ready[] = [];
+  const sent: Message[] = [];
+  const loop = async (): Promise<void> => {
+    for await (const rd of node.readies()) {
+      readys.push(rd);
+      if (rd.hardState !== undefined) storage.setHardState(rd.hardState);
+      storage.append(rd.entries);
+      sent.push(...rd.messages);
+      for (const e of rd.committedEntries) {
+        const cc = confChangeOf(e);
+        if (cc !== undefined) node.applyConfChange(cc);
+        else if (e.data !== undefined) applied.push(new TextDecoder().decode(e.data));
+      }
+      node.advance();
+    }
+  };
+  return { node, storage, applied, readys, sent, done: loop() };
+}
+
+/** Lets everything that waits on nothing but promises happen. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+async function leading(size = 1): Promise<Running> {
+  const r = run(size);
+  await settled();
+  r.node.campaign();
+  await settled();
+  return r;
+}
+
+describe("Node", () => {
+  test("a proposal is taken, committed and applied as it was made", async () => {
+    const { node, applied } = await leading();
+    await node.propose(encode("somedata"));
+    await settled();
+    expect(applied).toEqual(["somedata"]);
+    node.stop();
+  });
+
+  test("proposals wait while no leader is known, and go on when one is", async () => {
+    const r = run(1);
+    await settled();
+    let taken = false;
+    const proposal = r.node.propose(encode("early")).then(() => {
+      taken = true;
+    });
+    await settled();
+    expect(taken).toBe(false);
+    r.node.campaign();
+    await proposal;
+    await settled();
+    expect(r.applied).toEqual(["early"]);
+    r.node.stop();
+  });
+
+  test("a proposal that waits can be given up", async () => {
+    const r = run(1);
+    const abort = new AbortController();
+    const proposal = r.node.propose(encode("never"), abort.signal);
+    abort.abort(new Error("given up"));
+    await expect(proposal).rejects.toThrow("given up");
+    r.node.campaign();
+    await settled();
+    expect(r.applied).toEqual([]);
+    r.node.stop();
+  });
+
+  test("a proposal that the leader drops is rejected at once", async () => {
+    const { node } = await leading(1);
+    node.applyConfChange(makeConfChange(0, 2));
+    node.transferLeadership(1, 2);
+    await expect(node.propose(encode("x"))).rejects.toBe(errProposalDropped);
+    node.stop();
+  });
+
+  test("no next Ready is handed out before the last one was advanced", async () => {
+    const storage = new MemoryStorage();
+    const options = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: 1024, maxInflightMsgs: 16 };
+    const node = Node.start({ id: 1, storage, ...options }, [{ id: 1 }]);
+    const readies = node.readies();
+    const first = (await readies.next()).value as Ready;
+    storage.append(first.entries);
+    node.applyConfChange(makeConfChange(0, 1));
+    let second: Ready | undefined;
+    const next = readies.next().then(({ value }) => {
+      second = value as Ready;
+    });
+    node.campaign();
+    await settled();
+    expect(second).toBeUndefined();
+    node.advance();
+    node.campaign();
+    await next;
+    expect(second?.softState?.raftState).toBe("StateCandidate");
+    node.stop();
+  });
+
+  test("the first Ready of a new group holds its bootstrap entries, and after a restart what was committed comes again", async () => {
+    const first = await leading();
+    await first.node.propose(encode("kept"));
+    await settled();
+    expect(first.readys[0]?.entries.map((e) => e.type)).toEqual([EntryType.EntryConfChange]);
+    expect(first.readys[0]?.mustSync).toBe(true);
+    first.node.stop();
+
+    const again = run(1, first.storage, true);
+    await settled();
+    expect(again.applied).toEqual(["kept"]);
+    expect(again.readys[0]?.entries).toEqual([]);
+    expect(again.readys[0]?.mustSync).toBe(false);
+    again.node.stop();
+  });
+
+  test("local messages from outside and responses from strangers are dropped", async () => {
+    const { node } = await leading();
+    const before = node.status();
+    await node.step(makeMessage(MessageType.MsgHup, { from: 1 }));
+    await node.step(makeMessage(MessageType.MsgCheckQuorum, { from: 1 }));
+    await node.step(makeMessage(MessageType.MsgAppResp, { from: 99, term: before?.term ?? 0, index: 1 }));
+    expect(node.status()).toEqual(before);
+    node.stop();
+  });
+
+  test("a tick moves the clock: enough of them start an election", async () => {
+    const r = run(3);
+    await settled();
+    for (let i = 0; i < 10; i++) r.node.tick();
+    await settled();
+    expect(r.sent.map((m) => [m.type, m.to])).toEqual([
+      [MessageType.MsgVote, 2],
+      [MessageType.MsgVote, 3],
+    ]);
+    r.node.stop();
+  });
+
+  test("a node that applied its own removal takes no proposals until another leader is known", async () => {
+    const { node } = await leading(3);
+    node.applyConfChange({ ...makeConfChange(0, 1), type: 1 });
+    let settledAs = "waiting";
+    void node.propose(encode("x")).catch(() => {
+      settledAs = "rejected";
+    });
+    await settled();
+    expect(settledAs).toBe("waiting");
+    node.stop();
+    await settled();
+    expect(settledAs).toBe("rejected");
+  });
+
+  test("after stop() the iterable ends, everything is refused, and stop() may be called again", async () => {
+    const { node, done } = await leading();
+    node.stop();
+    node.stop();
+    await done;
+    expect(node.status()).toBeUndefined();
+    await expect(node.propose(encode("x"))).rejects.toBe(errStopped);
+    await expect(node.step(makeMessage(MessageType.MsgApp, { from: 2, term: 1 }))).rejects.toBe(errStopped);
+  });
+});
