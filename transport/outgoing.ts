@@ -95,9 +95,11 @@ export class OutgoingPeer {
     this.messagesInSocket += messages;
     this.options.counters.sentFrames++;
     this.options.counters.sentMessages += messages;
-    // Called once the system has the bytes; never to fail, because the socket's own close event tells of that.
-    socket.send(this.frame.take(), () => {
-      if (this.socket === socket) this.messagesInSocket -= messages;
+    // Called once the system has the bytes, or with an error as the socket breaks; `closed` counts what is not called back before.
+    socket.send(this.frame.take(), (error) => {
+      if (this.socket !== socket) return;
+      this.messagesInSocket -= messages;
+      if (error) this.options.counters.dropped += messages;
     });
   }
 

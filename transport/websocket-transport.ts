@@ -90,14 +90,17 @@ export class WebSocketTransport {
     const { host, port, logger } = options;
     const { server } = transport;
     await new Promise<void>((resolve, reject) => {
-      server.once("error", (error: NodeJS.ErrnoException) => {
+      const failed = (error: NodeJS.ErrnoException): void => {
         const code = error.code ?? "LISTEN";
         const hint = code === "EADDRINUSE" ? "; stop the process that holds the port or choose another" : "";
         reject(new TransportError(code, `cannot listen for peers on ${host}:${port}: ${error.message}${hint}`));
+      };
+      server.once("error", failed);
+      server.listen(port, host, () => {
+        server.off("error", failed);
+        resolve();
       });
-      server.listen(port, host, resolve);
     });
-    server.removeAllListeners("error");
     server.on("error", (error) =>
       logger.warn?.({ reason: error.message }, "the peer port failed to take a connection"),
     );
