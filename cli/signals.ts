@@ -1,29 +1,24 @@
-// SIGINT and SIGTERM: the first asks for an orderly stop, the second ends the process at once.
+// SIGINT and SIGTERM: the first asks for an orderly stop, a second one of the same kind ends the process at once.
+//
+// One Ctrl-C can arrive twice: from the terminal, and from a wrapper such as npx that passes it on. So a second signal counts only some time after
+// the first, and start-cluster's SIGTERM, which comes on top of the terminal's SIGINT, does not count as a second one.
 
-export interface StopSignal {
-  /** Resolves with the reason. */
-  readonly stopped: Promise<string>;
-  /** Stops without a signal. */
-  stop(): void;
-}
+const sameKeyPressMs = 500;
 
-export function stopOnSignals(): StopSignal {
-  const { promise, resolve } = withResolvers();
-  let asked = false;
+/** Resolves with the name of the first signal. */
+export function stopOnSignals(): { readonly stopped: Promise<string>; stop(reason: string): void } {
+  let resolve: (reason: string) => void = () => undefined;
+  const stopped = new Promise<string>((r) => {
+    resolve = r;
+  });
+  const first = new Map<NodeJS.Signals, number>();
   const handle = (signal: NodeJS.Signals): void => {
-    if (asked) process.exit(signal === "SIGINT" ? 130 : 143);
-    asked = true;
+    const at = first.get(signal) ?? performance.now();
+    first.set(signal, at);
+    if (performance.now() - at > sameKeyPressMs) process.exit(signal === "SIGINT" ? 130 : 143);
     resolve(signal);
   };
   process.on("SIGINT", handle);
   process.on("SIGTERM", handle);
-  return { stopped: promise, stop: () => resolve("failure") };
-}
-
-function withResolvers(): { promise: Promise<string>; resolve: (reason: string) => void } {
-  let resolve: (reason: string) => void = () => undefined;
-  const promise = new Promise<string>((r) => {
-    resolve = r;
-  });
-  return { promise, resolve };
+  return { stopped, stop: resolve };
 }

@@ -69,7 +69,7 @@ async function cluster(flags: ClusterFlags): Promise<number> {
             `${prefix(id)} has ended (${signal ?? `exit code ${code}`}); ${alive.size} of ${size} are left\n`,
           );
         }
-        if (alive.size === 0) signals.stop();
+        if (alive.size === 0) signals.stop("no member is left");
         resolve(code ?? 1);
       });
     });

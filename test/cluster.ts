@@ -14,8 +14,14 @@ import type { MemberStatus } from "../server/interfaces.ts";
 
 const main = path.resolve(import.meta.dirname, "../main.ts");
 
-/** Runs the command line to its end. */
-export async function readyloop(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Starts the command line as a process. */
+export function startCommand(...args: string[]): { child: ChildProcess; ended: Promise<Ended> } {
   const child = spawn(process.execPath, ["--import", "tsx", main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let stdout = "";
   let stderr = "";
@@ -25,8 +31,12 @@ export async function readyloop(...args: string[]): Promise<{ code: number | nul
   child.stderr.on("data", (chunk) => {
     stderr += chunk;
   });
-  const [code] = await once(child, "close");
-  return { code, stdout, stderr };
+  return { child, ended: once(child, "close").then(([code]) => ({ code, stdout, stderr })) };
+}
+
+/** Runs the command line to its end. */
+export function readyloop(...args: string[]): Promise<Ended> {
+  return startCommand(...args).ended;
 }
 
 /** Passes connections on to a port that may change. */

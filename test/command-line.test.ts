@@ -1,10 +1,13 @@
 // The command line: bad flags, and the client commands against a real member.
 
 import { once } from "node:events";
+import fs from "node:fs/promises";
 import net from "node:net";
+import os from "node:os";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { main } from "../cli/index.ts";
-import { readyloop, TestCluster } from "./cluster.ts";
+import { readyloop, startCommand, TestCluster, until } from "./cluster.ts";
 
 /** A URL where nobody listens. */
 async function deadUrl(): Promise<string> {
@@ -115,5 +118,51 @@ describe("the client commands", () => {
     const { code, stderr } = await readyloop("get", "k", `--endpoints=${dead}`);
     expect(code).toBe(1);
     expect(stderr).toMatch(/no member could do it[\s\S]*ECONNREFUSED/);
+  });
+});
+
+describe("start-cluster", () => {
+  /** A port such that it and those of two more members are free. */
+  async function freeBase(): Promise<number> {
+    for (;;) {
+      const first = net.createServer().listen(0, "127.0.0.1");
+      await once(first, "listening");
+      const base = (first.address() as net.AddressInfo).port;
+      const rest = [1, 100, 101, 200, 201].map((shift) => net.createServer().listen(base + shift, "127.0.0.1"));
+      const taken = await Promise.all(
+        rest.map((s) =>
+          once(s, "listening").then(
+            () => false,
+            () => true,
+          ),
+        ),
+      ).catch(() => [true]);
+      for (const server of [first, ...rest]) server.close();
+      if (!taken.includes(true)) return base;
+    }
+  }
+
+  test("starts three members side by side, and Ctrl-C stops them all in good order", async () => {
+    const directory = await fs.mkdtemp(path.join(os.tmpdir(), "readyloop-"));
+    const base = await freeBase();
+    const cluster = startCommand(
+      "start-cluster",
+      `--client-port=${base}`,
+      `--peer-port=${base + 1}`,
+      `--data-dir=${directory}`,
+    );
+    const url = `http://127.0.0.1:${base + 200}`;
+    await until(async () =>
+      (await fetch(`${url}/k`, { method: "PUT", body: "v" })).status === 204 ? true : undefined,
+    );
+    expect(await (await fetch(`http://127.0.0.1:${base}/k`)).text()).toBe("v");
+    cluster.child.kill("SIGINT");
+    const { code, stdout } = await cluster.ended;
+    expect(code).toBe(0);
+    for (const id of [1, 2, 3]) {
+      expect(stdout).toMatch(new RegExp(`\\[${id}\\] .*serves clients on`));
+      expect(stdout).toMatch(new RegExp(`\\[${id}\\] .*stopped`));
+    }
+    await fs.rm(directory, { recursive: true });
   });
 });
