@@ -53,6 +53,7 @@ export class WebSocketTransport {
   private readonly ending = new Set<Promise<void>>();
   private readonly unreachable = new Set<number>();
   private flushScheduled = false;
+  private boundPort = 0;
   private refused = 0;
   private droppedUnknown = 0;
 
@@ -98,6 +99,7 @@ export class WebSocketTransport {
       server.once("error", failed);
       server.listen(port, host, () => {
         server.off("error", failed);
+        transport.boundPort = (server.address() as AddressInfo).port;
         resolve();
       });
     });
@@ -109,7 +111,7 @@ export class WebSocketTransport {
 
   /** The port that was taken. */
   get port(): number {
-    return (this.server.address() as AddressInfo).port;
+    return this.boundPort;
   }
 
   /** Dials every peer and lets peers in. Called once. */
