@@ -5,13 +5,14 @@
 
 import { buffer } from "node:stream/consumers";
 import type { MemberStatus } from "../server/interfaces.ts";
-import { originOf, type Parser, type Run, UsageError } from "./flags.ts";
+import { fromEnvironment, originOf, type Parser, type Run, UsageError } from "./flags.ts";
 
 interface Endpoints {
   endpoints: string[];
 }
 
 export function clientCommands(parser: Parser, run: Run): Parser {
+  const environment = fromEnvironment({ endpoints: undefined });
   const endpoints = {
     describe: "client URLs of members, tried in turn",
     default: "http://127.0.0.1:2379,http://127.0.0.1:2479,http://127.0.0.1:2579" as unknown as string[],
@@ -29,7 +30,8 @@ export function clientCommands(parser: Parser, run: Run): Parser {
         y
           .positional("key", key)
           .positional("value", { describe: "the value", type: "string", demandOption: true })
-          .option("endpoints", endpoints),
+          .option("endpoints", endpoints)
+          .config(environment),
       run(put),
     )
     .command(
@@ -39,19 +41,20 @@ export function clientCommands(parser: Parser, run: Run): Parser {
         y
           .positional("key", key)
           .option("stale", { describe: "the member's own copy, which may lag", type: "boolean", default: false })
-          .option("endpoints", endpoints),
+          .option("endpoints", endpoints)
+          .config(environment),
       run(get),
     )
     .command(
       "delete <key>",
       "remove a key",
-      (y) => y.positional("key", key).option("endpoints", endpoints),
+      (y) => y.positional("key", key).option("endpoints", endpoints).config(environment),
       run(remove),
     )
     .command(
       "status",
       "show each member: role, term, leader, how far its log is",
-      (y) => y.option("endpoints", endpoints),
+      (y) => y.option("endpoints", endpoints).config(environment),
       run(status),
     );
 }

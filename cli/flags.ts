@@ -11,6 +11,19 @@ export class UsageError extends Error {
 export type Run = <A>(command: (argv: A) => Promise<number>) => (argv: A) => Promise<void>;
 export type Parser = Argv<object>;
 
+/**
+ * What the environment says of these flags: READYLOOP_PEER_PORT for --peer-port. Only a command's own flags are looked up, so that a variable
+ * meant for one command is no unknown flag to another.
+ */
+export function fromEnvironment(flags: object): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const flag of Object.keys(flags)) {
+    const value = process.env[`READYLOOP_${flag.replaceAll("-", "_").toUpperCase()}`];
+    if (value !== undefined) found[flag] = value;
+  }
+  return found;
+}
+
 /** A check for yargs' `coerce`: an integer in [min, max]. */
 export function integer(flag: string, min: number, max: number): (value: unknown) => number {
   return (value) => {

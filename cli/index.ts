@@ -29,7 +29,6 @@ export async function main(args: readonly string[]): Promise<number> {
   let parser = yargs([...args])
     .scriptName("readyloop")
     .usage("$0 <command>\n\nA replicated key-value server on the raft of etcd, in TypeScript.")
-    .env("READYLOOP")
     .strict()
     .demandCommand(1, "Which command? For example: readyloop start-cluster")
     .recommendCommands()

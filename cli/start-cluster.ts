@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { integer, type Parser, type Run } from "./flags.ts";
+import { fromEnvironment, integer, type Parser, type Run } from "./flags.ts";
 import { type LogLevel, logLevels } from "./logger.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -18,25 +18,27 @@ interface ClusterFlags {
 const step = 100;
 const colours = [36, 33, 35, 32, 34, 31, 96, 93, 95];
 
+const options = {
+  size: { describe: "how many members", default: 3, coerce: integer("size", 1, 9) },
+  "client-port": {
+    describe: `client port of member 1; the next has it ${step} higher, and so on`,
+    default: 2379,
+    coerce: integer("client-port", 1, 65535 - 9 * step),
+  },
+  "peer-port": {
+    describe: "peer port of member 1, likewise",
+    default: 2380,
+    coerce: integer("peer-port", 1, 65535 - 9 * step),
+  },
+  "data-dir": { describe: "where the members' directories lie", type: "string", default: "data" },
+  "log-level": { describe: "of every member", choices: logLevels, default: "info" as LogLevel },
+} as const;
+
 export function startCluster(parser: Parser, run: Run): Parser {
   return parser.command(
     "start-cluster",
     "start several members on this machine (loopback only); Ctrl-C stops them",
-    (y) =>
-      y
-        .option("size", { describe: "how many members", default: 3, coerce: integer("size", 1, 9) })
-        .option("client-port", {
-          describe: `client port of member 1; the next has it ${step} higher, and so on`,
-          default: 2379,
-          coerce: integer("client-port", 1, 65535 - 9 * step),
-        })
-        .option("peer-port", {
-          describe: "peer port of member 1, likewise",
-          default: 2380,
-          coerce: integer("peer-port", 1, 65535 - 9 * step),
-        })
-        .option("data-dir", { describe: "where the members' directories lie", type: "string", default: "data" })
-        .option("log-level", { describe: "of every member", choices: logLevels, default: "info" as LogLevel }),
+    (y) => y.options(options).config(fromEnvironment(options)),
     run(cluster),
   );
 }

@@ -14,7 +14,16 @@ import type { Recovered } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
 import { WebSocketTransport } from "../transport/index.ts";
 import { decodeMetadata, encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
-import { integer, type Parser, type PeerFlag, parsePeers, port, type Run, UsageError } from "./flags.ts";
+import {
+  fromEnvironment,
+  integer,
+  type Parser,
+  type PeerFlag,
+  parsePeers,
+  port,
+  type Run,
+  UsageError,
+} from "./flags.ts";
 import { type LogFormat, type LogLevel, logFormats, logLevels, makeLogger, textLogger } from "./logger.ts";
 import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
@@ -37,58 +46,59 @@ export interface ServerFlags {
 
 const mebibyte = 1024 * 1024;
 
+const options = {
+  id: {
+    describe: "this member's id, unique for all time",
+    demandOption: true,
+    coerce: integer("id", 1, Number.MAX_SAFE_INTEGER),
+  },
+  "peer-port": { describe: "where peers connect", default: 2380, coerce: port("peer-port") },
+  "client-port": { describe: "where clients connect (HTTP)", default: 2379, coerce: port("client-port") },
+  peers: {
+    describe: "peer URLs of all members: a plain list, where the id is the position, or 1=http://...,2=http://...",
+    demandOption: true,
+    coerce: parsePeers,
+  },
+  "data-dir": { describe: "where the log lies [default: data/<id>]", type: "string", requiresArg: true },
+  host: { describe: "the address to listen on", type: "string", default: "127.0.0.1" },
+  "tick-ms": {
+    describe: "one tick, and the time between heartbeats",
+    default: 100,
+    coerce: integer("tick-ms", 1, 60_000),
+  },
+  "election-ticks": {
+    describe: "ticks without a leader before an election, at least",
+    default: 10,
+    coerce: integer("election-ticks", 2, 1000),
+  },
+  "request-timeout-ms": {
+    describe: "how long a client's request may take",
+    default: 5000,
+    coerce: integer("request-timeout-ms", 1, 3_600_000),
+  },
+  "max-waiting": {
+    describe: "writes, and reads, that may wait on this member at a time",
+    default: 10_000,
+    coerce: integer("max-waiting", 1, 1_000_000),
+  },
+  "max-value-bytes": {
+    describe: "largest value that a client may write",
+    default: 1.5 * mebibyte,
+    coerce: integer("max-value-bytes", 1, 32 * mebibyte),
+  },
+  "log-level": { describe: "debug shows each Ready", choices: logLevels, default: "info" as LogLevel },
+  "log-format": {
+    describe: "auto is pretty on a terminal",
+    choices: logFormats,
+    default: "auto" as LogFormat,
+  },
+} as const;
+
 export function startServer(parser: Parser, run: Run): Parser {
   return parser.command(
     "start-server",
     "start one member",
-    (y) =>
-      y
-        .option("id", {
-          describe: "this member's id, unique for all time",
-          demandOption: true,
-          coerce: integer("id", 1, Number.MAX_SAFE_INTEGER),
-        })
-        .option("peer-port", { describe: "where peers connect", default: 2380, coerce: port("peer-port") })
-        .option("client-port", { describe: "where clients connect (HTTP)", default: 2379, coerce: port("client-port") })
-        .option("peers", {
-          describe:
-            "peer URLs of all members: a plain list, where the id is the position, or 1=http://...,2=http://...",
-          demandOption: true,
-          coerce: parsePeers,
-        })
-        .option("data-dir", { describe: "where the log lies [default: data/<id>]", type: "string", requiresArg: true })
-        .option("host", { describe: "the address to listen on", type: "string", default: "127.0.0.1" })
-        .option("tick-ms", {
-          describe: "one tick, and the time between heartbeats",
-          default: 100,
-          coerce: integer("tick-ms", 1, 60_000),
-        })
-        .option("election-ticks", {
-          describe: "ticks without a leader before an election, at least",
-          default: 10,
-          coerce: integer("election-ticks", 2, 1000),
-        })
-        .option("request-timeout-ms", {
-          describe: "how long a client's request may take",
-          default: 5000,
-          coerce: integer("request-timeout-ms", 1, 3_600_000),
-        })
-        .option("max-waiting", {
-          describe: "writes, and reads, that may wait on this member at a time",
-          default: 10_000,
-          coerce: integer("max-waiting", 1, 1_000_000),
-        })
-        .option("max-value-bytes", {
-          describe: "largest value that a client may write",
-          default: 1.5 * mebibyte,
-          coerce: integer("max-value-bytes", 1, 32 * mebibyte),
-        })
-        .option("log-level", { describe: "debug shows each Ready", choices: logLevels, default: "info" as LogLevel })
-        .option("log-format", {
-          describe: "auto is pretty on a terminal",
-          choices: logFormats,
-          default: "auto" as LogFormat,
-        }),
+    (y) => y.options(options).config(fromEnvironment(options)),
     run((flags) => serve({ ...flags, dataDir: flags.dataDir })),
   );
 }

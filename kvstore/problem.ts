@@ -7,13 +7,7 @@
 // the socket lingers a moment: closed while the client still sends, TCP would answer with a reset, and a reset can destroy the
 // answer before the client has read it.
 
-import {
-  type IncomingHttpHeaders,
-  type IncomingMessage,
-  type OutgoingHttpHeaders,
-  type ServerResponse,
-  STATUS_CODES,
-} from "node:http";
+import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 
 export interface Problem {
   readonly status: number;
@@ -37,7 +31,7 @@ export function sendProblem(res: ServerResponse, problem: Problem): void {
     "content-length": body.length,
     ...problem.headers,
   };
-  if (res.req.complete || isSmallRest(res.req)) {
+  if (res.req.complete || declaredBodySize(res.req.headers) <= MAX_REST_BYTES) {
     res.writeHead(problem.status, headers);
     res.end(body);
     return;
@@ -60,11 +54,6 @@ export function problemAsBytes(problem: Problem): Buffer {
     "connection: close",
   ];
   return Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`), body]);
-}
-
-/** With Expect it is open whether a refused client sends its body at all, so that the connection cannot be used again. */
-function isSmallRest({ headers }: IncomingMessage): boolean {
-  return headers.expect === undefined && declaredBodySize(headers) <= MAX_REST_BYTES;
 }
 
 /** Bytes of body that the headers announce: 0 for none, Infinity for a chunked body, whose size shows at its end. */

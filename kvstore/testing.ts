@@ -72,9 +72,10 @@ export async function startKvServer(options: Partial<KvServerOptions> = {}): Pro
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   const close = async (): Promise<void> => {
+    const closed = once(server, "close");
     server.close();
     server.closeAllConnections();
-    if (server.listening) await once(server, "close");
+    await closed;
   };
   const connections = promisify(server.getConnections.bind(server));
   return { member, url: `http://127.0.0.1:${port}`, port, logged, connections, close };

@@ -69,6 +69,19 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
     expect(stderr.split("\n")[0]).toMatch(/^readyloop: /);
   });
 
+  test("the environment sets flags too, is overruled by the command line, and is no error to a command without the flag", async () => {
+    vi.stubEnv("READYLOOP_CLIENT_PORT", "http");
+    vi.stubEnv("READYLOOP_ID", "7");
+    try {
+      expect((await inProcess(...start)).stderr).toMatch(/--client-port must be/);
+      const { code, stderr } = await inProcess("start-server", "--client-port=0", "--peers=http://localhost:2380");
+      expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/--id=7 is not in --peers/) });
+      expect((await inProcess("get", "k", "--endpoints=nowhere")).stderr).toMatch(/not a URL/);
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
   test("the process ends with that code", async () => {
     const { code, stderr } = await readyloop("start-server", "--id=0", "--peers=http://localhost:2380");
     expect(code).toBe(2);
