@@ -4,8 +4,7 @@
 // true. They are stopped here. The transport has checked by now what can be seen in the message alone: its type, its sender, its
 // form. What is refused closes the connection and is counted; what is merely of no use now is passed over.
 
-import { type Message, MessageType, type RawNode } from "../raft/index.ts";
-import { decodePosition } from "../raft/read-only.ts";
+import { decodePosition, type Message, MessageType, type RawNode } from "../raft/index.ts";
 
 /** Reads that other nodes may have waiting on a leader at a time, over all. */
 const maxForwardedReads = 4096;

@@ -1,6 +1,6 @@
 // Who the members are and where they are reached: replicated state, built by applying configuration changes.
 //
-// A change carries the address in its context. Ids that were removed are remembered: they never come back.
+// A change carries the address in its context. Changes come from the log alone: --peers counts only when a cluster is started.
 
 import { ConfChangeType, type ConfChangeV2, type TrackerConfig } from "../raft/index.ts";
 import type { MemberInfo } from "./interfaces.ts";
@@ -9,7 +9,6 @@ const decoder = new TextDecoder();
 
 export class Members {
   private readonly urls = new Map<number, string>();
-  private readonly removed = new Set<number>();
 
   /** Takes note of an applied change. Returns the members whose address is new and those that are gone. */
   apply(cc: ConfChangeV2): { added: [id: number, url: string][]; gone: number[] } {
@@ -20,7 +19,6 @@ export class Members {
       if (id === 0) continue;
       if (type === ConfChangeType.ConfChangeRemoveNode) {
         if (this.urls.delete(id)) gone.push(id);
-        this.removed.add(id);
       } else if (cc.context !== undefined && cc.context.length > 0 && cc.changes.length === 1) {
         const url = decoder.decode(cc.context);
         this.urls.set(id, url);
@@ -28,10 +26,6 @@ export class Members {
       }
     }
     return { added, gone };
-  }
-
-  isRemoved(id: number): boolean {
-    return this.removed.has(id);
   }
 
   /** In ascending order of id. */
