@@ -150,6 +150,17 @@ describe("a frame", () => {
     expect(b.stats(1)).toMatchObject({ violations: 1, receivedFrames: 1, receivedMessages: 1 });
   });
 
+  test("that is refused at length gives the peer as much of the reason as a close frame holds", async () => {
+    const { b, servesOn } = await victim();
+    b.answer = "far too long ".repeat(40);
+    const { socket, closed } = await rawClient(b);
+    socket.send(frameOf(heartbeat(1, 2)));
+    expect(await closed).toEqual([1008, b.answer.slice(0, 123)]);
+    expect(b.logged("broke a rule")?.reason).toBe(b.answer);
+    b.answer = undefined;
+    await servesOn();
+  });
+
   test("may have more bytes than one read of a socket", async () => {
     const { b } = await victim();
     const { socket } = await rawClient(b);
@@ -162,11 +173,15 @@ describe("the peer port", () => {
   test("puts a peer's new connection in the place of its old one", async () => {
     const { b } = await victim();
     const old = await rawClient(b);
-    const { socket } = await rawClient(b);
+    const fresh = await rawClient(b);
     expect(await old.closed).toEqual([1001, "replaced by a newer connection"]);
-    socket.send(frameOf(heartbeat(1, 2, 4)));
+    fresh.socket.send(frameOf(heartbeat(1, 2, 4)));
     await eventually(() => expect(b.messages.map((m) => m.commit)).toEqual([4]));
     expect(b.stats(1)).toMatchObject({ accepts: 2, violations: 0 });
+    // The end of the old one does not hide the new one from what comes later.
+    await eventually(() => expect(b.logged("was closed")).toMatchObject({ peer: 1 }));
+    b.transport.removePeer(1);
+    expect(await fresh.closed).toEqual([1008, "the member was removed"]);
   });
 
   test("answers a request that is no upgrade with 426 on its path and 404 elsewhere", async () => {

@@ -82,7 +82,8 @@ export class IncomingConnection {
     if (!isBinary || !Buffer.isBuffer(data)) return this.violated("a text frame");
     let messages: Message[];
     try {
-      messages = decodeFrame(data);
+      // Plain bytes, not a Buffer: the codec's views take after what they view.
+      messages = decodeFrame(new Uint8Array(data.buffer, data.byteOffset, data.length));
     } catch (cause) {
       return this.violated(`a frame that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`);
     }

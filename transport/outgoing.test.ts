@@ -98,6 +98,9 @@ describe("the queue", () => {
     await Promise.resolve();
     expect(a.unreachable).toEqual([2]);
     expect(a.stats(2).dropped).toBe(3);
+    a.transport.send([]);
+    await Promise.resolve();
+    expect(a.unreachable).toEqual([2]);
   });
 
   test("is given up, counted and reported when the connection breaks", async () => {
@@ -138,6 +141,14 @@ describe("dialling", () => {
     a.start();
     await eventually(() => expect(asked().slice(0, 5)).toEqual([7, 14, 28, 29, 29]));
     expect(a.stats(2).connects).toBeGreaterThanOrEqual(4);
+  });
+
+  test("shortens each pause at random, by up to half", async () => {
+    const asked = pauses(75, 100, 50);
+    const a = await new Member(1).listen({ backoffMinMs: 100, backoffMaxMs: 100 }, { random: 0.5 });
+    a.transport.addPeer(2, "http://127.0.0.1:1");
+    a.start();
+    await eventually(() => expect(asked().slice(0, 2)).toEqual([75, 75]));
   });
 
   test("starts again with the shortest pause once a connection has answered a ping", async () => {
@@ -222,7 +233,7 @@ describe("dialling", () => {
   test("keeps an idle connection whose peer answers pings", async () => {
     let pings = 0;
     const url = await rawServer((socket) => socket.on("ping", () => pings++));
-    const a = (await new Member(1).listen({ idleTimeoutMs: 40 })).start();
+    const a = (await new Member(1).listen({ idleTimeoutMs: 40, handshakeTimeoutMs: 60 })).start();
     a.transport.addPeer(2, url);
     // Four pings go out in the time after which a silent peer is given up.
     await eventually(() => expect(pings).toBeGreaterThan(12));

@@ -45,7 +45,10 @@ export class Member {
     return this.received.flatMap(({ messages }) => messages);
   }
 
-  async listen(limits: Partial<TransportLimits> = {}, set: { port?: number; clusterId?: number } = {}): Promise<this> {
+  async listen(
+    limits: Partial<TransportLimits> = {},
+    set: { port?: number; clusterId?: number; random?: number } = {},
+  ): Promise<this> {
     const line = (level: LogLine["level"]) => (fields: LogLine["fields"], text: string) =>
       this.log.push({ level, fields, text });
     const transport = await WebSocketTransport.listen({
@@ -55,7 +58,7 @@ export class Member {
       port: set.port ?? 0,
       peers: [],
       logger: { debug: line("debug"), info: line("info"), warn: line("warn") },
-      random: () => 0,
+      random: () => set.random ?? 0,
       limits: { ...quick, ...limits },
     });
     this.started = transport;
