@@ -115,7 +115,7 @@ export class Server implements Member, TransportHandler {
       maxCommittedSizePerReady: 4 * mebibyte,
       maxUncommittedEntriesSize: 128 * mebibyte,
       maxInflightMsgs: 512,
-      maxInflightBytes: 64 * mebibyte,
+      maxInflightBytes: 8 * mebibyte, // below what the transport queues for one peer, or it would drop appends
       checkQuorum: true,
       preVote: true,
       stepDownOnRemoval: true,
