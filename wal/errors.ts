@@ -26,6 +26,8 @@ export type WalErrorCode =
   | "SNAPSHOT_NOT_FOUND"
   /** The log records another term for the snapshot to start at. */
   | "SNAPSHOT_MISMATCH"
+  /** A snapshot that the leader sent replaced the log, and reading was to start before it. */
+  | "SNAPSHOT_NEEDED"
   /** More was committed than the log holds: its end has been lost. */
   | "LOST_TAIL"
   /** An earlier write or sync failed; the log takes no more. */

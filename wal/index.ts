@@ -53,6 +53,13 @@
 //   3. At 64,000,000 bytes the segment is cut: cut off after its last record and synced; the next one written under a temporary
 //      name and synced; renamed; the directory synced. A crash leaves the old tail or the new one, and perhaps a temporary file.
 //
+// Snapshots: the order of writes is the snapshot's file (snap/), its record here, then the hard state that commits it
+//   1. The record is written and synced. It says that the file is durable.
+//   2. A snapshot of the member's own state was committed long before, and changes nothing in the log.
+//   3. One that the leader sent replaces the log. It counts from the first hard state on that commits it, which is written before any
+//      entry that follows, and synced. A crash before that leaves the log as it was; the leader will send the snapshot again.
+//   4. Releasing deletes the segments before the one that holds the index, the oldest first, each for good before the next.
+//
 // Closing: a sync, the last hard state once more, a sync. The repeated record states all others durable.
 //
 // Opening
@@ -63,20 +70,22 @@
 //      searched for records that their own checksum proves sound (frames start at multiples of 8).
 //      One that states an offset above X as durable, or an X in the head: DAMAGED, with file and offset; nothing is changed.
 //      None: what lies from X on was never acknowledged. Step 6 will cut it.
-//   5. The records are put together (read-all.ts): gaps, other metadata, a missing snapshot and a lost tail are refused.
+//   5. The records are put together (read-all.ts): gaps, other metadata, a missing snapshot and a lost tail are refused. What a
+//      snapshot from the leader replaced is dropped.
 //   6. Temporary files are removed. If there is an X: the used part of the file is copied to `<name>.broken` and synced; the file
 //      is cut at X and synced. What follows X is then zero, so that no leftover can join what is written next.
 //
 // Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts (step 4), read-all.ts (step 5),
-// recovery.ts (opening), wal.ts (the rest), node-file-system.ts (the disk).
+// recovery.ts (opening), wal.ts (the rest), inspect.ts (only looking), node-file-system.ts (the disk).
 
 export { crc32c } from "./crc32c.ts";
-export { WalError, type WalErrorCode } from "./errors.ts";
+export { replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";
 export { type DirectoryLock, type File, type FileSystem, FileSystemError } from "./file-system.ts";
+export { type LogItem, readRecords, validSnapshots, verifyFrom } from "./inspect.ts";
 export { decodeMetadata, encodeMetadata, type Metadata } from "./metadata.ts";
 export { nodeFileSystem } from "./node-file-system.ts";
 export type { StartAt } from "./read-all.ts";
 export { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
-export { type LogItem, type Recovered, readRecords } from "./recovery.ts";
+export type { Recovered } from "./recovery.ts";
 export type { Repaired } from "./repair.ts";
 export { type CreateOptions, type OpenOptions, Wal, type WalOptions } from "./wal.ts";

@@ -9,15 +9,27 @@ describe("metadata", () => {
 
   it("comes back as it was, up to the largest safe integer", () => {
     for (const ids of [
-      { nodeId: 3, clusterId: 0x0cdf_0001_2345_67 },
-      { nodeId: Number.MAX_SAFE_INTEGER, clusterId: Number.MAX_SAFE_INTEGER },
+      { nodeId: 3, clusterId: 0x0cdf_0001_2345_67, incarnation: 0 },
+      { nodeId: Number.MAX_SAFE_INTEGER, clusterId: Number.MAX_SAFE_INTEGER, incarnation: Number.MAX_SAFE_INTEGER },
     ]) {
       expect(decodeMetadata(encodeMetadata(ids))).toEqual(ids);
     }
   });
 
   it("skips fields that it does not know", () => {
-    expect(decodeMetadata(Uint8Array.of(0x08, 5, 0x1a, 2, 9, 9, 0x10, 6))).toEqual({ nodeId: 5, clusterId: 6 });
+    expect(decodeMetadata(Uint8Array.of(0x08, 5, 0x1a, 2, 9, 9, 0x10, 6))).toEqual({
+      nodeId: 5,
+      clusterId: 6,
+      incarnation: 0,
+    });
+  });
+
+  it("holds the incarnation in field 15, which etcd's message lacks, and leaves it out where it is unknown", () => {
+    const ids = { nodeId: 1, clusterId: 2 };
+    expect([...encodeMetadata({ ...ids, incarnation: 300 })]).toEqual([0x08, 1, 0x10, 2, 0x78, 0xac, 0x02]);
+    expect([...encodeMetadata({ ...ids, incarnation: 0 })]).toEqual([0x08, 1, 0x10, 2]);
+    expect(decodeMetadata(encodeMetadata(ids))).toEqual({ ...ids, incarnation: 0 });
+    expect(() => encodeMetadata({ ...ids, incarnation: 2 ** 53 })).toThrow(/incarnation 9007199254740992 is not/);
   });
 
   it("refuses to write an id that a number cannot hold exactly", () => {

@@ -1,15 +1,27 @@
-// What a sequence of records amounts to: metadata, the last hard state, the entries, the snapshots.
+// What a sequence of records amounts to, read from a snapshot on: metadata, the last hard state, the entries that follow the snapshot.
 //
-// The rules, all etcd's: an entry replaces one of the same index and drops what followed it; entries up to the start are passed
-// over; a gap is an error; the last hard state wins; all metadata records are equal; the snapshot to start at must be recorded
-// with its term; a snapshot counts only if its index was committed, because a crash can leave the record of one that was not.
-// One rule is added: a commit index beyond the last entry means that the end of the log was lost, and is refused here, where etcd
-// panics later in raft.
+// An entry replaces one of the same index and drops what followed it, also where it lies at or below the start; a gap is an error; the
+// last hard state wins; all metadata records are equal; the start must be recorded with its term.
 //
-// Ports ReadAll and validSnapshotEntries of wal.go. Differs: a missing start snapshot is reported in write mode too (etcd forgets
-// that error), and on any error nothing is returned.
+// A snapshot of the member's own state leaves the log as it is. One that the leader sent replaces it: what the log held before, even
+// beyond the snapshot's index, is void. Both leave the same record, and what tells them apart is whether the log then held that
+// very entry, index and term. The second kind counts only from the hard state on that commits it: a crash between the two
+// leaves a record that means nothing, and the log before it stays in force. So a log whose start was sent by the leader drops what it
+// had read when that hard state comes, and a log read from further back is refused, as the entries in between are not in it.
+//
+// Ports ReadAll of wal.go. Differs: etcd keeps every entry beyond the start that nothing overwrote. Entries of a replaced log, or of an end
+// that was overwritten up to the start only, then follow the snapshot with lower terms, and the member claims a wrong last term
+// in elections until a leader finds the conflict. etcd reads a log that a snapshot replaced from further back as if it had not been, forgets a
+// missing start in write mode, and panics later in raft where the end of the log was lost.
 
-import { decodeEntry, decodeHardState, type Entry, type HardState, makeEntry } from "../raft/raftpb/index.ts";
+import {
+  decodeEntry,
+  decodeHardState,
+  type Entry,
+  type HardState,
+  makeEntry,
+  makeHardState,
+} from "../raft/raftpb/index.ts";
 import { damaged, replaceThisMember, WalError } from "./errors.ts";
 import { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
 
@@ -23,16 +35,25 @@ export interface StartAt {
 
 export class ReadAll {
   readonly #startAt: StartAt;
+  /** Contiguous, from the index after the start on. */
   readonly entries: Entry[] = [];
   hardState: HardState | undefined;
   metadata: Uint8Array | undefined;
-  #snapshots: WalSnapshot[] = [];
+  readonly #snapshots: WalSnapshot[] = [];
   #found = false;
+  /** The term that the log, as read so far, has at the start's index; undefined if it does not reach there. */
+  #termAtStart: number | undefined;
+  /** The start is recorded and the log did not lead up to it: it replaces the log as soon as it is committed. */
+  #replacing = false;
+  readonly #withData: boolean;
   #slab = new Uint8Array(0);
   #slabUsed = 0;
 
-  constructor(startAt: StartAt) {
+  /** Without their data the entries of a large log take little room: enough to see whether it is all there. */
+  constructor(startAt: StartAt, data: "with data" | "without data" = "with data") {
     this.#startAt = startAt;
+    this.#withData = data === "with data";
+    if (startAt.index === 0) this.#termAtStart = 0;
   }
 
   /** Takes the next record, found in `file` at `offset`. Throws WalError. */
@@ -46,6 +67,7 @@ export class ReadAll {
         const state = decode(record.data, decodeHardState, at);
         const empty = state.term === 0 && state.vote === 0 && state.commit === 0;
         this.hardState = empty ? undefined : state;
+        this.#replaceIfCommitted();
         break;
       }
       case RecordType.metadata:
@@ -72,16 +94,25 @@ export class ReadAll {
 
   #addEntry(e: Entry, at: Place): void {
     const position = e.index - this.#startAt.index - 1;
-    if (position < 0) return;
-    if (position > this.entries.length) {
-      const expected = this.#startAt.index + this.entries.length + 1;
-      const text = `${at.file}: entry ${e.index} at offset ${at.offset} follows a gap: expected ${expected} or lower. ${replaceThisMember}`;
-      throw new WalError("ENTRY_GAP", text, at);
+    this.#replacing = false; // the log goes on as it was
+    if (position < 0) {
+      this.entries.length = 0;
+      this.#termAtStart = position === -1 ? e.term : undefined;
+      return;
     }
+    if (position > this.entries.length) throw this.#gap(e.index, at);
     if (position < this.entries.length) this.entries.length = position;
     // The record's bytes lie in a buffer that the next read overwrites.
-    const data = e.data && this.#copy(e.data);
+    const data = this.#withData && e.data !== undefined ? this.#copy(e.data) : undefined;
     this.entries.push(makeEntry(e.type, e.term, e.index, data));
+  }
+
+  #gap(index: number, at: Place): WalError {
+    const expected = this.lastIndex + 1;
+    const between = this.#snapshots.findLast((snapshot) => snapshot.index >= expected && snapshot.index < index);
+    if (between !== undefined) return this.#snapshotNeeded(between, at.file);
+    const text = `${at.file}: entry ${index} at offset ${at.offset} follows a gap: expected ${expected} or lower. ${replaceThisMember}`;
+    return new WalError("ENTRY_GAP", text, at);
   }
 
   /** A copy that shares its memory with its neighbours: an allocation for each entry would be a quarter of the time to open a log. */
@@ -105,6 +136,19 @@ export class ReadAll {
       throw new WalError("SNAPSHOT_MISMATCH", text, at);
     }
     this.#found = true;
+    this.#replacing = this.#termAtStart !== snapshot.term;
+    this.#replaceIfCommitted();
+  }
+
+  #replaceIfCommitted(): void {
+    if (!this.#replacing || this.#commit < this.#startAt.index) return;
+    this.entries.length = 0;
+    this.#termAtStart = this.#startAt.term;
+    this.#replacing = false;
+  }
+
+  get #commit(): number {
+    return this.hardState?.commit ?? 0;
   }
 
   /** Index of the last entry, or of the start if there is none. */
@@ -112,34 +156,51 @@ export class ReadAll {
     return this.#startAt.index + this.entries.length;
   }
 
-  /** To be called after the last record: what is missing? Throws WalError. */
-  check(directory: string): void {
-    const at = { file: directory };
+  /** To be called after the last record: is it all there? Throws WalError. */
+  finish(directory: string): void {
     const { index, term } = this.#startAt;
     if (!this.#found) {
       const text = `${directory}: no record of the snapshot of index ${index} and term ${term}. Start at one that is recorded.`;
-      throw new WalError("SNAPSHOT_NOT_FOUND", text, at);
+      throw new WalError("SNAPSHOT_NOT_FOUND", text, { file: directory });
     }
-    const commit = this.hardState?.commit ?? 0;
+    if (index > 0) this.hardState = reaching(this.#startAt, this.hardState);
+    this.#replaceIfCommitted();
+    const commit = this.#commit;
+    const missing = this.#snapshots.findLast(
+      (s) => s.index > index && s.index <= commit && this.entries[s.index - index - 1]?.term !== s.term,
+    );
+    if (missing !== undefined) throw this.#snapshotNeeded(missing, directory);
     if (commit > this.lastIndex) {
       const text = `${directory}: index ${commit} was committed, but the log ends at ${this.lastIndex}: its end has been lost. ${replaceThisMember}`;
-      throw new WalError("LOST_TAIL", text, at);
+      throw new WalError("LOST_TAIL", text, { file: directory });
     }
   }
 
-  /** Snapshots whose index was committed, in the order of the log. */
-  validSnapshots(): WalSnapshot[] {
-    const commit = this.hardState?.commit ?? 0;
-    return this.#snapshots.filter((snapshot) => snapshot.index <= commit);
+  #snapshotNeeded(snapshot: WalSnapshot, file: string): WalError {
+    const text =
+      `${file}: the log goes on from a snapshot of index ${snapshot.index} and term ${snapshot.term} that the leader sent; nothing leads ` +
+      `there from index ${this.#startAt.index}. If the file of that snapshot was moved or renamed, put it back. ${replaceThisMember}`;
+    return new WalError("SNAPSHOT_NEEDED", text, { file });
   }
 }
 
-interface Place {
+/**
+ * The hard state of a member that starts at this snapshot. It had not saved the snapshot's commit, or not even heard of its term, only if
+ * a crash came in between: then it has not voted in that term either.
+ */
+function reaching({ index, term }: StartAt, state: HardState | undefined): HardState {
+  const known = state ?? makeHardState(0, 0, 0);
+  const vote = known.term < term ? 0 : known.vote;
+  return makeHardState(Math.max(known.term, term), vote, Math.max(known.commit, index));
+}
+
+export interface Place {
   readonly file: string;
   readonly offset: number;
 }
 
-function decode<T>(data: Uint8Array, decoder: (bytes: Uint8Array) => T, at: Place): T {
+/** Decodes a record's data. Throws WalError UNREADABLE. */
+export function decode<T>(data: Uint8Array, decoder: (bytes: Uint8Array) => T, at: Place): T {
   try {
     return decoder(data);
   } catch (cause) {

@@ -1,8 +1,19 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { nodeFileSystem, Wal } from "./index.ts";
-import { entries, entry, hardState, removeTemporary, segmentsOf, temporary, watched } from "./testing.ts";
+import { nodeFileSystem, validSnapshots, Wal } from "./index.ts";
+import {
+  copyOf,
+  entries,
+  entry,
+  hardState,
+  lastOf,
+  readAsEtcd,
+  removeTemporary,
+  segmentsOf,
+  temporary,
+  watched,
+} from "./testing.ts";
 
 afterAll(removeTemporary);
 
@@ -48,20 +59,79 @@ describe("opening", () => {
   });
 });
 
+/** Opens at a snapshot what a crash at this moment would leave. */
+async function openedAt(directory: string, index: number, term: number) {
+  const { wal, recovered } = await Wal.open({ fileSystem, directory: copyOf(directory), startAt: { index, term } });
+  await wal.close();
+  return recovered;
+}
+
+describe("a segment that ends within its head", () => {
+  it("is damaged, as it got its name when the head was durable", async () => {
+    const directory = fresh();
+    const wal = await create(directory, 400);
+    for (let i = 1; i <= 12; i++) await wal.save(hardState(1, 1, i), [entry(i)], true);
+    await wal.close();
+    const [first, second, last] = [segmentsOf(directory)[0], segmentsOf(directory)[1], lastOf(directory)];
+    expect(last).not.toBe(second);
+    for (const file of [first, second, last] as string[]) {
+      for (const size of [0, readAsEtcd([file])[1]?.offset]) {
+        const spoilt = copyOf(directory);
+        fs.truncateSync(path.join(spoilt, path.basename(file)), size);
+        await expect(Wal.open({ fileSystem, directory: spoilt })).rejects.toMatchObject({
+          code: "DAMAGED",
+          offset: size,
+        });
+        await expect(validSnapshots(fileSystem, spoilt)).rejects.toMatchObject({ code: "DAMAGED", offset: size });
+      }
+    }
+  });
+});
+
 describe("snapshots", () => {
-  it("are recorded, and one whose index was never committed does not count", async () => {
+  it("count if they are recorded and their index was committed, each once, behind the empty log's own", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 5), entries(1, 9), true);
-    await wal.saveSnapshot({ index: 5, term: 1, confState });
-    await wal.saveSnapshot({ index: 7, term: 1, confState });
-    await expect(wal.saveSnapshot({ index: 8, term: 1, confState: undefined })).rejects.toThrow(/ConfState/);
-    await wal.close().catch(() => undefined);
-    const recovered = await reopened(directory);
-    expect(recovered.snapshots).toEqual([
+    for (const index of [5, 3, 5]) await wal.saveSnapshot({ index, term: 1, confState });
+    await wal.saveSnapshot({ index: 12, term: 2, confState });
+    const expected = [
       { index: 0, term: 0, confState: undefined },
+      { index: 3, term: 1, confState },
       { index: 5, term: 1, confState },
-    ]);
+    ];
+    expect(await validSnapshots(fileSystem, directory)).toEqual(expected); // the log is open, and stays so
+    await wal.save(hardState(2, 1, 12), [], false);
+    expect(await validSnapshots(fileSystem, directory)).toEqual([...expected, { index: 12, term: 2, confState }]);
+    await wal.close();
+  });
+
+  it("are listed up to a torn tail, which stays as it is; damage is refused", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    await wal.save(hardState(1, 1, 2), entries(1, 3), true);
+    await wal.saveSnapshot({ index: 2, term: 1, confState });
+    await wal.save(undefined, [entry(3)], false);
+    const torn = copyOf(directory);
+    await wal.close();
+    const spoil = (file: string, offset: number): Buffer => {
+      const bytes = fs.readFileSync(file);
+      bytes[offset + 20]! ^= 1;
+      fs.writeFileSync(file, bytes);
+      return bytes;
+    };
+    const last = readAsEtcd(segmentsOf(torn)).at(-1)?.offset as number;
+    const before = spoil(lastOf(torn), last);
+    expect((await validSnapshots(fileSystem, torn)).map(({ index }) => index)).toEqual([0, 2]);
+    expect(fs.readFileSync(lastOf(torn)).equals(before)).toBe(true);
+    spoil(lastOf(directory), last);
+    await expect(validSnapshots(fileSystem, directory)).rejects.toMatchObject({ code: "DAMAGED", offset: last });
+  });
+
+  it("need a ConfState, except for that of the empty log", async () => {
+    const wal = await create(fresh());
+    await expect(wal.saveSnapshot({ index: 8, term: 1, confState: undefined })).rejects.toThrow(/ConfState/);
+    await expect(wal.close()).rejects.toMatchObject({ code: "FAILED" });
   });
 
   it("are where reading can start: only later entries come back, only needed segments are read", async () => {
@@ -83,15 +153,154 @@ describe("snapshots", () => {
     await expect(at(0, 0)).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("of a leader may jump ahead of the log", async () => {
+  it("of the member's own state leave the entries beyond them in the log", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    await wal.save(hardState(1, 1, 6), entries(1, 9), true);
+    await wal.saveSnapshot({ index: 5, term: 1, confState });
+    expect((await openedAt(directory, 5, 1)).entries).toEqual(entries(6, 9));
+    await wal.save(hardState(2, 1, 6), entries(7, 9, 2), true);
+    await wal.saveSnapshot({ index: 5, term: 1, confState }); // once more
+    expect((await openedAt(directory, 5, 1)).entries).toEqual([entry(6), ...entries(7, 9, 2)]);
+    await wal.close();
+  });
+
+  it("do not bring back entries that were overwritten before them", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    await wal.save(hardState(1, 1, 3), entries(1, 10), true);
+    await wal.save(hardState(2, 1, 6), entries(5, 7, 2), true); // 7 to 9 are gone
+    await wal.saveSnapshot({ index: 6, term: 2, confState });
+    expect((await openedAt(directory, 6, 2)).entries).toEqual([]);
+    await wal.close();
+  });
+});
+
+describe("a snapshot that the leader sent", () => {
+  it("may jump ahead of the log, and the log goes on behind it", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 2), entries(1, 4), true);
     await wal.saveSnapshot({ index: 100, term: 2, confState });
     await wal.save(hardState(2, 1, 101), [entry(101, 2)], true);
+    await wal.saveSnapshot({ index: 100, term: 2, confState }); // once more
     await wal.close();
-    const { wal: again, recovered } = await Wal.open({ fileSystem, directory, startAt: { index: 100, term: 2 } });
-    expect(recovered.entries).toEqual([entry(101, 2)]);
-    await again.close();
+    const recovered = await openedAt(directory, 100, 2);
+    expect(recovered).toMatchObject({ hardState: hardState(2, 1, 101), entries: [entry(101, 2)] });
+    await expect(openedAt(directory, 0, 0)).rejects.toMatchObject({ code: "SNAPSHOT_NEEDED" });
+  });
+
+  it("replaces the log: no entry from before it comes back, and it cannot be read from further back", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    await wal.save(hardState(1, 1, 4), entries(1, 21), true);
+    await wal.saveSnapshot({ index: 4, term: 1, confState });
+    await wal.saveSnapshot({ index: 10, term: 3, confState }); // entry 10 has term 1
+    await wal.save(hardState(3, 0, 10), [], true);
+    expect(await openedAt(directory, 10, 3)).toMatchObject({ hardState: hardState(3, 0, 10), entries: [] });
+    await wal.save(undefined, entries(11, 13, 3), true);
+    expect((await openedAt(directory, 10, 3)).entries).toEqual(entries(11, 13, 3));
+    for (const [index, term] of [[0, 0] as const, [4, 1] as const]) {
+      await expect(openedAt(directory, index, term)).rejects.toMatchObject({
+        code: "SNAPSHOT_NEEDED",
+        message: /index 10 and term 3.*put it back/,
+      });
+    }
+    await wal.close();
+  });
+
+  it("means nothing until a hard state commits it: the log before it stays in force, and may go on", async () => {
+    const directory = fresh();
+    const first = await create(directory);
+    await first.save(hardState(1, 1, 4), entries(1, 21), true);
+    await first.saveSnapshot({ index: 10, term: 3, confState });
+    await first.close();
+    expect((await validSnapshots(fileSystem, directory)).map(({ index }) => index)).toEqual([0]);
+    const { wal, recovered } = await Wal.open({ fileSystem, directory });
+    expect(recovered.entries).toEqual(entries(1, 21));
+    await wal.save(undefined, [entry(21)], true); // from the old leader
+    expect((await openedAt(directory, 0, 0)).entries).toEqual(entries(1, 22));
+    await wal.save(hardState(3, 1, 12), entries(8, 15, 3), true); // the new leader sent the entries after all
+    const expected = [...entries(1, 8), ...entries(8, 15, 3)];
+    expect((await openedAt(directory, 0, 0)).entries).toEqual(expected);
+    // Now it is committed, and is what the log holds there: it can be read from.
+    expect((await openedAt(directory, 10, 3)).entries).toEqual(entries(11, 15, 3));
+    await wal.close();
+  });
+
+  it("may be sent again after a crash", async () => {
+    const directory = fresh();
+    const first = await create(directory);
+    await first.save(hardState(1, 1, 4), entries(1, 21), true);
+    await first.saveSnapshot({ index: 10, term: 3, confState });
+    await first.close();
+    const { wal } = await Wal.open({ fileSystem, directory });
+    await wal.saveSnapshot({ index: 10, term: 3, confState });
+    await wal.save(hardState(3, 0, 11), [entry(11, 3)], true);
+    expect((await openedAt(directory, 10, 3)).entries).toEqual([entry(11, 3)]);
+    await wal.close();
+  });
+
+  it("is committed in the file before the entries that follow it, wherever a crash cuts their save", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    await wal.save(hardState(1, 1, 4), entries(1, 21), true);
+    await wal.saveSnapshot({ index: 10, term: 3, confState });
+    const before = readAsEtcd(segmentsOf(directory)).length;
+    await wal.save(hardState(3, 2, 12), entries(11, 14, 3), true);
+    const written = readAsEtcd(segmentsOf(directory)).slice(before);
+    expect(written.map(({ type }) => type)).toEqual([3, 2, 2, 2, 3]);
+    const bytes = fs.readFileSync(lastOf(directory));
+    for (const [n, { offset }] of written.entries()) {
+      const torn = copyOf(directory);
+      fs.writeFileSync(lastOf(torn), bytes.subarray(0, offset + 12));
+      const found = (await validSnapshots(fileSystem, torn)).map(({ index }) => index);
+      expect(found).toEqual(n === 0 ? [0] : [0, 10]);
+      if (n === 0) expect((await openedAt(torn, 0, 0)).entries).toEqual(entries(1, 21));
+      else {
+        const recovered = await openedAt(torn, 10, 3);
+        expect(recovered).toMatchObject({ hardState: hardState(3, 2, 10), entries: entries(11, 10 + n, 3) });
+      }
+    }
+    await wal.close();
+  });
+
+  it("is synced with the hard state that commits it, asked for or not", async () => {
+    const calls: string[] = [];
+    const disk = watched((call) => calls.push(call));
+    const wal = await Wal.create({ fileSystem: disk, directory: fresh(), metadata });
+    await wal.save(hardState(1, 1, 2), entries(1, 4), true);
+    await wal.saveSnapshot({ index: 100, term: 1, confState });
+    calls.splice(0);
+    await wal.save(hardState(1, 1, 100), [], false);
+    expect(calls).toEqual(["writeAt", "datasync"]);
+    await wal.save(hardState(1, 1, 101), [], false);
+    expect(calls).toEqual(["writeAt", "datasync", "writeAt"]);
+    await wal.close();
+  });
+
+  it("takes no entries behind it without the hard state that commits it", async () => {
+    for (const state of [undefined, hardState(2, 1, 99)]) {
+      const wal = await create(fresh());
+      await wal.save(hardState(1, 1, 2), entries(1, 4), true);
+      await wal.saveSnapshot({ index: 100, term: 2, confState });
+      await expect(wal.save(state, [entry(101, 2)], true)).rejects.toThrow(/no hard state that commits it/);
+      await expect(wal.close()).rejects.toMatchObject({ code: "FAILED" });
+    }
+  });
+
+  it("can be started at all the same where the hard state is missing: it gives way", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    await wal.save(hardState(1, 7, 4), entries(1, 21), true);
+    await wal.saveSnapshot({ index: 10, term: 3, confState });
+    await wal.close();
+    // In term 3 it has not voted, or the hard state would say so.
+    expect(await openedAt(directory, 10, 3)).toMatchObject({ hardState: hardState(3, 0, 10), entries: [] });
+    const empty = fresh();
+    const other = await create(empty);
+    await other.saveSnapshot({ index: 10, term: 3, confState });
+    await other.close();
+    expect(await openedAt(empty, 10, 3)).toMatchObject({ hardState: hardState(3, 0, 10), entries: [] });
   });
 });

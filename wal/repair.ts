@@ -10,14 +10,45 @@
 // Ports repair.go and isTornEntry of decoder.go. Differs: etcd takes every bad frame with a sector of zeros for a torn write, and
 // a zero length word for the end of the log, even where records follow that were acknowledged.
 
-import { type BadFrame, type Decoder, isZero, type Window } from "./decoder.ts";
+import { type BadFrame, type Decoded, type Decoder, isZero, type Window } from "./decoder.ts";
 import type { File, FileSystem } from "./file-system.ts";
 import { frameSize, HEAD_RECORDS, looksLikeOurs, readFrame, readLengthWord, WORD_SIZE } from "./record.ts";
 
 const COPY_SIZE = 1024 * 1024;
 
+/** How a segment ends. */
+export interface Ending {
+  /** Where the sound records end. */
+  readonly offset: number;
+  /** What stands there in place of zeros. */
+  readonly bad: BadFrame | undefined;
+  /** Why `bad` is damage; without it the end is clean, or a torn tail. */
+  readonly damage: string | undefined;
+  /** The offset after the last byte that is not zero. */
+  readonly used: number;
+}
+
+/** Judges the end of a segment, where `decoder` has just come upon `step`. Anything wrong in one that is not the last is damage. */
+export async function judgeEnd(
+  decoder: Decoder,
+  step: Exclude<Decoded, { kind: "record" }>,
+  isLast: boolean,
+): Promise<Ending> {
+  const { offset } = step;
+  const rest = await searchRest(decoder.window, offset);
+  const bad = step.kind === "bad" ? step : badAfterEnd(decoder, offset, rest);
+  const damage = bad && (isLast ? whyDamaged(bad, decoder, rest) : bad.reason);
+  return { offset, bad, damage, used: rest.used };
+}
+
+function badAfterEnd(decoder: Decoder, offset: number, rest: Rest): BadFrame | undefined {
+  const bad = { kind: "bad", offset, looks: "torn" } as const;
+  if (rest.used > offset) return { ...bad, reason: "the records end here, but other bytes than zero follow" };
+  return decoder.count < HEAD_RECORDS ? { ...bad, reason: "the records end here" } : undefined;
+}
+
 /** What lies behind an offset. */
-export interface Rest {
+interface Rest {
   /** The offset after the last byte that is not zero. */
   readonly used: number;
   /** Whether a sound record with our fields was found. */
@@ -27,7 +58,7 @@ export interface Rest {
 }
 
 /** Searches a segment from `from`, a multiple of 8, to its end for anything but zeros, and for sound records of ours. */
-export async function searchRest(window: Window, from: number): Promise<Rest> {
+async function searchRest(window: Window, from: number): Promise<Rest> {
   let used = from;
   let ours = false;
   let durable = 0;
@@ -60,7 +91,7 @@ export async function searchRest(window: Window, from: number): Promise<Rest> {
 }
 
 /** Why the bad frame is damage; undefined if it is a torn tail. `decoder` has read what precedes it, `rest` lies behind it. */
-export function whyDamaged(bad: BadFrame, decoder: Decoder, rest: Rest): string | undefined {
+function whyDamaged(bad: BadFrame, decoder: Decoder, rest: Rest): string | undefined {
   if (decoder.count < HEAD_RECORDS) return `${bad.reason}; the head of a segment is durable before it gets its name`;
   if (bad.looks === "foreign") return bad.reason;
   if (rest.durable > bad.offset) {

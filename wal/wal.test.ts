@@ -120,7 +120,6 @@ describe("saving", () => {
       metadata,
       hardState: hardState(2, 3, 5),
       entries: [...entries(1, 4), ...entries(4, 6, 2)],
-      snapshots: [{ index: 0, term: 0, confState: undefined }],
       repaired: undefined,
     });
   });

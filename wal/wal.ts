@@ -1,4 +1,4 @@
-// The log, open for appending: create, open, save, saveSnapshot, cut, close.
+// The log, open for appending: create, open, save, saveSnapshot, cut, release, close.
 //
 // Promises: the bytes of a save are in the file before the call returns, in one write; they survive a power cut once the promise
 // resolves, if a sync was asked for; nothing is written twice. One call at a time: the caller waits for the promise of one before
@@ -16,7 +16,7 @@ import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
 import type { StartAt } from "./read-all.ts";
 import { encodeSnapshotRecord, RecordType, type WalSnapshot } from "./record.ts";
 import { parentOf, type Recovered, recover, removeLeftovers } from "./recovery.ts";
-import { isSegmentFile, segmentName } from "./util.ts";
+import { isSegmentFile, listSegments, segmentName } from "./util.ts";
 
 const SEGMENT_BYTES = 64_000_000;
 const ZEROS = new Uint8Array(1024 * 1024);
@@ -45,6 +45,7 @@ interface State {
   readonly metadata: Uint8Array;
   readonly hardState: HardState;
   readonly lastIndex: number;
+  readonly snapshotIndex: number;
   readonly sequence: number;
   readonly file: File;
   readonly encoder: Encoder;
@@ -61,8 +62,12 @@ export class Wal {
   readonly #metadata: Uint8Array;
   readonly #encoder: Encoder;
   #hardState: HardState;
-  /** Index of the last entry, or of a later snapshot. */
+  /** Index of the last entry, or of the snapshot that it has to follow. */
   #lastIndex: number;
+  /** Index of the newest snapshot that is recorded and committed, so that the log can be read from it on. */
+  #snapshotIndex: number;
+  /** Index of one that is recorded and not committed yet: the leader sent it, and it replaces the log. */
+  #replacement: number | undefined;
   #sequence: number;
   #file: File;
   /** Where the next record goes. */
@@ -85,6 +90,7 @@ export class Wal {
     this.#encoder = state.encoder;
     this.#hardState = state.hardState;
     this.#lastIndex = state.lastIndex;
+    this.#snapshotIndex = state.snapshotIndex;
     this.#sequence = state.sequence;
     this.#file = state.file;
     this.#offset = state.offset;
@@ -131,6 +137,7 @@ export class Wal {
         metadata,
         hardState: emptyHardState,
         lastIndex: 0,
+        snapshotIndex: 0,
         sequence: 0,
         file,
         encoder,
@@ -164,6 +171,7 @@ export class Wal {
         metadata: recovered.metadata,
         hardState: recovered.hardState ?? emptyHardState,
         lastIndex: startAt.index + recovered.entries.length,
+        snapshotIndex: startAt.index,
         sequence: tail.sequence,
         file: tail.file,
         encoder: new Encoder(tail.chain),
@@ -180,11 +188,16 @@ export class Wal {
   /**
    * Appends the entries, then the hard state; an undefined or empty one is not written. The bytes are written before the call
    * returns; with `mustSync` the promise resolves once they survive a power cut. The entries continue the log or replace its end.
+   *
+   * The first hard state that commits a snapshot which the leader sent (see saveSnapshot) goes before the entries too, and is always
+   * synced: it is what makes the snapshot count, and entries that a crash left without it would seem to continue the log that it replaced.
    */
   save(hardState: HardState | undefined, entries: readonly Entry[], mustSync: boolean): Promise<void> {
     return this.#exclusively(async () => {
       const state = hardState === undefined || isEmpty(hardState) ? undefined : hardState;
       if (state === undefined && entries.length === 0) return;
+      const replacement = this.#replacement;
+      if (replacement !== undefined) this.#commitReplacement(replacement, state, entries);
       for (const e of entries) {
         if (e.index < 1 || e.index > this.#lastIndex + 1) {
           throw new Error(`entry ${e.index} does not continue a log that ends at ${this.#lastIndex}`);
@@ -198,18 +211,52 @@ export class Wal {
       }
       this.#write();
       if (this.#offset >= this.#segmentBytes) await this.#cut();
-      else if (mustSync) await this.#sync();
+      else if (mustSync || replacement !== undefined) await this.#sync();
     });
   }
 
-  /** Records that the snapshot file is durable, and syncs. `confState` may be missing only at index 0. */
+  #commitReplacement(index: number, state: HardState | undefined, entries: readonly Entry[]): void {
+    if (state !== undefined && state.commit >= index) {
+      this.#append(RecordType.state, encodeHardState({ ...state, commit: index }));
+      this.#lastIndex = index;
+      this.#snapshotIndex = index;
+      this.#replacement = undefined;
+    } else if (entries.length > 0) {
+      throw new Error(`entries follow the snapshot of index ${index}, and no hard state that commits it`);
+    }
+  }
+
+  /**
+   * Records that the snapshot's file is durable, and syncs. `confState` may be missing only at index 0. If the leader sent it, the next save
+   * has the hard state that commits it; entries then go on behind it.
+   */
   saveSnapshot(snapshot: WalSnapshot): Promise<void> {
     return this.#exclusively(async () => {
       if (snapshot.index > 0 && snapshot.confState === undefined) throw new Error("a snapshot needs its ConfState");
       this.#append(RecordType.snapshot, encodeSnapshotRecord(snapshot));
-      this.#lastIndex = Math.max(this.#lastIndex, snapshot.index);
+      if (snapshot.index > this.#hardState.commit) this.#replacement = snapshot.index;
+      else this.#snapshotIndex = Math.max(this.#snapshotIndex, snapshot.index);
       this.#write();
       await this.#sync();
+    });
+  }
+
+  /**
+   * Deletes the segments that nobody needs who starts at a snapshot of this index or a later one. Such a snapshot must be recorded and
+   * committed. The oldest go first, each for good before the next, so that a crash leaves no gap.
+   */
+  release(index: number): Promise<void> {
+    return this.#exclusively(async () => {
+      if (index > this.#snapshotIndex)
+        throw new Error(`no snapshot of index ${index} or above is recorded and committed`);
+      const all = await listSegments(this.#fileSystem, this.#directory);
+      const first = all.findLastIndex(({ firstIndex }) => firstIndex <= index);
+      for (const { name } of all.slice(0, Math.max(first, 0))) {
+        const path = `${this.#directory}/${name}`;
+        await this.#fileSystem.unlink(path);
+        await this.#fileSystem.syncDirectory(this.#directory);
+        this.#logger.info?.(`${path}: deleted, as every snapshot that is kept is newer`);
+      }
     });
   }
 

@@ -1,0 +1,96 @@
+// Looking at a log: its records one by one, the snapshots that it confirms, whether it could be opened.
+//
+// Promises: nothing is locked, synced or changed, so any of this works on the log of a running member, and on a damaged one up to the
+// damage. Memory does not grow with the size of the log, but for a few dozen bytes for each entry in verifyFrom. What is said of the end
+// of the log is what opening it would find, as long as nobody writes meanwhile.
+//
+// Ports ValidSnapshotEntries and Verify of wal.go. Differs: Verify there decodes no entries and so finds no gap. Leaves out its second try when
+// a segment vanishes between listing and opening: a start has nobody beside it, and people can ask again.
+
+import { decodeHardState } from "../raft/raftpb/index.ts";
+import { Decoder } from "./decoder.ts";
+import { damaged } from "./errors.ts";
+import type { FileSystem } from "./file-system.ts";
+import { decode, ReadAll, type StartAt } from "./read-all.ts";
+import { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
+import { judgeEnd } from "./repair.ts";
+import { listSegments, type SegmentName, segmentsFrom } from "./util.ts";
+
+/** One find of readRecords. */
+export type LogItem =
+  | { readonly kind: "record"; readonly file: string; readonly offset: number; readonly record: WalRecord }
+  /**
+   * The last segment ends in `size` bytes that were never known to be durable: opening the log cuts them off. In a log that is being
+   * written this may be a save half seen.
+   */
+  | {
+      readonly kind: "torn";
+      readonly file: string;
+      readonly offset: number;
+      readonly reason: string;
+      readonly size: number;
+    }
+  /** Opening the log would refuse it for this; what follows is not read. */
+  | { readonly kind: "damaged"; readonly file: string; readonly offset: number; readonly reason: string };
+
+/**
+ * The records in order: those of all segments, or of the ones that are needed to read on from the index `from`. Each record is valid until the
+ * next is asked for. Throws WalError, FileSystemError; ENOENT if the member that has the log open has just released a segment.
+ */
+export async function* readRecords(
+  fileSystem: FileSystem,
+  directory: string,
+  from?: number,
+): AsyncGenerator<LogItem, void, void> {
+  const all = await listSegments(fileSystem, directory);
+  const segments = segmentsFrom(all, from ?? (all[0] as SegmentName).firstIndex, directory);
+  let chain: number | undefined;
+  for (const segment of segments) {
+    const path = `${directory}/${segment.name}`;
+    const file = await fileSystem.open(path, "read");
+    try {
+      const decoder = new Decoder(file, await file.size(), chain);
+      let step = await decoder.next();
+      for (; step.kind === "record"; step = await decoder.next()) {
+        yield { kind: "record", file: path, offset: step.offset, record: step.record };
+      }
+      const { offset, bad, used, damage } = await judgeEnd(decoder, step, segment === segments.at(-1));
+      if (damage !== undefined) yield { kind: "damaged", file: path, offset, reason: damage };
+      else if (bad !== undefined) yield { kind: "torn", file: path, offset, reason: bad.reason, size: used - offset };
+      if (bad !== undefined) return;
+      chain = decoder.chain;
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/**
+ * The snapshots that a member may start at, if their files are sound: those that the log records and whose index was committed, each once
+ * and the newest last, behind the empty log's 0/0. The record of an index that was not committed stems from a crash before the hard
+ * state, and does not count. Changes nothing. Throws WalError, also for damage that it meets, and FileSystemError.
+ */
+export async function validSnapshots(fileSystem: FileSystem, directory: string): Promise<WalSnapshot[]> {
+  const recorded = new Map<number, WalSnapshot>([[0, { index: 0, term: 0, confState: undefined }]]);
+  let commit = 0;
+  for await (const item of readRecords(fileSystem, directory)) {
+    if (item.kind === "damaged") throw damaged(item.file, item.offset, item.reason);
+    if (item.kind === "torn") break;
+    const { type, data } = item.record;
+    if (type === RecordType.state) commit = decode(data, decodeHardState, item).commit;
+    if (type !== RecordType.snapshot) continue;
+    const snapshot = decode(data, decodeSnapshotRecord, item);
+    recorded.set(snapshot.index, snapshot);
+  }
+  return [...recorded.values()].filter(({ index }) => index <= commit).sort((a, b) => a.index - b.index);
+}
+
+/** Resolves if the log could be opened at this snapshot; a torn tail does not prevent it. Throws WalError as opening would, FileSystemError. */
+export async function verifyFrom(fileSystem: FileSystem, directory: string, startAt: StartAt): Promise<void> {
+  const all = new ReadAll(startAt, "without data");
+  for await (const item of readRecords(fileSystem, directory, startAt.index)) {
+    if (item.kind === "damaged") throw damaged(item.file, item.offset, item.reason);
+    if (item.kind === "record") all.add(item.record, item.file, item.offset);
+  }
+  all.finish(directory);
+}
