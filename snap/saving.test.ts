@@ -1,0 +1,189 @@
+// Saving: the order of what it does, what it leaves behind when the source or the disk fails, and that it holds nobody up.
+
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { makeConfState } from "../raft/raftpb/index.ts";
+import { FileSystemError } from "../wal/file-system.ts";
+import { removeTemporary, text, unsynced, watched } from "../wal/testing.ts";
+import { SnapError } from "./index.ts";
+import { chunksOf, closeStores, collect, filesIn, metadataAt, nameAt, noise, openStore } from "./testing.ts";
+import { PIECE_BYTES, SYNC_BYTES } from "./write.ts";
+
+afterEach(closeStores);
+afterAll(removeTemporary);
+
+describe("saving", () => {
+  it("asks for a chunk only when the one before is in the file, and gives others a turn after each piece", async () => {
+    const events: string[] = [];
+    const fileSystem = watched((call) => void (call === "writeAt" && events.push("write")));
+    const pause = async () => void events.push("turn");
+    const { store } = await openStore({ fileSystem, pause });
+    const source = async function* () {
+      for (let i = 0; i < 3; i++) {
+        events.push("asked");
+        yield new Uint8Array(2 * PIECE_BYTES - 1);
+      }
+      events.push("asked");
+    };
+    await store.save(metadataAt(5), source());
+    const chunk = ["asked", "write", "turn", "write", "turn"];
+    expect(events).toEqual([...chunk, ...chunk, ...chunk, "asked", "write", "write"]);
+  });
+
+  it("lets timers and sockets run while one big chunk is written", async () => {
+    const { store } = await openStore({ fileSystem: unsynced });
+    let turns = 0;
+    let saving = true;
+    const count = () => {
+      turns++;
+      if (saving) setImmediate(count);
+    };
+    setImmediate(count);
+    await store.save(metadataAt(5), chunksOf(new Uint8Array(20 * PIECE_BYTES), 20 * PIECE_BYTES));
+    saving = false;
+    expect(turns).toBeGreaterThanOrEqual(20);
+  });
+
+  it("syncs every few MiB, then the whole, then gives the file its name, then syncs the name", async () => {
+    const calls: string[] = [];
+    let unsyncedWrites = 0;
+    const fileSystem = watched((call) => {
+      if (call === "writeAt") unsyncedWrites++;
+      else calls.push(`${call} after ${unsyncedWrites}`);
+      if (call === "datasync") unsyncedWrites = 0;
+    });
+    const { store } = await openStore({ fileSystem });
+    calls.length = 0;
+    await store.save(metadataAt(5), chunksOf(new Uint8Array(2 * SYNC_BYTES + 10), PIECE_BYTES));
+    const each = SYNC_BYTES / PIECE_BYTES;
+    expect(calls).toEqual([
+      "open after 0",
+      `datasync after ${each}`,
+      `datasync after ${each}`,
+      "datasync after 3", // the last bytes, the metadata, the head
+      "rename after 0",
+      "syncDirectory after 0",
+    ]);
+  });
+
+  it("passes the source's own error on and leaves nothing", async () => {
+    const { store, directory } = await openStore();
+    const error = new Error("the peer is gone");
+    const source = async function* () {
+      yield noise(300_000);
+      throw error;
+    };
+    await expect(store.save(metadataAt(5), source())).rejects.toBe(error);
+    expect(filesIn(directory)).toEqual([]);
+  });
+
+  it("passes an error of the disk that is the source's own on as it is", async () => {
+    const { store, directory } = await openStore();
+    const error = new FileSystemError("read", "/elsewhere", "EIO", "bad sector");
+    const source = async function* () {
+      yield noise(300);
+      throw error;
+    };
+    await expect(store.save(metadataAt(5), source())).rejects.toBe(error);
+    expect(filesIn(directory)).toEqual([]);
+  });
+
+  it.each(["open", "writeAt", "datasync", "rename"])(
+    "leaves nothing when the disk fails %s, tells so, ends the source, and can be tried again",
+    async (failing) => {
+      let broken = false;
+      const fileSystem = watched((call, file) => {
+        if (broken && call === failing) throw new FileSystemError(call, file, "ENOSPC", "no space left on device");
+      });
+      const { store, directory, warnings } = await openStore({ fileSystem });
+      let ended = 0;
+      const source = (data: Uint8Array): AsyncIterable<Uint8Array> => {
+        const chunks = chunksOf(data);
+        const end = (): Promise<IteratorResult<Uint8Array>> => {
+          ended++;
+          return chunks.return();
+        };
+        return { [Symbol.asyncIterator]: () => ({ next: () => chunks.next(), return: end }) };
+      };
+      await store.save(metadataAt(4), source(text("before")));
+      broken = true;
+      const failure = await store.save(metadataAt(5), source(noise(3000))).catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(SnapError);
+      expect(failure).toMatchObject({ code: "DISK_FAILED", cause: { code: "ENOSPC" } });
+      expect((failure as Error).message).toContain("no space left on device");
+      expect(ended).toBe(1);
+      expect(filesIn(directory)).toEqual([nameAt(4)]);
+      expect(warnings).toEqual([]);
+      broken = false;
+      await store.save(metadataAt(5), source(text("after")));
+      expect((await collect(store.read({ index: 5, term: 1 }))).toString()).toBe("after");
+    },
+  );
+
+  it("leaves a whole file that nobody has confirmed when only its name cannot be made durable", async () => {
+    let broken = false;
+    const fileSystem = watched((call, file) => {
+      if (broken && call === "syncDirectory") throw new FileSystemError(call, file, "EIO", "input/output error");
+    });
+    const { store } = await openStore({ fileSystem });
+    await store.save(metadataAt(4), chunksOf(text("old")));
+    broken = true;
+    await expect(store.save(metadataAt(4), chunksOf(text("new")))).rejects.toMatchObject({ code: "DISK_FAILED" });
+    expect((await collect(store.read({ index: 4, term: 1 }))).toString()).toBe("new");
+  });
+
+  it("warns of a temporary file that it cannot remove, and the next start removes it", async () => {
+    const fileSystem = watched((call, file) => {
+      if (call === "unlink") throw new FileSystemError(call, file, "EIO", "input/output error");
+    });
+    const { store, directory, warnings } = await openStore({ fileSystem });
+    const source = async function* (): AsyncGenerator<Uint8Array> {
+      yield text("state");
+      throw new Error("the peer is gone");
+    };
+    for (let i = 0; i < 2; i++) await expect(store.save(metadataAt(5), source())).rejects.toThrow("the peer is gone");
+    expect(filesIn(directory)).toEqual([`${nameAt(5)}.1.tmp`, `${nameAt(5)}.2.tmp`]);
+    expect(warnings).toHaveLength(2);
+    expect(warnings[0]).toContain(`${directory}/${nameAt(5)}.1.tmp: left behind`);
+    await store.close();
+    await openStore({ directory });
+    expect(filesIn(directory)).toEqual([]);
+  });
+
+  it("can be done several times at once, for the same snapshot too", async () => {
+    const { store, directory } = await openStore();
+    const [a, b] = [noise(700_000, 1), noise(700_000, 2)];
+    await Promise.all([
+      store.save(metadataAt(5), chunksOf(a, 10_000)),
+      store.save(metadataAt(5), chunksOf(b, 9_999)),
+      store.save(metadataAt(6), chunksOf(a, 11_111)),
+    ]);
+    expect(filesIn(directory)).toEqual([nameAt(5), nameAt(6)]);
+    const five = await collect(store.read({ index: 5, term: 1 }));
+    expect(five.equals(a) || five.equals(b)).toBe(true);
+    expect((await collect(store.read({ index: 6, term: 1 }))).equals(a)).toBe(true);
+  });
+
+  it("refuses what passes the limit of a file before it writes it", async () => {
+    const { store, directory } = await openStore();
+    const endless = { length: 2 ** 36, subarray: () => ({ length: 2 ** 36 }) } as unknown as Uint8Array;
+    const source = async function* () {
+      yield noise(1000);
+      yield endless;
+    };
+    await expect(store.save(metadataAt(5), source())).rejects.toMatchObject({ code: "TOO_LARGE" });
+    expect(filesIn(directory)).toEqual([]);
+  });
+
+  it("refuses members that cannot be encoded before it asks for a chunk", async () => {
+    const { store, directory } = await openStore();
+    let asked = false;
+    const source = async function* () {
+      asked = true;
+      yield text("state");
+    };
+    const members = makeConfState({ voters: [2 ** 53] });
+    await expect(store.save({ index: 5, term: 1, confState: members }, source())).rejects.toThrow(RangeError);
+    expect(asked).toBe(false);
+    expect(filesIn(directory)).toEqual([]);
+  });
+});
