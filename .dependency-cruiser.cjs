@@ -3,7 +3,7 @@
 const rooms = "^(main\\.ts|cli|raft|wal|snap|transport|server|kvstore|sim|web|bench|test)";
 const room = (name) => `^${name}/`;
 const anyRoomBut = (...names) => ({ path: rooms, pathNot: names.map((n) => `^${n}`) });
-const tests = "\\.test\\.ts$";
+const tests = "(\\.test|/testing)\\.ts$";
 
 const rule = (name, from, to) => ({ name, severity: "error", from, to });
 
@@ -38,8 +38,8 @@ module.exports = {
     ),
     rule(
       "the-map-imports-nothing",
-      { path: "^kvstore/(map|command)\\.ts$" },
-      { path: ".", pathNot: "^kvstore/command\\.ts$" },
+      { path: "^kvstore/(map|map-snapshot|command)\\.ts$" },
+      { path: ".", pathNot: "^kvstore/(map-snapshot|command)\\.ts$" },
     ),
     rule(
       "nobody-imports-tests-and-tools",

@@ -1,26 +1,15 @@
 // put, get, delete and status: a client on the command line.
 //
-// Each tries the endpoints in turn. A member that cannot be reached, or that says that it did nothing (503), is passed over; a
-// write whose outcome is unknown (504, or a connection lost on the way) is not tried elsewhere: it may have happened.
+// All but status ask one member, whichever of the endpoints answers first in their order: see endpoints.ts.
 
 import { buffer } from "node:stream/consumers";
 import type { MemberStatus } from "../server/interfaces.ts";
-import { fromEnvironment, originOf, type Parser, type Run, UsageError } from "./flags.ts";
-
-interface Endpoints {
-  endpoints: string[];
-}
+import { ask, type Endpoints, endpoints, endpointsOfEnvironment, find } from "./endpoints.ts";
+import type { Parser, Run } from "./flags.ts";
+import { printTable } from "./table.ts";
 
 export function clientCommands(parser: Parser, run: Run): Parser {
-  const environment = fromEnvironment({ endpoints: undefined });
-  const endpoints = {
-    describe: "client URLs of members, tried in turn",
-    default: "http://127.0.0.1:2379,http://127.0.0.1:2479,http://127.0.0.1:2579" as unknown as string[],
-    coerce: (value: unknown): string[] => {
-      if (typeof value !== "string" || value === "") throw new UsageError("--endpoints needs a list of client URLs");
-      return value.split(",").map((url) => originOf(url.trim()));
-    },
-  } as const;
+  const environment = endpointsOfEnvironment();
   const key = { describe: "the key", type: "string", demandOption: true } as const;
   return parser
     .command(
@@ -60,13 +49,13 @@ export function clientCommands(parser: Parser, run: Run): Parser {
 }
 
 async function put({ key, value, endpoints }: Endpoints & { key: string; value: string }): Promise<number> {
-  const body = value === "-" ? await buffer(process.stdin) : Buffer.from(value);
-  await ask(endpoints, "PUT", pathOf(key), body);
+  const bytes = value === "-" ? await buffer(process.stdin) : Buffer.from(value);
+  await ask(endpoints, "PUT", pathOf(key), { bytes, contentType: "application/octet-stream" });
   return 0;
 }
 
 async function get({ key, stale, endpoints }: Endpoints & { key: string; stale: boolean }): Promise<number> {
-  const response = await ask(endpoints, "GET", pathOf(key) + (stale ? "?consistency=stale" : ""));
+  const response = await find(endpoints, "GET", pathOf(key) + (stale ? "?consistency=stale" : ""));
   if (response === undefined) {
     process.stderr.write(`readyloop: there is no key ${JSON.stringify(key)}\n`);
     return 1;
@@ -83,44 +72,13 @@ async function remove({ key, endpoints }: Endpoints & { key: string }): Promise<
 
 const pathOf = (key: string): string => `/${encodeURIComponent(key)}`;
 
-/** The first answer that settles the matter; undefined for 404. Throws with what every endpoint said. */
-async function ask(
-  endpoints: readonly string[],
-  method: string,
-  path: string,
-  body?: Buffer,
-): Promise<Response | undefined> {
-  const failures: string[] = [];
-  for (const endpoint of endpoints) {
-    let response: Response;
-    try {
-      response = await fetch(endpoint + path, {
-        method,
-        ...(body === undefined ? {} : { body: new Uint8Array(body) }),
-      });
-    } catch (error) {
-      const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
-      if (method !== "GET" && cause?.code !== "ECONNREFUSED") {
-        throw new Error(
-          `${endpoint}: the connection broke (${cause?.code ?? cause?.message ?? error}); the write may have happened`,
-        );
-      }
-      failures.push(`${endpoint}: ${cause?.code ?? cause?.message ?? String(error)}`);
-      continue;
-    }
-    if (response.ok) return response;
-    if (response.status === 404) return undefined;
-    const text = `${endpoint}: ${response.status} ${await response.text()}`;
-    if (response.status !== 503) throw new Error(text.trim());
-    failures.push(text.trim());
-  }
-  throw new Error(`no member could do it\n  ${failures.join("\n  ")}`);
-}
+const status = ({ endpoints }: Endpoints): Promise<number> => printStatus(endpoints);
 
-async function status({ endpoints }: Endpoints): Promise<number> {
+/** Prints a line for each endpoint; the exit code is 0 if any of them answers. */
+export async function printStatus(endpoints: readonly string[]): Promise<number> {
   const rows = await Promise.all(endpoints.map(statusRow));
   printTable(
-    ["ENDPOINT", "ID", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "MEMBERS"],
+    ["ENDPOINT", "ID", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "SNAPSHOT", "MEMBERS"],
     rows.map(({ cells }) => cells),
   );
   return rows.some(({ reached }) => reached) ? 0 : 1;
@@ -135,30 +93,10 @@ async function statusRow(endpoint: string): Promise<{ reached: boolean; cells: s
     const learners = s.members.length - voters;
     const members = learners === 0 ? `${voters} voters` : `${voters} voters, ${learners} learners`;
     const leader = s.leader === 0 ? "none" : String(s.leader);
-    return {
-      reached: true,
-      cells: [endpoint, String(s.id), s.role, String(s.term), leader, String(s.commit), String(s.applied), members],
-    };
+    const numbers = [s.commit, s.applied, s.snapshot].map(String);
+    return { reached: true, cells: [endpoint, String(s.id), s.role, String(s.term), leader, ...numbers, members] };
   } catch (error) {
     const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
     return { reached: false, cells: [endpoint, `not reached (${cause?.code ?? (error as Error).message})`] };
-  }
-}
-
-function printTable(head: readonly string[], rows: readonly (readonly string[])[]): void {
-  // A row that is cut short ends in a remark, which may run over the columns to its right.
-  const width = head.map((title, column) =>
-    Math.max(
-      title.length,
-      ...rows.filter((r) => r.length === head.length || column === 0).map((r) => r[column]?.length ?? 0),
-    ),
-  );
-  for (const row of [head, ...rows]) {
-    process.stdout.write(
-      `${row
-        .map((cell, i) => cell.padEnd(width[i] ?? 0))
-        .join("  ")
-        .trimEnd()}\n`,
-    );
   }
 }

@@ -6,8 +6,11 @@
 import yargs from "yargs";
 import { clientCommands } from "./client.ts";
 import { UsageError } from "./flags.ts";
+import { members } from "./members.ts";
 import { startCluster } from "./start-cluster.ts";
 import { startServer } from "./start-server.ts";
+import { transfer } from "./transfer.ts";
+import { wal } from "./wal.ts";
 
 const examples: readonly (readonly [command: string, what: string])[] = [
   ["$0 start-server --id=1 --peers=http://localhost:2380", "one member, on the default ports"],
@@ -15,6 +18,8 @@ const examples: readonly (readonly [command: string, what: string])[] = [
   ["$0 put greeting 'hello, world'", "write"],
   ["$0 get greeting", "read"],
   ["$0 status", "who leads, and how far everyone is"],
+  ["$0 members add 4 http://127.0.0.1:2680 --learner", "a fourth member; then start it with start-server --join"],
+  ["$0 wal dump --data-dir=data/1", "what a member has written down"],
 ];
 
 /** Runs one command; resolves to the exit code. A server command resolves when the server has stopped. */
@@ -45,6 +50,9 @@ export async function main(args: readonly string[]): Promise<number> {
   parser = startServer(parser, run);
   parser = startCluster(parser, run);
   parser = clientCommands(parser, run);
+  parser = members(parser, run);
+  parser = transfer(parser, run);
+  parser = wal(parser, run);
 
   try {
     await parser.parseAsync();

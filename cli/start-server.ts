@@ -1,19 +1,21 @@
 // start-server: one member. Builds the parts, wires them, and stops them again.
 //
-// Order: open the log, which no two processes can, take the ports, then talk. So a mistake in the flags, a second process on the directory or a
-// port that is taken is found before this member has said anything to anyone.
+// Order: open the data directory, which no two processes can, take the ports, then talk. So a mistake in the flags, a second process on the
+// directory or a port that is taken is found before this member has said anything to anyone.
+//
+// Ends with exit code 0 when it is told to stop and when it was removed from the cluster, with 1 when it must not go on.
 
-import { createHash, randomInt } from "node:crypto";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import type { Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import type { Logger as PinoLogger } from "pino";
 import { createKvServer, KvMap } from "../kvstore/index.ts";
-import type { Recovered } from "../server/interfaces.ts";
+import type { Rejection } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
 import { WebSocketTransport } from "../transport/index.ts";
-import { decodeMetadata, encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { clusterIdOf, createLog, type OpenedLog, openDataDirectory } from "./data-directory.ts";
 import {
   fromEnvironment,
   integer,
@@ -24,6 +26,7 @@ import {
   type Run,
   UsageError,
 } from "./flags.ts";
+import { type JoinAnswer, join } from "./join.ts";
 import { type LogFormat, type LogLevel, logFormats, logLevels, makeLogger, textLogger } from "./logger.ts";
 import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
@@ -33,6 +36,7 @@ export interface ServerFlags {
   peerPort: number;
   clientPort: number;
   peers: PeerFlag[];
+  join: boolean;
   dataDir: string | undefined;
   host: string;
   tickMs: number;
@@ -40,6 +44,9 @@ export interface ServerFlags {
   requestTimeoutMs: number;
   maxWaiting: number;
   maxValueBytes: number;
+  snapshotCount: number;
+  snapshotCatchupEntries: number;
+  raftexampleApi: boolean;
   logLevel: LogLevel;
   logFormat: LogFormat;
 }
@@ -59,7 +66,13 @@ const options = {
     demandOption: true,
     coerce: parsePeers,
   },
-  "data-dir": { describe: "where the log lies [default: data/<id>]", type: "string", requiresArg: true },
+  join: {
+    describe:
+      "join a running cluster, of which --peers names any members; add this one first, with readyloop members add",
+    type: "boolean",
+    default: false,
+  },
+  "data-dir": { describe: "where log and snapshots lie [default: data/<id>]", type: "string", requiresArg: true },
   host: { describe: "the address to listen on", type: "string", default: "127.0.0.1" },
   "tick-ms": {
     describe: "one tick, and the time between heartbeats",
@@ -86,6 +99,21 @@ const options = {
     default: 1.5 * mebibyte,
     coerce: integer("max-value-bytes", 1, 32 * mebibyte),
   },
+  "snapshot-count": {
+    describe: "take a snapshot after so many entries",
+    default: 10_000,
+    coerce: integer("snapshot-count", 1, 1_000_000_000),
+  },
+  "snapshot-catchup-entries": {
+    describe: "entries kept in memory behind a snapshot, for members that are a little late",
+    default: 5000,
+    coerce: integer("snapshot-catchup-entries", 0, 1_000_000_000),
+  },
+  "raftexample-api": {
+    describe: "POST /4 with a peer URL adds member 4, DELETE /4 removes it, as in etcd's raftexample",
+    type: "boolean",
+    default: false,
+  },
   "log-level": { describe: "debug shows each Ready", choices: logLevels, default: "info" as LogLevel },
   "log-format": {
     describe: "auto is pretty on a terminal",
@@ -105,133 +133,165 @@ export function startServer(parser: Parser, run: Run): Parser {
 
 async function serve(flags: ServerFlags): Promise<number> {
   const { id, peers } = flags;
-  if (!peers.some((peer) => peer.id === id)) {
+  if (!flags.join && !peers.some((peer) => peer.id === id)) {
     const ids = peers.map((peer) => peer.id).join(", ");
-    throw new UsageError(`--id=${id} is not in --peers, which names ${ids}`);
+    throw new UsageError(
+      `--id=${id} is not in --peers, which names ${ids}; to join a cluster that runs already, add --join`,
+    );
   }
   const log = makeLogger(flags.logLevel, flags.logFormat);
-  const dataDir = path.resolve(flags.dataDir ?? path.join("data", String(id)));
   const signals = stopOnSignals();
-  const stop = await startMember(flags, dataDir, log, (error) => {
-    log.fatal(
-      `${error.message}. This member stops at once and acknowledges nothing more. Mend the cause, then start it again.`,
-    );
-    process.exit(1);
+  let exitCode = 0;
+  const member = new RunningMember(flags, log, {
+    onFailure: (error) => {
+      log.fatal(
+        `${error.message}. This member stops at once and acknowledges nothing more. Mend the cause, then start it again.`,
+      );
+      process.exit(1);
+    },
+    onRejected: ({ kind, message }) => {
+      if (kind === "lost-data") exitCode = 1;
+      if (kind === "lost-data") log.error(`${message}. This member stops`);
+      else log.info(`${message}. This member stops; its data directory is of no use any more`);
+      signals.stop(message);
+    },
   });
-  log.info(`stopping (${await signals.stopped})`);
-  await stop();
+  try {
+    const stopped = signals.stopped.then((reason) => {
+      log.info(`stopping (${reason})`);
+      member.callOff();
+    });
+    await member.start();
+    await stopped;
+  } catch (error) {
+    // Told to stop while it waited to be let in.
+    if (!member.isCalledOff) throw error;
+  } finally {
+    await member.stop();
+  }
   log.info("stopped");
-  return 0;
+  return exitCode;
 }
 
-/** Starts all parts; resolves to what stops them. If one cannot start, those that have are stopped again. */
-async function startMember(
-  flags: ServerFlags,
-  dataDir: string,
-  log: PinoLogger,
-  onFailure: (error: Error) => void,
-): Promise<() => Promise<void>> {
-  const { id, host, peers } = flags;
-  const closers: (() => Promise<void>)[] = [];
-  const closeAll = async (): Promise<void> => {
-    for (const close of closers.reverse()) await close();
-  };
-  try {
-    await nodeFileSystem.makeDirectory(path.join(dataDir, "member"));
-    const { wal, clusterId, recovered } = await openLog(flags, path.join(dataDir, "member", "wal"), log);
-    closers.push(() => wal.close());
-    const { peerPort } = flags;
-    const listening = { id, clusterId, host, port: peerPort, peers: [], logger: log, random: Math.random };
-    const transport = await WebSocketTransport.listen(listening);
+interface MemberEvents {
+  readonly onFailure: (error: Error) => void;
+  readonly onRejected: (rejection: Rejection) => void;
+}
+
+/** The parts of one member. What has been started is stopped in the opposite order, however far the start came. */
+class RunningMember {
+  private readonly flags: ServerFlags;
+  private readonly log: PinoLogger;
+  private readonly events: MemberEvents;
+  private readonly closers: (() => Promise<void>)[] = [];
+  private readonly calledOff = new AbortController();
+
+  constructor(flags: ServerFlags, log: PinoLogger, events: MemberEvents) {
+    this.flags = flags;
+    this.log = log;
+    this.events = events;
+  }
+
+  /** Ends the waiting for a cluster that is to be joined. */
+  callOff(): void {
+    this.calledOff.abort();
+  }
+
+  get isCalledOff(): boolean {
+    return this.calledOff.signal.aborted;
+  }
+
+  async start(): Promise<void> {
+    const { flags, log, closers } = this;
+    const { id, host, peers } = flags;
+    const dataDir = path.resolve(flags.dataDir ?? path.join("data", String(id)));
+    const directory = await openDataDirectory(dataDir, id, log);
+    closers.push(() => directory.snapshots.close());
+    if (directory.log !== undefined) closers.push(() => (directory.log as OpenedLog).wal.close());
+
+    const contacts = await this.contacts(directory.log);
+    const opened = directory.log ?? (await createLog(dataDir, id, contacts?.clusterId ?? clusterIdOf(peers), log));
+    if (directory.log === undefined) closers.push(() => opened.wal.close());
+    const { clusterId, incarnation, recovered } = opened;
+    this.checkCluster(opened);
+
+    const limits = { requestTimeoutMs: flags.requestTimeoutMs + 1000 };
+    const listening = { id, clusterId, incarnation, host, port: flags.peerPort, peers: [] };
+    const transport = await WebSocketTransport.listen({ ...listening, logger: log, random: Math.random, limits });
     closers.push(() => transport.close());
 
-    // The ports are taken before the member behind them is made, so that the first lines can tell them; it is there before the event
-    // loop turns again, and so before any request is.
     const map = new KvMap();
-    const http = createKvServer({
-      member: {
-        propose: (command) => server.propose(command),
-        readIndex: () => server.readIndex(),
-        status: () => server.status(),
-      },
-      map,
-      maxValueBytes: flags.maxValueBytes,
-      logger: log,
-    });
-    await listen(http, flags.clientPort, host);
-    announce(log, flags, dataDir, http, transport.port);
-    const { tickMs, electionTicks, requestTimeoutMs, maxWaiting } = flags;
-    const server = new Server(
-      { id, clusterId, recovered, peers, tickMs, electionTicks, requestTimeoutMs, maxWaiting },
+    const server = await Server.create(
       {
-        log: wal,
+        ...flags,
+        clusterId,
+        incarnation,
+        recovered,
+        peers: contacts === undefined ? { how: "start", list: peers } : { how: "join", list: contacts.members },
+      },
+      {
+        log: opened.wal,
+        snapshots: directory.snapshots,
         transport,
         stateMachine: map,
         clock: realClock,
         random: (n) => randomInt(n),
         logger: textLogger(log),
-        onFailure,
+        ...this.events,
       },
     );
-    closers.push(() => stopServing(http, server));
+    closers.push(() => server.shutDown());
+
+    const { maxValueBytes, raftexampleApi } = flags;
+    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log });
+    await listen(http, flags.clientPort, host);
+    closers.push(() => closeClients(http, server));
+    announce(log, flags, dataDir, http, transport.port);
     server.start();
-    return closeAll;
-  } catch (error) {
-    await closeAll();
-    throw error;
+  }
+
+  async stop(): Promise<void> {
+    for (const close of this.closers.reverse()) await close();
+  }
+
+  /** Whom to talk to until the log tells; undefined for a member that needs nobody, since it starts a cluster or has been in one. */
+  private async contacts(opened: OpenedLog | undefined): Promise<JoinAnswer | undefined> {
+    const { flags, log } = this;
+    if (!flags.join || opened?.recovered !== undefined) return undefined;
+    const answer = await join(
+      {
+        id: flags.id,
+        incarnation: opened?.incarnation ?? 0,
+        urls: flags.peers.map(({ url }) => url),
+        peerUrl: `http://${shownHost(flags.host)}:${flags.peerPort}`,
+        signal: this.calledOff.signal,
+      },
+      log,
+    );
+    log.info(`joins cluster ${answer.clusterId} of ${answer.members.length} members`);
+    return answer;
+  }
+
+  private checkCluster({ clusterId, recovered }: OpenedLog): void {
+    if (this.flags.join || clusterId === clusterIdOf(this.flags.peers)) return;
+    if (recovered === undefined) {
+      throw new UsageError(
+        "the data directory was made for another cluster than the one that --peers names: start with --join, or with another --data-dir",
+      );
+    }
+    this.log.warn("--peers differs from the list that this cluster was started with: the members in the log are used");
   }
 }
 
-/** No new requests; those that wait are answered, by a refusal if need be; then the loop ends. */
-async function stopServing(http: HttpServer, server: Server): Promise<void> {
+/** No new requests; those that wait are answered, by a refusal if need be; then the member stops. */
+async function closeClients(http: HttpServer, server: Server): Promise<void> {
   const closed = once(http, "close");
   http.close();
   http.closeIdleConnections();
-  await server.stop();
+  await server.shutDown();
   http.closeIdleConnections();
   setTimeout(() => http.closeAllConnections(), 500).unref();
   await closed;
-}
-
-/** Opens the member's log, or creates it. A log of another member is refused. */
-async function openLog(
-  { id, peers }: ServerFlags,
-  directory: string,
-  log: PinoLogger,
-): Promise<{ wal: Wal; clusterId: number; recovered: Recovered | undefined }> {
-  const listed = clusterIdOf(peers);
-  const names = (await nodeFileSystem.list(directory)) ?? [];
-  if (!names.some((name) => name.endsWith(".wal"))) {
-    const metadata = encodeMetadata({ nodeId: id, clusterId: listed });
-    const wal = await Wal.create({ fileSystem: nodeFileSystem, directory, metadata, logger: textLogger(log) });
-    return { wal, clusterId: listed, recovered: undefined };
-  }
-  const { wal, recovered } = await Wal.open({ fileSystem: nodeFileSystem, directory, logger: textLogger(log) });
-  const { nodeId, clusterId } = decodeMetadata(recovered.metadata);
-  if (nodeId !== id) {
-    await wal.close();
-    throw new UsageError(
-      `${directory} is the log of member ${nodeId}, not of ${id}: start with --id=${nodeId}, or with another --data-dir`,
-    );
-  }
-  if (clusterId !== listed) {
-    log.warn("--peers differs from the list that this cluster was started with: the members in the log are used");
-  }
-  const { repaired } = recovered;
-  if (repaired !== undefined) {
-    log.warn(
-      repaired,
-      "the log ended in a record that was not completely written: it was cut off, and a copy was kept",
-    );
-  }
-  log.info(`recovered ${recovered.entries.length} entries, commit ${recovered.hardState?.commit ?? 0}`);
-  return { wal, clusterId, recovered };
-}
-
-/** The same 52 bits on every member: a hash of the sorted list of ids and origins. */
-function clusterIdOf(peers: readonly PeerFlag[]): number {
-  const text = peers.map(({ id, url }) => `${id}=${url}`).join(",");
-  return Number.parseInt(createHash("sha256").update(text).digest("hex").slice(0, 13), 16);
 }
 
 async function listen(http: HttpServer, clientPort: number, host: string): Promise<void> {
@@ -247,7 +307,7 @@ async function listen(http: HttpServer, clientPort: number, host: string): Promi
 
 function announce(log: PinoLogger, flags: ServerFlags, dataDir: string, http: HttpServer, peerPort: number): void {
   const { port: clientPort } = http.address() as AddressInfo;
-  const shown = flags.host.includes(":") ? `[${flags.host}]` : flags.host;
+  const shown = shownHost(flags.host);
   log.info({ clientPort }, `member ${flags.id} serves clients on http://${shown}:${clientPort}`);
   log.info({ peerPort }, `peers connect to http://${shown}:${peerPort}`);
   log.info({ dataDir }, `data lies in ${dataDir}`);
@@ -258,5 +318,7 @@ function announce(log: PinoLogger, flags: ServerFlags, dataDir: string, http: Ht
     );
   }
 }
+
+const shownHost = (host: string): string => (host.includes(":") ? `[${host}]` : host);
 
 const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");

@@ -8,15 +8,16 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { declaredBodySize, type Problem, sendProblem } from "./problem.ts";
 
-/** Calls `done` with the whole body, of at most `limit` bytes; else answers with 413. The body is valid during the call. */
+/** Calls `done` with the whole body, of at most `limit` bytes; else answers with a problem, 413. The body is valid during the call. */
 export function readBody(
   req: IncomingMessage,
   res: ServerResponse,
   limit: number,
   done: (body: Uint8Array) => void,
+  refusal: (limit: number) => Problem = tooLarge,
 ): void {
   const announced = req.headers["transfer-encoding"] === undefined ? declaredBodySize(req.headers) : 0;
-  if (announced > limit) return sendProblem(res, tooLarge(limit));
+  if (announced > limit) return sendProblem(res, refusal(limit));
   if (req.headers.expect !== undefined && req.httpVersion === "1.1") res.writeContinue();
   let buffer: Uint8Array | undefined;
   let size = 0;
@@ -28,7 +29,7 @@ export function readBody(
     if (end > limit) {
       refused = true;
       buffer = undefined;
-      sendProblem(res, tooLarge(limit));
+      sendProblem(res, refusal(limit));
     } else if (buffer === undefined) {
       buffer = chunk;
     } else {
@@ -47,6 +48,16 @@ export function readBody(
 }
 
 const noBytes = new Uint8Array(0);
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The bytes as text, a byte order mark included; undefined if they are not UTF-8. */
+export function textOf(bytes: Uint8Array): string | undefined {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
 
 export function tooLarge(limit: number): Problem {
   return {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ProposeOutcome, ReadOutcome, Refused } from "../server/interfaces.ts";
-import { RawClient, type Running, startKvServer } from "./testing.ts";
+import { problem, RawClient, type Running, startKvServer } from "./testing.ts";
 
 type Body = NonNullable<RequestInit["body"]>;
 
@@ -13,16 +13,6 @@ afterEach(() => server.close());
 const ask = (path: string, init: RequestInit = {}): Promise<Response> => fetch(server.url + path, init);
 const put = (path: string, body: Body): Promise<Response> => ask(path, { method: "PUT", body });
 const json = { accept: "application/json" };
-
-/** Every error says what, why, and what next. */
-async function problem(response: Response): Promise<[number, string]> {
-  expect(response.headers.get("content-type")).toBe("application/json");
-  const body = (await response.json()) as Record<string, unknown>;
-  expect(body).toEqual(
-    expect.objectContaining({ message: expect.stringMatching(/./), next: expect.stringMatching(/./) }),
-  );
-  return [response.status, body.code as string];
-}
 
 describe("a key", () => {
   test("is written with PUT, read with GET and removed with DELETE", async () => {

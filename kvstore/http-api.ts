@@ -1,30 +1,47 @@
 // The names of the server, which start with `_`: one express app. To add a name, add a line to the table.
 //
-//     GET /_status    id, role, term, leader, commit, applied, members; on the leader each peer's progress
-//     GET /_health    200 if this member leads or knows a leader, else 503 and why
+//     GET /_status                  id, role, term, leader, commit, applied, snapshot, members; on the leader each peer's progress
+//     GET /_health                  200 if this member leads or knows a leader, else 503 and why
+//     GET /_members                 {"members":[{"id","peerUrl","role"}],"leader":id}, as this member knows them
+//     POST /_members                {"id","peerUrl","learner"} adds a member
+//     PATCH /_members               {"changes":[...]} makes several changes as one
+//     PUT /_members/4               {"peerUrl"} gives it another address
+//     DELETE /_members/4            removes it
+//     POST /_members/4/promote      a learner becomes a voter; /demote: a voter a learner
+//     POST /_leader                 {"transferee":2} hands leadership over
 //
-// Both answer from this member's memory and wait for nothing, so that they answer when the cluster does not.
+// A GET answers from this member's memory and waits for nothing, so that it answers when the cluster does not. The other requests, of
+// membership-api.ts, are answered with the members once they are carried out.
 
 import express, { type NextFunction, type Request, type Response } from "express";
 import type { Member } from "../server/interfaces.ts";
-import { fail, type KvLogger, methodNotAllowed } from "./key-handler.ts";
+import { fail, methodNotAllowed } from "./key-handler.ts";
+import {
+  type ApiOptions,
+  badMemberId,
+  foreignOrigin,
+  isForeign,
+  membershipRoutes,
+  type Route,
+} from "./membership-api.ts";
 import { type Problem, sendProblem } from "./problem.ts";
 
-interface ServerName {
-  readonly path: `/_${string}`;
-  readonly about: string;
-  readonly get: (req: Request, res: Response) => void;
-}
-
-export function makeHttpApi(options: { readonly member: Member; readonly logger: KvLogger }): express.Express {
+export function makeHttpApi(options: ApiOptions): express.Express {
   const { member, logger } = options;
-  const names: readonly ServerName[] = [
+  const routes: readonly Route[] = [
     {
+      method: "GET",
       path: "/_status",
       about: "this member's view of the cluster",
-      get: (_req, res) => void res.json(member.status()),
+      handle: (_req, res) => void res.json(member.status()),
     },
-    { path: "/_health", about: "whether this member can serve", get: (_req, res) => sendHealth(res, member) },
+    {
+      method: "GET",
+      path: "/_health",
+      about: "whether this member can serve",
+      handle: (_req, res) => sendHealth(res, member),
+    },
+    ...membershipRoutes(options),
   ];
 
   const app = express();
@@ -32,18 +49,32 @@ export function makeHttpApi(options: { readonly member: Member; readonly logger:
   app.disable("etag"); // an answer here is about now: there is nothing to revalidate
   app.enable("case sensitive routing");
   app.enable("strict routing");
-  for (const { path, get } of names) {
-    const allowed = "GET, HEAD"; // express answers HEAD from get
-    app
-      .route(path)
-      .get(get)
-      .all((req, res) => sendProblem(res, methodNotAllowed(req, allowed)));
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const own = routes.filter((route) => route.path === path);
+    app.all(path, (req, res) => serve(own, req, res));
   }
-  const listing = names.map(({ path, about }) => `GET ${path} (${about})`);
+  const listing = routes.map(({ method, path, about }) => `${method} ${path} (${about})`);
   app.use((req, res) => sendProblem(res, unknownName(req, listing)));
-  // Express takes a function of four parameters for a handler of errors.
-  app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => fail(res, error, logger));
+  // Express takes a function of four parameters for a handler of errors. Its own error is a path that it cannot decode.
+  app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => {
+    if (error instanceof URIError) sendProblem(res, badMemberId);
+    else fail(res, error, logger);
+  });
   return app;
+}
+
+/** Hands the request to the route of its method, among those of its path. */
+function serve(routes: readonly Route[], req: Request, res: Response): void {
+  const method = req.method === "HEAD" ? "GET" : req.method; // node:http leaves the body out
+  const route = routes.find((one) => one.method === method);
+  if (route === undefined) {
+    const allowed = routes.map((one) => (one.method === "GET" ? "GET, HEAD" : one.method));
+    sendProblem(res, methodNotAllowed(req, allowed.join(", ")));
+  } else if (method !== "GET" && isForeign(req)) {
+    sendProblem(res, foreignOrigin);
+  } else {
+    route.handle(req, res);
+  }
 }
 
 function sendHealth(res: Response, member: Member): void {
@@ -73,7 +104,7 @@ function unknownName(req: Request, names: readonly string[]): Problem {
     status: req.method === "GET" || req.method === "HEAD" ? 404 : 400,
     code: "RESERVED_NAME",
     message: "names that start with _ belong to the server, and it has none of this name",
-    next: `choose a key that starts with another character, or use one of: ${names.join(", ")}`,
+    next: "choose a key that starts with another character, or use one of these names",
     details: { names },
   };
 }

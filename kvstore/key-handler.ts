@@ -13,7 +13,7 @@
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Member, ProposeOutcome, ReadOutcome } from "../server/interfaces.ts";
-import { readBody, tooLarge } from "./body.ts";
+import { readBody, textOf, tooLarge } from "./body.ts";
 import { CommandError, encodeDelete, encodePut } from "./command.ts";
 import { isReserved, parseKey } from "./key.ts";
 import type { KvMap } from "./map.ts";
@@ -41,7 +41,6 @@ const JSON_GROWTH = 6; // a byte may be written as \u0000
 const JSON_FRAME = 64; // {"value":""} with some white space
 const SUCCESS = Buffer.from('{"success":true}\n');
 const successHeaders: OutgoingHttpHeaders = { "content-type": "application/json", "content-length": SUCCESS.length };
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const jsonType = /(^|[\s,])application\/json\s*($|[;,])/i;
 const loneSurrogate = /\p{Surrogate}/u;
 
@@ -147,14 +146,6 @@ function sendValue(req: IncomingMessage, res: ServerResponse, value: Uint8Array 
 function acceptsJson(req: IncomingMessage): boolean {
   const accept = req.headers.accept;
   return accept !== undefined && jsonType.test(accept);
-}
-
-function textOf(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return undefined;
-  }
 }
 
 function valueOfJson(body: Uint8Array): Uint8Array | Problem {

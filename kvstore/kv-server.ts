@@ -20,8 +20,11 @@ import { makeHttpApi } from "./http-api.ts";
 import { originForm } from "./key.ts";
 import { type KeyHandlerOptions, makeKeyHandler } from "./key-handler.ts";
 import { LINGER_MS, type Problem, problemAsBytes, sendProblem } from "./problem.ts";
+import { withRaftexampleCalls } from "./raftexample-api.ts";
 
 export interface KvServerOptions extends KeyHandlerOptions {
+  /** POST and DELETE of a name that is a number add and remove a member, as in etcd's raftexample. */
+  readonly raftexampleApi?: boolean;
   /** More connections than this are closed as they come. */
   readonly maxConnections?: number;
   readonly headersTimeoutMs?: number;
@@ -38,7 +41,8 @@ const MAX_HEADER_BYTES = 16 * 1024;
 export function createKvServer(options: KvServerOptions): http.Server {
   const { maxConnections = 10_000, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, logger } = options;
   const { keepAliveTimeoutMs = 65_000, idleTimeoutMs = 60_000 } = options; // load balancers often keep connections for 60 s
-  const handleKey = makeKeyHandler(options);
+  const keys = makeKeyHandler(options);
+  const handleKey = options.raftexampleApi === true ? withRaftexampleCalls(options, keys) : keys;
   const app = makeHttpApi(options);
   /** The latest answer on each connection: answers go out in order, so when it is done, all are. */
   const latest = new WeakMap<Duplex, ServerResponse>();

@@ -6,15 +6,74 @@
 //
 // The map owns its values. A command is a view of a larger buffer (a received frame, a block of the log), and keeping such a
 // view would keep the whole buffer alive and change with it, so each value is copied once.
+//
+// A snapshot is read while commands are applied. The map is cut into shards, whose keys are those whose hash begins with the
+// shard's number, and a snapshot is read shard by shard; before a key is written in a shard that is yet to be read, its value
+// is laid by for the reader. So neither taking a snapshot nor any command takes time that grows with the map. Copying a shard
+// at the first write to it is the other known way: at a million keys it cost some 50 microseconds a shard, and in a batch of
+// a thousand commands nearly each meets another shard.
 
 import { CommandError, decodeCommand } from "./command.ts";
+import { encodeSnapshot, hashKey, SnapshotDecoder } from "./map-snapshot.ts";
 
 /** What a command came to: undefined once it is done, an error if it could not be decoded. */
 export type CommandResult = undefined | CommandError;
 
+type Shard = Map<string, Uint8Array>;
+
+const SHARD_BITS = 12;
+const shardOf = (hash: number): number => hash >>> (32 - SHARD_BITS);
+const makeShards = (): Shard[] => Array.from({ length: 2 ** SHARD_BITS }, () => new Map());
+
+/** The state as it was at one moment, for a reader that goes through the shards in order while commands are applied. */
+class PastState {
+  readonly #shards: readonly Shard[];
+  /** By number of the shard: the keys written since, with the values that they had. */
+  readonly #overwritten = new Map<number, Map<string, Uint8Array | undefined>>();
+  /** How many shards have been read. */
+  #read = 0;
+
+  constructor(shards: readonly Shard[]) {
+    this.#shards = shards;
+  }
+
+  /** The key is about to be put or deleted. */
+  beforeWrite(number: number, key: string): void {
+    if (number < this.#read) return;
+    const values = this.#overwritten.get(number) ?? new Map<string, Uint8Array | undefined>();
+    if (values.has(key)) return;
+    values.set(key, this.#shards[number]!.get(key));
+    this.#overwritten.set(number, values);
+  }
+
+  /** Each is to be read before the next command is applied. */
+  *shards(): Generator<ReadonlyMap<string, Uint8Array>, undefined> {
+    while (this.#read < this.#shards.length) {
+      const number = this.#read++;
+      const values = this.#overwritten.get(number);
+      this.#overwritten.delete(number);
+      yield values === undefined ? this.#shards[number]! : withValues(this.#shards[number]!, values);
+    }
+  }
+}
+
+function withValues(shard: Shard, values: ReadonlyMap<string, Uint8Array | undefined>): Shard {
+  const result = new Map(shard);
+  for (const [key, value] of values) {
+    if (value === undefined) result.delete(key);
+    else result.set(key, value);
+  }
+  return result;
+}
+
 /** A StateMachine of server/interfaces.ts. */
 export class KvMap {
-  readonly #values = new Map<string, Uint8Array>();
+  #shards = makeShards();
+  /**
+   * The snapshots that are being read. Held weakly: one that is forgotten, neither read to its end nor returned, is collected with what was
+   * laid by for it. No result depends on when.
+   */
+  readonly #readers = new Set<WeakRef<PastState>>();
 
   apply(commands: readonly Uint8Array[]): readonly CommandResult[] {
     return commands.map((command) => this.#applyOne(command));
@@ -22,7 +81,51 @@ export class KvMap {
 
   /** The value, which the caller must not change; undefined if there is none. */
   get(key: string): Uint8Array | undefined {
-    return this.#values.get(key);
+    return this.#shards[shardOf(hashKey(key))]!.get(key);
+  }
+
+  /**
+   * The state as it is now, in chunks of 128 to 256 KiB that are the reader's own. To be read once. The work for a chunk is done when it is
+   * asked for, and takes a millisecond or two; it never waits for anything, so a reader that does not either, between two chunks, lets
+   * nobody else run.
+   *
+   * Values are laid by for it until it was read to its end or returned, and also when it was never begun: such a one should be returned
+   * too, or forgotten whole.
+   */
+  snapshot(): AsyncIterableIterator<Uint8Array, undefined> {
+    const past = new PastState(this.#shards);
+    const reader = new WeakRef(past);
+    const readers = this.#readers;
+    readers.add(reader);
+    const chunks = encodeSnapshot(past.shards());
+    // Not an async generator: one that was never started runs no finally when it is returned.
+    return {
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+      async next() {
+        const result = chunks.next();
+        if (result.done) readers.delete(reader);
+        return result;
+      },
+      async return() {
+        readers.delete(reader);
+        return chunks.return(undefined);
+      },
+    };
+  }
+
+  /**
+   * Replaces the state by that of a snapshot, in chunks of any size. Rejects with KvSnapshotError if it is none, or not whole, or with what
+   * `chunks` throws; the state is then as before, as it is until the last chunk. A chunk is read in one go, some microseconds for each
+   * KiB: others run between two chunks if `chunks` waits for a disk or a peer, and not if it has them at hand.
+   */
+  async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const shards = makeShards();
+    const decoder = new SnapshotDecoder((hash, key, value) => shards[shardOf(hash)]!.set(key, value));
+    for await (const chunk of chunks) decoder.push(chunk);
+    decoder.end();
+    this.#shards = shards;
   }
 
   /** The command in a few words, for logs: `put greeting (12 bytes)`. */
@@ -38,18 +141,28 @@ export class KvMap {
 
   /** How many keys have a value. */
   get size(): number {
-    return this.#values.size;
+    return this.#shards.reduce((sum, shard) => sum + shard.size, 0);
   }
 
   #applyOne(bytes: Uint8Array): CommandResult {
     try {
       const command = decodeCommand(bytes);
-      if (command.kind === "put") this.#values.set(command.key, new Uint8Array(command.value));
-      else this.#values.delete(command.key);
+      const number = shardOf(hashKey(command.key));
+      if (this.#readers.size > 0) this.#beforeWrite(number, command.key);
+      if (command.kind === "put") this.#shards[number]!.set(command.key, new Uint8Array(command.value));
+      else this.#shards[number]!.delete(command.key);
       return undefined;
     } catch (error) {
       if (error instanceof CommandError) return error;
       throw error;
+    }
+  }
+
+  #beforeWrite(number: number, key: string): void {
+    for (const reader of this.#readers) {
+      const past = reader.deref();
+      if (past === undefined) this.#readers.delete(reader);
+      else past.beforeWrite(number, key);
     }
   }
 }

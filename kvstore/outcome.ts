@@ -1,11 +1,11 @@
-// What a member says about a write or a read, as answers over HTTP.
+// What a member says about a write, a read or a change of the members, as answers over HTTP.
 //
 // The difference that matters to a client: after a refusal the request was not carried out and never will be, so that sending
 // it again is safe. After "unknown" it may be carried out now, later, or never: sending a put or a delete again is then safe
 // only because doing either twice does no more than doing it once, provided that nobody else wrote the key in between.
 
 import type { OutgoingHttpHeaders } from "node:http";
-import type { Refused } from "../server/interfaces.ts";
+import type { ChangeOutcome, Refused } from "../server/interfaces.ts";
 import type { Problem } from "./problem.ts";
 
 const again = { "retry-after": "1" } satisfies OutgoingHttpHeaders;
@@ -18,7 +18,7 @@ const answers: Readonly<Record<Refused["code"], Omit<Problem, "code" | "message"
   },
   TOO_MANY_WAITING: { status: 503, next: "try again in a second, and send fewer requests at once", headers: again },
   STOPPING: { status: 503, next: "send the request to another member", headers: { ...again, connection: "close" } },
-  TOO_LARGE: { status: 413, next: "store a smaller value" },
+  TOO_LARGE: { status: 413, next: "store a smaller value, or ask for less at once" },
 };
 
 export function refusalOf({ code, message }: Refused): Problem {
@@ -31,6 +31,20 @@ export function unknownWrite(detail: string): Problem {
     code: "OUTCOME_UNKNOWN",
     message: `the outcome is unknown, the write may still happen: ${detail}`,
     next: "read the key to see whether the write took place, and send it again if not",
+  };
+}
+
+export function changeProblem(outcome: Exclude<ChangeOutcome, { kind: "applied" }>): Problem {
+  if (outcome.kind === "refused") return refusalOf(outcome);
+  if (outcome.kind === "conflict") {
+    const { code, message, next } = outcome;
+    return { status: 409, code, message, next };
+  }
+  return {
+    status: 504,
+    code: "OUTCOME_UNKNOWN",
+    message: `the outcome is unknown, the change may still happen: ${outcome.message}`,
+    next: "see GET /_members whether it took place, and send it again if not",
   };
 }
 

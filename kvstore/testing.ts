@@ -4,7 +4,16 @@
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 import { promisify } from "node:util";
-import type { Member, MemberStatus, ProposeOutcome, ReadOutcome } from "../server/interfaces.ts";
+import { expect } from "vitest";
+import type {
+  ChangeOutcome,
+  Member,
+  MemberChange,
+  MemberInfo,
+  MemberStatus,
+  ProposeOutcome,
+  ReadOutcome,
+} from "../server/interfaces.ts";
 import { createKvServer, type KvServerOptions } from "./kv-server.ts";
 import { KvMap } from "./map.ts";
 
@@ -16,6 +25,11 @@ export class MemoryMember implements Member {
   /** Set, they are what the next requests come to; a function may throw, or wait. */
   nextWrite: (() => ProposeOutcome | Promise<ProposeOutcome>) | undefined;
   nextRead: (() => ReadOutcome | Promise<ReadOutcome>) | undefined;
+  nextChange: (() => ChangeOutcome | Promise<ChangeOutcome>) | undefined;
+  /** Each call for changes, and each transferee, that has come in. */
+  readonly changes: (readonly MemberChange[])[] = [];
+  readonly transferees: number[] = [];
+  members: readonly MemberInfo[] = [{ id: 1, peerUrl: "http://127.0.0.1:2380", role: "voter" }];
   /** What the log makes of a command. */
   corrupt = (command: Uint8Array): Uint8Array => command;
   leader = 1;
@@ -35,6 +49,20 @@ export class MemoryMember implements Member {
     return this.nextRead === undefined ? { kind: "ready" } : this.nextRead();
   }
 
+  async changeMembers(changes: readonly MemberChange[]): Promise<ChangeOutcome> {
+    this.changes.push(changes);
+    if (this.nextChange !== undefined) return this.nextChange();
+    for (const change of changes) this.members = withChange(this.members, change);
+    return { kind: "applied" };
+  }
+
+  async transferLeadership(transferee: number): Promise<ChangeOutcome> {
+    this.transferees.push(transferee);
+    if (this.nextChange !== undefined) return this.nextChange();
+    this.leader = transferee;
+    return { kind: "applied" };
+  }
+
   status(): MemberStatus {
     if (this.leader < 0) throw new Error("status is broken");
     return {
@@ -45,11 +73,22 @@ export class MemoryMember implements Member {
       leader: this.leader,
       commit: 12,
       applied: 11,
-      members: [{ id: 1, peerUrl: "http://127.0.0.1:2380", role: "voter" }],
+      snapshot: 10,
+      members: this.members,
       progress: this.leader === 1 ? [] : undefined,
     };
   }
 }
+
+function withChange(members: readonly MemberInfo[], change: MemberChange): readonly MemberInfo[] {
+  const { kind, id } = change;
+  if (kind === "add") return [...members, { id, peerUrl: change.peerUrl, role: change.learner ? "learner" : "voter" }];
+  if (kind === "remove") return members.filter((member) => member.id !== id);
+  const changed = kind === "update" ? { peerUrl: change.peerUrl } : { role: roleAfter[kind] };
+  return members.map((member) => (member.id === id ? { ...member, ...changed } : member));
+}
+
+const roleAfter = { promote: "voter", demote: "learner" } as const;
 
 export interface Running {
   readonly member: MemoryMember;
@@ -125,6 +164,16 @@ export class RawClient {
     if (!this.#closed) await new Promise((resolve) => this.socket.once("close", resolve));
     return this.received;
   }
+}
+
+/** The status and the code of an error. Every error says what was wrong and what to do next. */
+export async function problem(response: Response): Promise<[number, string]> {
+  expect(response.headers.get("content-type")).toBe("application/json");
+  const body = (await response.json()) as Record<string, unknown>;
+  expect(body).toEqual(
+    expect.objectContaining({ message: expect.stringMatching(/./), next: expect.stringMatching(/./) }),
+  );
+  return [response.status, body.code as string];
 }
 
 /** The statuses of the answers in the text. */

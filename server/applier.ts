@@ -1,4 +1,5 @@
-// Applying committed entries: commands to the state machine in batches, configuration changes to the node, in the order of the log.
+// Applying committed entries: commands to the state machine in batches, configuration changes and the server's notes to the members, in
+// the order of the log.
 //
 // Every member applies the same entries and must come to the same state, so nothing here may depend on the member: an entry that
 // cannot be understood is passed over by all, a configuration change that is not valid for the configuration at that point is refused by
@@ -6,25 +7,29 @@
 
 import {
   asV2,
-  Changer,
   ConfChangeError,
   type ConfChangeV2,
   confChangeOf,
   DecodeError,
   type Entry,
-  enterJoint,
   type Logger,
-  leaveJoint,
   type RawNode,
 } from "../raft/index.ts";
+import { contextOf } from "./changes.ts";
+import { tryConfChange } from "./dry-run.ts";
 import { decodeEnvelope, type RequestId } from "./envelope.ts";
-import type { StateMachine, Transport } from "./interfaces.ts";
+import type { StateMachine } from "./interfaces.ts";
 import type { Members } from "./members.ts";
+import { decodeNote } from "./notes.ts";
 
-export interface Applied {
-  readonly id: RequestId;
-  readonly index: number;
-  readonly result: unknown;
+/** What the applier tells of what it did, in the order of the log. */
+export interface ApplyListener {
+  /** A command was applied. */
+  applied(id: RequestId, index: number, result: unknown): void;
+  /** A configuration change was applied, or refused for this reason. */
+  changed(id: RequestId | undefined, refusal: string | undefined): void;
+  /** These addresses are new, these members are gone. */
+  membersChanged(addresses: readonly [id: number, url: string][], gone: readonly number[]): void;
 }
 
 interface Batch {
@@ -34,77 +39,80 @@ interface Batch {
 }
 
 export class Applier {
-  /** Position of the last applied entry. */
+  /** Position of the last applied entry, or of the snapshot that the state came from. */
   index = 0;
   term = 0;
   private readonly node: RawNode;
   private readonly stateMachine: StateMachine;
   private readonly members: Members;
-  private readonly transport: Transport;
   private readonly logger: Logger;
+  private readonly listener: ApplyListener;
 
-  constructor(node: RawNode, stateMachine: StateMachine, members: Members, transport: Transport, logger: Logger) {
+  constructor(node: RawNode, stateMachine: StateMachine, members: Members, logger: Logger, listener: ApplyListener) {
     this.node = node;
     this.stateMachine = stateMachine;
     this.members = members;
-    this.transport = transport;
     this.logger = logger;
+    this.listener = listener;
   }
 
-  /** Applies the entries and returns what became of each command, in order. */
-  apply(entries: readonly Entry[]): Applied[] {
-    const applied: Applied[] = [];
+  apply(entries: readonly Entry[]): void {
     let batch: Batch = { ids: [], indexes: [], commands: [] };
     for (const e of entries) {
       const cc = decodeConfChange(e);
       if (cc !== undefined) {
         // What comes before it in the log is applied before it.
-        this.applyCommands(batch, applied);
+        this.applyCommands(batch);
         batch = { ids: [], indexes: [], commands: [] };
         this.applyConfChange(cc, e.index);
       } else if (e.data !== undefined) {
         const envelope = decodeEnvelope(e.data);
-        if (envelope === undefined) continue;
-        batch.ids.push(envelope.id);
-        batch.indexes.push(e.index);
-        batch.commands.push(envelope.command);
+        if (envelope?.kind === "command") {
+          batch.ids.push(envelope.id);
+          batch.indexes.push(e.index);
+          batch.commands.push(envelope.body);
+        } else if (envelope?.kind === "note") {
+          const note = decodeNote(envelope.body);
+          if (note !== undefined) this.members.started(note.started.id, note.started.incarnation);
+        }
       }
     }
-    this.applyCommands(batch, applied);
+    this.applyCommands(batch);
     const last = entries[entries.length - 1];
-    if (last !== undefined) {
-      this.index = last.index;
-      this.term = last.term;
-    }
-    return applied;
+    if (last !== undefined) this.restored(last);
   }
 
-  private applyCommands({ ids, indexes, commands }: Batch, applied: Applied[]): void {
+  /** The state is that of this position now. */
+  restored({ index, term }: { index: number; term: number }): void {
+    this.index = index;
+    this.term = term;
+  }
+
+  private applyCommands({ ids, indexes, commands }: Batch): void {
     if (commands.length === 0) return;
     const results = this.stateMachine.apply(commands);
-    for (const [i, id] of ids.entries()) applied.push({ id, index: indexes[i] as number, result: results[i] });
+    for (const [i, id] of ids.entries()) this.listener.applied(id, indexes[i] as number, results[i]);
   }
 
   /** Tried on a copy first: raft would stop the process at a change that is not valid. */
   private applyConfChange(cc: ConfChangeV2 | "undecodable", index: number): void {
-    const refusal = cc === "undecodable" ? "it cannot be decoded" : tryConfChange(this.node, cc);
+    const refusal = cc === "undecodable" ? "it cannot be decoded" : this.refusal(cc);
     if (cc === "undecodable" || refusal !== undefined) {
       this.logger.warning?.(`refused the committed configuration change at index ${index}: ${refusal}`);
+      this.listener.changed(cc === "undecodable" ? undefined : contextOf(cc).id, refusal);
       return;
     }
     this.node.applyConfChange(cc);
-    const { added, gone } = this.members.apply(cc);
-    for (const [id, url] of added) this.addPeer(id, url);
-    for (const id of gone) this.transport.removePeer(id);
+    const { addresses, gone } = this.members.apply(cc, this.node.raft.trk.config);
+    if (addresses.length > 0 || gone.length > 0) this.listener.membersChanged(addresses, gone);
+    this.listener.changed(contextOf(cc).id, undefined);
   }
 
-  private addPeer(id: number, url: string): void {
-    try {
-      this.transport.addPeer(id, url);
-    } catch (error) {
-      // An address that nobody can dial is an operator's mistake, committed; it must not stop the members that hear of it.
-      this.logger.error?.(`member ${id} cannot be reached: ${error instanceof Error ? error.message : String(error)}`);
-    }
+  private refusal(cc: ConfChangeV2): string | undefined {
+    const spent = this.members.refusal(cc);
+    if (spent !== undefined) return spent;
+    const result = tryConfChange(this.node, cc);
+    return result instanceof ConfChangeError ? result.message : undefined;
   }
 }
 
@@ -116,16 +124,4 @@ function decodeConfChange(e: Entry): ConfChangeV2 | "undecodable" | undefined {
     if (error instanceof DecodeError) return "undecodable";
     throw error;
   }
-}
-
-/** Why the change is not valid for the node's configuration, undefined if it is. */
-export function tryConfChange(node: RawNode, cc: ConfChangeV2): string | undefined {
-  const { trk, raftLog } = node.raft;
-  const changer = new Changer(trk, raftLog.lastIndex());
-  const joint = enterJoint(cc);
-  let result: ReturnType<Changer["simple"]>;
-  if (leaveJoint(cc)) result = changer.leaveJoint();
-  else if (joint !== undefined) result = changer.enterJoint(joint.autoLeave, cc.changes);
-  else result = changer.simple(cc.changes);
-  return result instanceof ConfChangeError ? result.message : undefined;
 }

@@ -3,7 +3,7 @@
 // The loop meets the log on disk, the peers and the state machine only through these interfaces, so that a simulator can put its
 // own disk, network and clock behind the very code that serves clients. Real parts: wal/, transport/, kvstore/, cli/ wires them.
 
-import type { Entry, HardState, Message } from "../raft/raftpb/index.ts";
+import type { ConfState, Entry, HardState, Message, SnapshotMetadata } from "../raft/raftpb/index.ts";
 
 /** The log on disk. A rejected promise or a throw means that the disk failed: the process must stop. */
 export interface LogStore {
@@ -12,13 +12,35 @@ export interface LogStore {
    * resolves once they survive a power cut. One call at a time.
    */
   save(hardState: HardState | undefined, entries: readonly Entry[], mustSync: boolean): Promise<void>;
+  /** Records that this snapshot's file is durable; resolves once the record survives a power cut. */
+  saveSnapshot(snapshot: { index: number; term: number; confState: ConfState }): Promise<void>;
+  /** Deletes what nobody needs who starts at a snapshot of this index or a later one. */
+  release(index: number): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Snapshot files. Their data never lies in memory as a whole: it is written and read in chunks of some 100 KiB. */
+export interface SnapshotStore {
+  /**
+   * Writes a snapshot in place of any of the same term and index; when the promise resolves it survives a power cut. If `chunks` throws, or
+   * the disk fails, nothing is left and the promise rejects with that error. `metadata` alone tells snapshots apart.
+   */
+  save(metadata: SnapshotMetadata, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /**
+   * The data of a snapshot. Throws if there is none or its checksum does not hold; this may show after the last chunk only, so nothing that came
+   * before the end may be used before the end.
+   */
+  read(position: { index: number; term: number }): AsyncIterable<Uint8Array>;
+  /** Deletes the snapshots of a lower index. */
+  release(index: number): Promise<void>;
 }
 
 /** What a log held when it was opened. */
 export interface Recovered {
+  /** The snapshot that the log goes on from: its file was found sound. */
+  readonly snapshot: SnapshotMetadata | undefined;
   readonly hardState: HardState | undefined;
-  /** All entries, from index 1 on. */
+  /** All entries from the snapshot on, or from index 1. */
   readonly entries: readonly Entry[];
 }
 
@@ -31,7 +53,31 @@ export interface Transport {
   /** Makes a peer known, or gives it a new address. Throws on an address that cannot be one. */
   addPeer(id: number, url: string): void;
   removePeer(id: number): void;
+  /**
+   * Sends a MsgSnap, whose snapshot has no data, and behind it the data, on a stream of its own. Resolves to true once the peer has taken it,
+   * to false when it has not or nobody can tell; never rejects. Ends early when the peer is removed or the transport is closed.
+   */
+  sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<boolean>;
+  /** Passes a request on to a peer, whose handler answers it; never rejects. */
+  request(to: number, body: Uint8Array): Promise<RequestOutcome>;
   close(): Promise<void>;
+}
+
+export type RequestOutcome =
+  | { readonly kind: "answered"; readonly body: Uint8Array }
+  /** The peer has certainly not seen it. */
+  | { readonly kind: "unsent"; readonly message: string }
+  /** It may have been carried out, or may yet be. */
+  | { readonly kind: "unknown"; readonly message: string };
+
+/** Why a peer may not talk to this member. */
+export interface Rejection {
+  /**
+   * unknown: it is not a member, or not yet; removed: it was one, and its id is spent; lost-data: it has another incarnation than the member
+   * of this id that the cluster knows, so its data directory was lost or replaced, and with it what it had promised.
+   */
+  readonly kind: "unknown" | "removed" | "lost-data";
+  readonly message: string;
 }
 
 /** What a transport calls on the loop. */
@@ -43,12 +89,35 @@ export interface TransportHandler {
   receive(from: number, messages: readonly Message[]): string | undefined;
   /** A message to this peer was probably lost. */
   reportUnreachable(id: number): void;
+  /**
+   * A peer sends a snapshot: the message, without data, and the data, which throws at its end if it did not arrive whole. Resolves when the
+   * snapshot is durable and raft has it; rejects when it is not taken.
+   */
+  receiveSnapshot(from: number, message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** A peer passes a request on; the answer goes back to it. */
+  request(from: number, body: Uint8Array): Promise<Uint8Array>;
+  /** Whether this peer may open a connection; an incarnation of 0 is an unknown one. */
+  admit(from: number, incarnation: number): Rejection | undefined;
+  /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"). */
+  rejectedBy(id: number, rejection: Rejection): void;
+  /** All members with their addresses, for one that joins. */
+  addresses(): readonly { readonly id: number; readonly url: string }[];
 }
 
 /** Any deterministic state machine: equal commands in equal order give equal states and equal results. */
 export interface StateMachine {
   /** Applies the commands in order and returns one result for each. */
   apply(commands: readonly Uint8Array[]): readonly unknown[];
+  /**
+   * The state as it is now, encoded while later commands are applied: taking it is cheap, and between two chunks, each of some 100 KiB and a
+   * millisecond or so of work, others may run. Not iterated to its end, it must be returned, as for await does.
+   */
+  snapshot(): AsyncIterable<Uint8Array>;
+  /**
+   * Replaces the state by the one that a snapshot() gave, in chunks of any size. If `chunks` throws, or is no such state, the promise rejects
+   * and the state is as before. No command is applied meanwhile.
+   */
+  restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** A command in a few words, for logs. */
   describe(command: Uint8Array): string;
 }
@@ -84,6 +153,36 @@ export type ReadOutcome =
   /** Every write that was acknowledged before the request has been applied here. */
   { readonly kind: "ready" } | Refused | { readonly kind: "timeout"; readonly message: string };
 
+/** One change of the membership. A learner receives the log and does not vote. */
+export type MemberChange =
+  | { readonly kind: "add"; readonly id: number; readonly peerUrl: string; readonly learner: boolean }
+  | { readonly kind: "update"; readonly id: number; readonly peerUrl: string }
+  | { readonly kind: "promote" | "demote" | "remove"; readonly id: number };
+
+/** A change that was tried dry and found wrong: nothing was proposed. */
+export interface Conflict {
+  readonly kind: "conflict";
+  /**
+   * INVALID_CHANGE: it does not fit the members as they are; CHANGE_PENDING: an earlier change is not finished; ID_SPENT: a removed member had
+   * this id; QUORUM_AT_RISK: too few of the voters would be reachable; LEARNER_BEHIND: the learner has to catch up first;
+   * TRANSFER_FAILED: leadership stayed where it was.
+   */
+  readonly code:
+    | "INVALID_CHANGE"
+    | "CHANGE_PENDING"
+    | "ID_SPENT"
+    | "QUORUM_AT_RISK"
+    | "LEARNER_BEHIND"
+    | "TRANSFER_FAILED";
+  readonly message: string;
+  /** What to do about it. */
+  readonly next: string;
+}
+
+export type ChangeOutcome =
+  /** Carried out, and applied on this member; a joint configuration has been left again. */
+  { readonly kind: "applied" } | Conflict | Refused | { readonly kind: "unknown"; readonly message: string };
+
 export interface MemberInfo {
   readonly id: number;
   readonly peerUrl: string;
@@ -108,6 +207,8 @@ export interface MemberStatus {
   readonly leader: number;
   readonly commit: number;
   readonly applied: number;
+  /** Index of the newest snapshot that this member has; 0 if it has none. */
+  readonly snapshot: number;
   readonly members: readonly MemberInfo[];
   /** Each peer's progress, on the leader only. */
   readonly progress: readonly PeerProgress[] | undefined;
@@ -119,5 +220,9 @@ export interface Member {
   propose(command: Uint8Array): Promise<ProposeOutcome>;
   /** Settles once a read of the local state machine is linearizable (thesis 6.4). */
   readIndex(): Promise<ReadOutcome>;
+  /** Changes the membership; several changes are one joint change (thesis 4.3). On any member: it is the leader's to decide. */
+  changeMembers(changes: readonly MemberChange[]): Promise<ChangeOutcome>;
+  /** Hands leadership to this member (thesis 3.10); on any member. */
+  transferLeadership(transferee: number): Promise<ChangeOutcome>;
   status(): MemberStatus;
 }

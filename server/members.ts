@@ -1,39 +1,108 @@
-// Who the members are and where they are reached: replicated state, built by applying configuration changes.
+// Who the members are, where they are reached, and who can never be one again: replicated state, built by applying configuration
+// changes and the server's own notes, and carried in each snapshot.
 //
-// A change carries the address in its context. Changes come from the log alone: --peers counts only when a cluster is started.
+// Promises: equal logs give equal members on every member. An id that was removed never comes back: a member that missed its removal could
+// otherwise vote for what it no longer remembers. An incarnation, once noted, stays: it is the random number that was drawn when the member's
+// log was made, so whoever comes back under the id with another one has lost that log, and with it what it had promised.
+//
+// Changes come from the log alone: --peers counts only when a cluster is started or joined.
 
 import { ConfChangeType, type ConfChangeV2, type TrackerConfig } from "../raft/index.ts";
+import { contextOf } from "./changes.ts";
 import type { MemberInfo } from "./interfaces.ts";
 
-const decoder = new TextDecoder();
+export interface KnownMember {
+  readonly id: number;
+  /** Empty if none was ever given. */
+  readonly url: string;
+  /** 0 until it is known. */
+  readonly incarnation: number;
+}
+
+export interface MembersState {
+  readonly members: readonly KnownMember[];
+  readonly removed: readonly number[];
+}
 
 export class Members {
-  private readonly urls = new Map<number, string>();
+  private readonly known = new Map<number, KnownMember>();
+  private readonly removed = new Set<number>();
 
-  /** Takes note of an applied change. Returns the members whose address is new and those that are gone. */
-  apply(cc: ConfChangeV2): { added: [id: number, url: string][]; gone: number[] } {
-    const added: [number, string][] = [];
-    const gone: number[] = [];
+  get(id: number): KnownMember | undefined {
+    return this.known.get(id);
+  }
+
+  all(): Iterable<KnownMember> {
+    return this.known.values();
+  }
+
+  wasRemoved(id: number): boolean {
+    return this.removed.has(id);
+  }
+
+  /** Why the change must not be applied, undefined if it may. What raft itself has against it is not looked at. */
+  refusal(cc: ConfChangeV2): string | undefined {
     for (const { type, nodeId } of cc.changes) {
       const id = nodeId ?? 0;
-      if (id === 0) continue;
-      if (type === ConfChangeType.ConfChangeRemoveNode) {
-        if (this.urls.delete(id)) gone.push(id);
-      } else if (cc.context !== undefined && cc.context.length > 0 && cc.changes.length === 1) {
-        const url = decoder.decode(cc.context);
-        this.urls.set(id, url);
-        added.push([id, url]);
+      if (type !== ConfChangeType.ConfChangeRemoveNode && this.removed.has(id)) {
+        return `member ${id} was removed, and a removed id is spent`;
       }
     }
-    return { added, gone };
+    return undefined;
+  }
+
+  /**
+   * Takes note of a change that raft has applied and that led to `config`. Returns the addresses that are new and the members that are gone:
+   * those that no half of a joint configuration knows any more.
+   */
+  apply(cc: ConfChangeV2, config: TrackerConfig): { addresses: [id: number, url: string][]; gone: number[] } {
+    const present = idsOf(config);
+    for (const id of present) {
+      if (!this.known.has(id)) this.known.set(id, { id, url: "", incarnation: 0 });
+    }
+    const addresses: [number, string][] = [];
+    for (const [id, url] of contextOf(cc).urls) {
+      const member = this.known.get(id);
+      if (member === undefined || !present.has(id) || member.url === url) continue;
+      this.known.set(id, { ...member, url });
+      addresses.push([id, url]);
+    }
+    const gone = [...this.known.keys()].filter((id) => !present.has(id));
+    for (const id of gone) {
+      this.known.delete(id);
+      this.removed.add(id);
+    }
+    return { addresses, gone };
+  }
+
+  /** A member has started with this incarnation; only the first that is told of counts. */
+  started(id: number, incarnation: number): void {
+    const member = this.known.get(id);
+    if (member !== undefined && member.incarnation === 0) this.known.set(id, { ...member, incarnation });
+  }
+
+  state(): MembersState {
+    return { members: [...this.known.values()].sort((a, b) => a.id - b.id), removed: ascending(this.removed) };
+  }
+
+  restore({ members, removed }: MembersState): void {
+    this.known.clear();
+    for (const member of members) this.known.set(member.id, member);
+    this.removed.clear();
+    for (const id of removed) this.removed.add(id);
   }
 
   /** In ascending order of id. */
-  list({ voters, learners, learnersNext }: TrackerConfig): MemberInfo[] {
-    const ids = [...new Set([...voters.ids(), ...learners, ...learnersNext])].sort((a, b) => a - b);
-    return ids.map((id) => {
-      const role = voters.has(id) ? "voter" : "learner";
-      return { id, peerUrl: this.urls.get(id) ?? "", role };
+  list(config: TrackerConfig): MemberInfo[] {
+    return ascending(idsOf(config)).map((id) => {
+      const role = config.voters.has(id) ? "voter" : "learner";
+      return { id, peerUrl: this.known.get(id)?.url ?? "", role };
     });
   }
 }
+
+const ascending = (ids: Iterable<number>): number[] => [...ids].sort((a, b) => a - b);
+
+/** All that any part of the configuration names. */
+const idsOf = ({ voters, learners, learnersNext }: TrackerConfig): Set<number> =>
+  new Set([...voters.ids(), ...learners, ...learnersNext]);

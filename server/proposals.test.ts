@@ -23,8 +23,9 @@ describe("proposals", () => {
     const { batches, propose } = taker();
     for (const fill of [1, 2, 3]) void proposals.add(bytes(5, fill), 0);
     proposals.flush(propose);
-    expect(batches.map((b) => b.map((data) => decodeEnvelope(data)?.command[0]))).toEqual([[1, 2, 3]]);
-    expect(proposals.hasQueued()).toBe(false);
+    expect(batches.map((b) => b.map((data) => decodeEnvelope(data)?.body[0]))).toEqual([[1, 2, 3]]);
+    proposals.flush(propose);
+    expect(batches).toHaveLength(1);
   });
 
   test("a batch ends before it grows past the limit, and one large command goes alone", () => {
@@ -78,17 +79,17 @@ describe("proposals", () => {
     expect(await inBytes.add(bytes(101), 0)).toMatchObject({ kind: "refused", code: "TOO_MANY_WAITING" });
   });
 
-  test("after its deadline a write is unknown, and one that was never proposed is not proposed any more", async () => {
+  test("after its deadline a write is unknown, and one that was never proposed is refused and not proposed any more", async () => {
     const proposals = new Proposals(1, 9, limits);
     const { batches, propose } = taker();
     const proposed = proposals.add(bytes(1), 0);
     proposals.flush(propose);
     const queued = proposals.add(bytes(1), 50);
-    proposals.expire(99);
-    expect(proposals.hasQueued()).toBe(true);
-    proposals.expire(150);
+    proposals.expire(149);
     expect(await proposed).toMatchObject({ kind: "unknown" });
-    expect(await queued).toMatchObject({ kind: "unknown" });
+    expect(proposals.waitingCount).toBe(1);
+    proposals.expire(150);
+    expect(await queued).toMatchObject({ kind: "refused", code: "NO_LEADER" });
     proposals.flush(propose);
     expect(batches).toHaveLength(1);
   });

@@ -59,10 +59,6 @@ export class Proposals {
     });
   }
 
-  hasQueued(): boolean {
-    return this.queue.length > 0;
-  }
-
   /**
    * Hands everything queued to `propose`, in batches; a batch that it refuses is settled as refused. What is proposed together stands
    * together in the log, and costs one message to each peer.
@@ -87,22 +83,40 @@ export class Proposals {
     if (member === this.member && epoch === this.epoch) this.settle(counter, { kind: "applied", index, result });
   }
 
-  /** Settles those whose time is up. */
+  /** Settles those whose time is up; one that was still queued was never proposed. */
   expire(now: number): void {
+    const ms = this.limits.timeoutMs;
+    let expired = 0;
     for (const [counter, { deadline }] of this.waiting) {
-      if (deadline > now) return;
-      const message = `the write was not confirmed within ${this.limits.timeoutMs} ms`;
-      const queuedAt = this.queue.findIndex((q) => q.counter === counter);
-      if (queuedAt >= 0) this.queue.splice(queuedAt, 1);
-      this.settle(counter, { kind: "unknown", message });
+      if (deadline > now) break;
+      if (this.queue[expired]?.counter === counter) {
+        expired++;
+        this.settle(counter, {
+          kind: "refused",
+          code: "NO_LEADER",
+          message: `within ${ms} ms no leader took the write`,
+        });
+      } else {
+        this.settle(counter, { kind: "unknown", message: `the write was not confirmed within ${ms} ms` });
+      }
     }
+    if (expired > 0) this.queue.splice(0, expired);
+  }
+
+  /** Settles what is still queued: nobody takes it now. */
+  refuseQueued(outcome: Refused): void {
+    const queued = this.queue;
+    this.queue = [];
+    for (const { counter } of queued) this.settle(counter, outcome);
+  }
+
+  get waitingCount(): number {
+    return this.waiting.size;
   }
 
   /** Settles all: what is still queued was never proposed, of the rest nobody can tell. */
   stop(message: string): void {
-    const queued = this.queue;
-    this.queue = [];
-    for (const { counter } of queued) this.settle(counter, { kind: "refused", code: "STOPPING", message });
+    this.refuseQueued({ kind: "refused", code: "STOPPING", message });
     for (const counter of [...this.waiting.keys()]) this.settle(counter, { kind: "unknown", message });
   }
 

@@ -112,6 +112,17 @@ export class Reads {
     }
   }
 
+  /** The leader that was asked is lost, and the question with it: the next one is asked afresh. */
+  restart(): void {
+    if (this.asked === undefined) return;
+    this.queued = [...this.asked.reads, ...this.queued];
+    this.asked = undefined;
+  }
+
+  get waitingCount(): number {
+    return this.waiting;
+  }
+
   /** Nobody can confirm what is not confirmed yet. */
   refuse(code: "NO_LEADER" | "STOPPING", message: string): void {
     const reads = [...(this.asked?.reads ?? []), ...this.queued];

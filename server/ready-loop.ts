@@ -7,13 +7,13 @@
 //             |           RawNode            |<------------------------------+
 //             +------------------------------+                               |
 //                            | Ready                                         |
-//      1 snapshot to disk    |    (none yet: this server makes and takes no snapshots)
+//      1 snapshot to disk    |    its record in the log; its file lies there already
 //      2 log to disk         |    entries, then hard state; one fsync        |
 //      3 mirror              |    MemoryStorage                              |
 //      4 messages out        |    those that promise nothing go during 2     |
-//      5 apply               |    the state machine, configuration changes;  |
+//      5 apply               |    snapshot, commands, configuration changes; |
 //      6 answer clients      |    what was durable before 2 goes during 2    |
-//      7 snapshot if due     |    (none yet)                                 |
+//      7 snapshot if due     |    written beside the loop, then recorded     |
 //      8 advance ------------+-----------------------------------------------+
 //
 // Everything that arrives while step 2 waits for the disk is stepped into the node at once and shares the next Ready, and so the
@@ -32,6 +32,7 @@ import {
   MessageType,
   type RawNode,
   type Ready,
+  type SnapshotMetadata,
 } from "../raft/index.ts";
 import type { Clock, LogStore, Transport } from "./interfaces.ts";
 
@@ -48,17 +49,25 @@ export interface LoopParts {
 export interface LoopOwner {
   /** Gives the node what clients have asked for since the last Ready. */
   feed(): void;
+  /** Sends the snapshot that this MsgSnap names, beside the loop. */
+  sendSnapshot(m: Message): void;
+  /** Step 5: puts the state back to the snapshot's. */
+  restore(metadata: SnapshotMetadata): Promise<void>;
   /** Step 5. */
   apply(committedEntries: readonly Entry[]): void;
   /** Step 6. */
   answer(rd: Ready): void;
+  /** Step 7: begins a snapshot if one is due. */
+  snapshotIfDue(): void;
+  /** The end of step 7, some Readies later: a snapshot's file is complete. Undefined if there is none. */
+  keepSnapshot(): Promise<void> | undefined;
   /** The loop has ended because of this error. */
   failed(error: Error): void;
   /** An entry's data in words, for logs. */
   describeData(data: Uint8Array): string;
 }
 
-const { MsgAppResp, MsgVoteResp, MsgPreVoteResp } = MessageType;
+const { MsgAppResp, MsgVoteResp, MsgPreVoteResp, MsgSnap } = MessageType;
 
 /** Whether a message vouches for something that must be durable first: an appended entry or a vote. */
 const isPromise = ({ type }: Message): boolean =>
@@ -100,7 +109,13 @@ export class ReadyLoop {
     try {
       for (;;) {
         this.owner.feed();
-        if (this.stopped || !node.hasReady()) return;
+        if (this.stopped) return;
+        const kept = this.owner.keepSnapshot();
+        if (kept !== undefined) {
+          await kept;
+          continue; // what was asked meanwhile is to be fed
+        }
+        if (!node.hasReady()) return;
         await this.handle(node.ready());
       }
     } catch (error) {
@@ -115,19 +130,20 @@ export class ReadyLoop {
     const { node, storage, log, transport, logger } = this.parts;
     logger.debug?.(describeReady(rd, (data) => this.owner.describeData(data)));
 
-    // 1. The snapshot file, then its record in the log. Were the entries written first, a crash in between would leave entries that
-    //    follow a snapshot which is not there. No peer can send one yet: the transport carries none.
-    if (rd.snapshot !== undefined) throw new Error("raft handed out a snapshot, and this server cannot take one");
+    // 1. The snapshot's record in the log; the file was durable before raft heard of the snapshot. Were the entries written first, a crash
+    //    in between would leave entries that follow a snapshot which is not there.
+    const { snapshot } = rd;
+    if (snapshot !== undefined) await log.saveSnapshot(snapshot.metadata);
 
     // 2. Entries, then hard state, in one write and at most one fsync. Entries first: a commit index on disk must not
     //    speak of entries that are not. The write is done when save returns; the fsync runs on.
-    const durable = log.save(rd.hardState, rd.entries, rd.mustSync);
+    const durable = log.save(rd.hardState, rd.entries, rd.mustSync || snapshot !== undefined);
 
     // 4, first half. What promises nothing need not wait for this disk (thesis 10.2.1): a leader's appends travel to the others
     //    while it writes its own copy, and it counts that copy only when it is durable.
-    const messages = rd.messages;
-    const promises = messages.filter(isPromise);
-    transport.send(promises.length === 0 ? messages : messages.filter((m) => !isPromise(m)));
+    const promises = rd.messages.filter(isPromise);
+    transport.send(rd.messages.filter((m) => !isPromise(m) && m.type !== MsgSnap));
+    for (const m of rd.messages) if (m.type === MsgSnap) this.owner.sendSnapshot(m);
 
     // 5 and 6, first half. What this disk held before this Ready, and is committed now, need not wait for the entries that came after it:
     //    a client's answer would cost a second fsync that has nothing to do with its write.
@@ -139,6 +155,7 @@ export class ReadyLoop {
     await durable;
 
     // 3. The mirror that raft reads from. Before step 2 is durable, raft could build on entries that a crash takes away.
+    if (snapshot !== undefined) storage.applySnapshot(snapshot);
     if (rd.hardState !== undefined) storage.setHardState(rd.hardState);
     storage.append(rd.entries);
 
@@ -148,10 +165,16 @@ export class ReadyLoop {
 
     // 5 and 6, second half. Entries that were new in this Ready and are committed already, as on a follower that catches up: after step 2,
     //    so that the state machine never runs ahead of the log that must rebuild it. Answers come after the applying: a client
-    //    that is told of its write can read it here at once.
+    //    that is told of its write can read it here at once. A snapshot comes with no committed entries: it takes the place of the state first.
+    if (snapshot !== undefined) {
+      await this.owner.restore(snapshot.metadata);
+      this.owner.answer(rd);
+    }
     if (held >= 0) this.applyAndAnswer(committed.slice(held), rd);
 
-    // 7. A snapshot, and compaction behind it, would start here: no earlier, or it would miss what was just applied.
+    // 7. A snapshot, if one is due: no earlier, or it would miss what was just applied. It is only begun here. Its file is written beside the
+    //    loop, and when that is durable the loop records it in the log and compacts behind it (keepSnapshot), not before.
+    this.owner.snapshotIfDue();
 
     // 8. Last: advance tells raft that all of this is done. It counts this node's own copy towards the commit index, and a next
     //    Ready may follow only now.

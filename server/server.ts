@@ -1,152 +1,199 @@
-// Server: one member of a cluster. It brings together a raft node, its log on disk, its peers and a state machine, and offers
-// propose, readIndex and status to the API above.
+// Server: one member of a cluster. It brings together a raft node, its log and snapshots on disk, its peers and a state machine, and offers
+// writes, reads, changes of the membership and status to the API above.
 //
 // Everything runs on one thread: requests, messages and ticks change the node at once; the ready loop does the rest. See ready-loop.ts
-// for the order in which things happen, applier.ts, proposals.ts and reads.ts for the parts, guard.ts for what peers may not say.
+// for the order in which things happen; applier.ts, proposals.ts, reads.ts, snapshots.ts and membership.ts for the parts; peers.ts for who is
+// let in; guard.ts for what peers may not say.
 
 import {
-  describeMessage,
   errProposalDropped,
-  type Logger,
   MemoryStorage,
   type Message,
-  type Peer,
-  RawNode,
+  type RawNode,
   type Ready,
+  type SnapshotMetadata,
 } from "../raft/index.ts";
 import { Applier } from "./applier.ts";
-import { decodeEnvelope } from "./envelope.ts";
-import { isUntimely, mayReadIndex, violationOf } from "./guard.ts";
+import { decodeEnvelope, encodeEnvelope, type RequestId } from "./envelope.ts";
+import { mayReadIndex } from "./guard.ts";
+import { Inbox } from "./inbox.ts";
 import type {
-  Clock,
-  LogStore,
+  ChangeOutcome,
   Member,
+  MemberChange,
   MemberStatus,
   ProposeOutcome,
   ReadOutcome,
-  Recovered,
   Refused,
-  StateMachine,
-  Transport,
-  TransportHandler,
+  Rejection,
 } from "./interfaces.ts";
 import { Members } from "./members.ts";
+import { Membership } from "./membership.ts";
+import { encodeNote } from "./notes.ts";
+import type { ServerOptions, ServerParts } from "./options.ts";
+import { Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { ReadyLoop } from "./ready-loop.ts";
+import { Snapshots } from "./snapshots.ts";
+import { startNode } from "./start-node.ts";
 import { memberStatus } from "./status.ts";
-
-export interface ServerOptions {
-  readonly id: number;
-  readonly clusterId: number;
-  /** What the log held at start; undefined for a new member, which then starts a cluster of `peers`. */
-  readonly recovered: Recovered | undefined;
-  /** The members of a new cluster and their addresses, in ascending order of id: the same on each of them. */
-  readonly peers: readonly { readonly id: number; readonly url: string }[];
-  readonly tickMs: number;
-  /** Ticks without a leader before an election; heartbeats go out every tick. */
-  readonly electionTicks: number;
-  /** How long a client's request may take. */
-  readonly requestTimeoutMs: number;
-  /** Requests that may wait at a time; writes and reads are counted apart. */
-  readonly maxWaiting: number;
-}
-
-export interface ServerParts {
-  readonly log: LogStore;
-  readonly transport: Transport;
-  readonly stateMachine: StateMachine;
-  readonly clock: Clock;
-  /** An integer in [0, n), uniformly. */
-  readonly random: (n: number) => number;
-  readonly logger: Logger;
-  /** The member cannot go on: its disk failed, or an invariant is broken. The process must end. */
-  readonly onFailure: (error: Error) => void;
-}
 
 const mebibyte = 1024 * 1024;
 const noLeader = "this member knows no leader at the moment: an election is probably under way";
-const encoder = new TextEncoder();
 
-export class Server implements Member, TransportHandler {
+export class Server implements Member {
   private readonly options: ServerOptions;
   private readonly parts: ServerParts;
   private readonly node: RawNode;
   private readonly members = new Members();
+  private readonly peers: Peers;
   private readonly applier: Applier;
   private readonly proposals: Proposals;
   private readonly reads: Reads;
+  private readonly membership: Membership;
+  private readonly snapshots: Snapshots;
+  /** What the transport calls. */
+  readonly inbox: Inbox;
   private readonly loop: ReadyLoop;
+  private readonly epoch: number;
   private cancelTicks: (() => void) | undefined;
+  /** Since when no leader has been known; undefined while one is. */
+  private leaderlessSince: number | undefined;
+  /** New requests are refused for this reason. */
+  private closing: string | undefined;
+  /** Nothing more is done, for this reason. */
   private stopping: string | undefined;
+  private rejected = false;
 
-  constructor(options: ServerOptions, parts: ServerParts) {
+  /** A member in the state that its log and its snapshot hold. Rejects if the snapshot cannot be read. */
+  static async create(options: ServerOptions, parts: ServerParts): Promise<Server> {
+    const server = new Server(options, parts);
+    const snapshot = options.recovered?.snapshot;
+    if (snapshot !== undefined) await server.restoreState(snapshot);
+    return server;
+  }
+
+  private constructor(options: ServerOptions, parts: ServerParts) {
     this.options = options;
     this.parts = parts;
-    const { id, requestTimeoutMs, maxWaiting, tickMs, electionTicks } = options;
+    const { id, incarnation, requestTimeoutMs, maxWaiting, tickMs, electionTicks, recovered, peers } = options;
     const { log, transport, stateMachine, clock, logger } = parts;
+    const { members } = this;
+    const now = (): number => clock.now();
+    const wake = (): void => this.loop.wake();
     const storage = new MemoryStorage();
-    this.node = this.startNode(storage);
-    this.applier = new Applier(this.node, stateMachine, this.members, transport, logger);
-    const epoch = parts.random(2 ** 47);
-    this.proposals = new Proposals(id, epoch, {
+    const founders = peers.how === "start" ? peers.list : undefined;
+    this.node = startNode(storage, { id, electionTicks, recovered, founders, logger, random: parts.random });
+    this.peers = new Peers({ id, incarnation }, members, tickMs * electionTicks, { transport, logger, now });
+    if (peers.how === "join") this.peers.contact(peers.list);
+    this.applier = new Applier(this.node, stateMachine, members, logger, this);
+    this.epoch = parts.random(2 ** 47);
+    this.proposals = new Proposals(id, this.epoch, {
       maxWaiting,
       maxWaitingBytes: 64 * mebibyte,
       timeoutMs: requestTimeoutMs,
       maxBatchBytes: mebibyte,
     });
-    const retryMs = tickMs * electionTicks;
-    this.reads = new Reads(id, epoch, { maxWaiting, timeoutMs: requestTimeoutMs, retryMs });
+    this.reads = new Reads(id, this.epoch, {
+      maxWaiting,
+      timeoutMs: requestTimeoutMs,
+      retryMs: tickMs * electionTicks,
+    });
+    this.membership = new Membership(this.epoch, requestTimeoutMs, {
+      node: this.node,
+      members,
+      transport,
+      isActive: (peer) => this.peers.isActive(peer),
+      appliedTerm: () => this.applier.term,
+      now,
+      catchUp: () => this.readIndex(),
+      wake,
+    });
+    const limits = { count: options.snapshotCount, catchupEntries: options.snapshotCatchupEntries };
+    const failed = (error: Error): void => this.failed(error);
+    this.snapshots = new Snapshots(limits, recovered?.snapshot, {
+      store: parts.snapshots,
+      log,
+      storage,
+      node: this.node,
+      stateMachine,
+      members,
+      transport,
+      logger,
+      now,
+      failed,
+      wake,
+    });
+    this.inbox = new Inbox({
+      node: this.node,
+      members,
+      peers: this.peers,
+      snapshots: this.snapshots,
+      membership: this.membership,
+      logger,
+      appliedTerm: () => this.applier.term,
+      stopping: () => this.stopping,
+      refusal: () => this.refusal(),
+      step: (change) => this.step(change),
+      rejected: (rejection) => this.reject(rejection),
+    });
     this.loop = new ReadyLoop({ node: this.node, storage, log, transport, clock, logger }, this);
   }
 
-  private startNode(storage: MemoryStorage): RawNode {
-    const { id, electionTicks, recovered, peers } = this.options;
-    if (recovered !== undefined) {
-      storage.append(recovered.entries);
-      if (recovered.hardState !== undefined) storage.setHardState(recovered.hardState);
-    }
-    const node = new RawNode({
-      id,
-      electionTick: electionTicks,
-      heartbeatTick: 1,
-      storage,
-      maxSizePerMsg: mebibyte,
-      maxCommittedSizePerReady: 4 * mebibyte,
-      maxUncommittedEntriesSize: 128 * mebibyte,
-      maxInflightMsgs: 512,
-      maxInflightBytes: 8 * mebibyte, // below what the transport queues for one peer, or it would drop appends
-      checkQuorum: true,
-      preVote: true,
-      stepDownOnRemoval: true,
-      logger: this.parts.logger,
-      random: this.parts.random,
-    });
-    if (recovered === undefined) {
-      node.bootstrap(peers.map(({ id: peer, url }): Peer => ({ id: peer, context: encoder.encode(url) })));
-    }
-    return node;
+  private async restoreState(snapshot: SnapshotMetadata): Promise<void> {
+    await this.snapshots.restore(snapshot);
+    this.applier.restored(snapshot);
+    this.peers.restored();
   }
 
   /** Begins to tick, and to talk to the peers. */
   start(): void {
     const { transport, clock } = this.parts;
-    transport.start(this);
+    this.leaderlessSince = clock.now();
+    transport.start(this.inbox);
     this.cancelTicks = clock.every(this.options.tickMs, () => this.tick());
+    this.rejectIfRemoved();
     this.loop.wake();
   }
 
-  /** Refuses what waits and ends the loop after the Ready at hand. Transport and log are the caller's to close. */
+  /**
+   * An orderly end: takes no more requests, hands leadership over, waits for those that are under way (each has its deadline), then stops.
+   * Transport and stores are the caller's to close.
+   */
+  async shutDown(reason = "this member is shutting down"): Promise<void> {
+    this.closing ??= reason;
+    if (!this.rejected && this.stopping === undefined) {
+      await this.membership.handOver();
+      await this.drained();
+    }
+    await this.stop(reason);
+  }
+
+  /** Settles what waits and ends the loop after the Ready at hand. */
   async stop(reason = "this member is shutting down"): Promise<void> {
     this.halt(reason);
     await this.loop.stop();
+    await this.snapshots.close();
   }
 
   private halt(reason: string): void {
+    this.closing ??= reason;
     this.stopping ??= reason;
     this.cancelTicks?.();
     this.proposals.stop(reason);
     this.reads.stop(reason);
+    this.membership.stop(reason);
+  }
+
+  private drained(): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.parts.clock.every(this.options.tickMs / 4, () => {
+        if (this.stopping === undefined && this.proposals.waitingCount + this.reads.waitingCount > 0) return;
+        cancel();
+        resolve();
+      });
+    });
   }
 
   // What clients ask (Member)
@@ -167,47 +214,50 @@ export class Server implements Member, TransportHandler {
     return outcome;
   }
 
+  changeMembers(changes: readonly MemberChange[]): Promise<ChangeOutcome> {
+    const refused = this.refusal();
+    return refused === undefined ? this.membership.ask({ change: changes }, true) : Promise.resolve(refused);
+  }
+
+  transferLeadership(transferee: number): Promise<ChangeOutcome> {
+    const refused = this.refusal();
+    return refused === undefined ? this.membership.ask({ transfer: transferee }, true) : Promise.resolve(refused);
+  }
+
   status(): MemberStatus {
-    return memberStatus(this.node, this.options.clusterId, this.members, this.applier.index);
+    const position = { applied: this.applier.index, snapshot: this.snapshots.newest };
+    return memberStatus(this.node, this.options.clusterId, this.members, position);
   }
 
   private refusal(): Refused | undefined {
-    if (this.stopping !== undefined) return { kind: "refused", code: "STOPPING", message: this.stopping };
-    if (!this.node.raft.hasLeader()) return { kind: "refused", code: "NO_LEADER", message: noLeader };
+    if (this.closing !== undefined) return { kind: "refused", code: "STOPPING", message: this.closing };
+    if (this.isHopeless()) return { kind: "refused", code: "NO_LEADER", message: noLeader };
     return undefined;
   }
 
-  // What happens to the node: ticks and messages (TransportHandler)
+  /** An election takes one to two election timeouts. Requests wait that long for a leader; after it they are refused at once. */
+  private isHopeless(): boolean {
+    if (this.leaderlessSince === undefined) return false;
+    const { tickMs, electionTicks } = this.options;
+    return this.parts.clock.now() - this.leaderlessSince > 2 * tickMs * electionTicks;
+  }
+
+  // What happens to the node; inbox.ts has what the peers do
 
   private tick(): void {
     const now = this.parts.clock.now();
     this.proposals.expire(now);
     this.reads.expire(now);
-    const { trk, state } = this.node.raft;
-    // A single voter disturbs nobody and waits for nobody.
-    const alone = trk.isSingleton() && state === "StateFollower";
-    this.step(() => (alone ? this.node.campaign() : this.node.tick()));
-  }
-
-  receive(from: number, messages: readonly Message[]): string | undefined {
-    for (const m of messages) {
-      if (this.stopping !== undefined) return undefined;
-      const violation = violationOf(this.node, m);
-      if (violation !== undefined) return violation;
-      if (isUntimely(this.node, m, this.applier.term)) continue;
-      // A response from a node outside the configuration, or a proposal that the leader does not take: the sender's timeout tells it.
-      this.step(() => {
-        const error = this.node.step(m);
-        if (error !== undefined) {
-          this.parts.logger.debug?.(`passed over ${describeMessage(m)} from ${from}: ${error.message}`);
-        }
-      });
+    this.membership.expire(now);
+    if (this.isHopeless()) {
+      this.proposals.refuseQueued({ kind: "refused", code: "NO_LEADER", message: noLeader });
+      this.reads.refuse("NO_LEADER", noLeader);
+      this.inbox.forgetHeld();
     }
-    return undefined;
-  }
-
-  reportUnreachable(id: number): void {
-    this.step(() => this.node.reportUnreachable(id));
+    const { trk, state, id } = this.node.raft;
+    // A single voter disturbs nobody and waits for nobody.
+    const alone = trk.isSingleton() && trk.config.voters.has(id) && state === "StateFollower";
+    this.step(() => (alone ? this.node.campaign() : this.node.tick()));
   }
 
   /** Runs one change of the node; whatever it throws is a broken invariant, and the end of this member. */
@@ -225,25 +275,41 @@ export class Server implements Member, TransportHandler {
   // What the ready loop asks (LoopOwner)
 
   feed(): void {
+    const now = this.parts.clock.now();
+    const { lead, raftState, leadTransferee } = this.node.basicStatus();
+    this.membership.feed();
+    for (const id of raftState === "StateLeader" ? this.peers.unrecorded() : []) {
+      const note = encodeNote({ started: id });
+      this.node.propose(encodeEnvelope({ member: this.options.id, epoch: this.epoch, counter: 0 }, note, "note"));
+    }
+    // Without a leader, and while leadership is handed over, what is queued waits.
+    if (lead === 0 || (raftState === "StateLeader" && leadTransferee !== 0)) return;
+    this.inbox.feed();
     this.proposals.flush((batch) => {
       if (this.node.proposeMany(batch) !== errProposalDropped) return undefined;
-      const { lead, leadTransferee } = this.node.basicStatus();
-      if (lead === 0) return { kind: "refused", code: "NO_LEADER", message: noLeader };
-      if (leadTransferee !== 0) {
-        return { kind: "refused", code: "NO_LEADER", message: "leadership is being handed over at the moment" };
-      }
       const message = "too much is waiting to be committed: a majority of the members is slow or away";
       return { kind: "refused", code: "TOO_MANY_WAITING", message };
     });
     if (this.reads.hasQueued() && mayReadIndex(this.node, this.applier.term)) {
-      this.reads.flush(this.parts.clock.now(), (context) => this.node.readIndex(context));
+      this.reads.flush(now, (context) => this.node.readIndex(context));
     }
   }
 
+  sendSnapshot(m: Message): void {
+    const position = { index: this.applier.index, term: this.applier.term };
+    void this.snapshots.send(m, position).then((taken) => {
+      this.step(() => this.node.reportSnapshot(m.to, taken ? "finish" : "failure"));
+    });
+  }
+
+  async restore(metadata: SnapshotMetadata): Promise<void> {
+    await this.restoreState(metadata);
+    await this.snapshots.replaced(metadata);
+    this.rejectIfRemoved();
+  }
+
   apply(committedEntries: Ready["committedEntries"]): void {
-    for (const { id, index, result } of this.applier.apply(committedEntries)) {
-      this.proposals.applied(id, index, result);
-    }
+    this.applier.apply(committedEntries);
   }
 
   answer(rd: Ready): void {
@@ -252,8 +318,23 @@ export class Server implements Member, TransportHandler {
       if (envelope !== undefined) this.reads.answered(envelope.id, index);
     }
     this.reads.appliedTo(this.applier.index);
-    // With the leader, the reads that it was asked to confirm are lost. Writes are not: the next leader may hold them.
-    if (rd.softState !== undefined && !this.node.raft.hasLeader()) this.reads.refuse("NO_LEADER", noLeader);
+    if (rd.softState === undefined) return;
+    if (this.node.raft.hasLeader()) {
+      this.leaderlessSince = undefined;
+    } else {
+      this.leaderlessSince ??= this.parts.clock.now();
+      // With the leader, the reads that it was asked to confirm are lost. Writes are not: the next leader may hold them.
+      this.reads.restart();
+    }
+  }
+
+  snapshotIfDue(): void {
+    const { index, term } = this.applier;
+    if (this.snapshots.isDue({ index, term })) this.snapshots.take({ index, term });
+  }
+
+  keepSnapshot(): Promise<void> | undefined {
+    return this.snapshots.keep();
   }
 
   failed(error: Error): void {
@@ -264,6 +345,37 @@ export class Server implements Member, TransportHandler {
 
   describeData(data: Uint8Array): string {
     const envelope = decodeEnvelope(data);
-    return envelope === undefined ? "" : this.parts.stateMachine.describe(envelope.command);
+    if (envelope === undefined) return "";
+    if (envelope.kind === "note") return new TextDecoder().decode(envelope.body);
+    return this.parts.stateMachine.describe(envelope.body);
+  }
+
+  // What the applier tells (ApplyListener)
+
+  applied(id: RequestId, index: number, result: unknown): void {
+    this.proposals.applied(id, index, result);
+  }
+
+  changed(id: RequestId | undefined, refusal: string | undefined): void {
+    this.membership.changed(id, refusal);
+  }
+
+  membersChanged(addresses: readonly [id: number, url: string][], gone: readonly number[]): void {
+    this.peers.changed(addresses, gone);
+    this.rejectIfRemoved();
+  }
+
+  private rejectIfRemoved(): void {
+    const { id } = this.options;
+    if (!this.members.wasRemoved(id)) return;
+    this.membership.removed(id);
+    this.reject({ kind: "removed", message: `member ${id} was removed from the cluster` });
+  }
+
+  private reject(rejection: Rejection): void {
+    if (this.rejected || this.stopping !== undefined) return;
+    this.rejected = true;
+    this.closing ??= rejection.message;
+    this.parts.onRejected(rejection);
   }
 }

@@ -13,7 +13,12 @@ const roles: Readonly<Record<StateType, MemberStatus["role"]>> = {
 
 const states = { StateProbe: "probe", StateReplicate: "replicate", StateSnapshot: "snapshot" } as const;
 
-export function memberStatus(node: RawNode, clusterId: number, members: Members, applied: number): MemberStatus {
+export function memberStatus(
+  node: RawNode,
+  clusterId: number,
+  members: Members,
+  position: { readonly applied: number; readonly snapshot: number },
+): MemberStatus {
   const { id, term, lead, commit, raftState } = node.basicStatus();
   let progress: PeerProgress[] | undefined;
   if (raftState === "StateLeader") {
@@ -25,5 +30,5 @@ export function memberStatus(node: RawNode, clusterId: number, members: Members,
     progress = all;
   }
   const list = members.list(node.raft.trk.config);
-  return { id, clusterId, role: roles[raftState], term, leader: lead, commit, applied, members: list, progress };
+  return { id, clusterId, role: roles[raftState], term, leader: lead, commit, ...position, members: list, progress };
 }

@@ -114,6 +114,10 @@ export class MemberProcess {
     }
   }
 
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
   /** Sends a signal and waits for the end; resolves to the exit code. */
   async kill(signal: NodeJS.Signals): Promise<number | null> {
     this.child.kill(signal);
@@ -139,6 +143,7 @@ export class TestCluster {
   private readonly forwarders = new Map<number, Forwarder>();
   private readonly peers: string;
   private readonly extra: readonly string[];
+  private readonly joining = new Set<number>();
 
   private constructor(directory: string, peers: string, forwarders: Map<number, Forwarder>, extra: readonly string[]) {
     this.directory = directory;
@@ -163,6 +168,15 @@ export class TestCluster {
     return cluster;
   }
 
+  /** Makes an address for a member that is to join; startMember then starts it with --join. */
+  async addressFor(id: number): Promise<string> {
+    const forwarder = new Forwarder();
+    const url = `http://127.0.0.1:${await forwarder.listen()}`;
+    this.forwarders.set(id, forwarder);
+    this.joining.add(id);
+    return url;
+  }
+
   dataDir(id: number): string {
     return path.join(this.directory, String(id));
   }
@@ -173,13 +187,19 @@ export class TestCluster {
       "--client-port=0",
       `--peers=${this.peers}`,
       `--data-dir=${this.dataDir(id)}`,
+      ...(this.joining.has(id) ? ["--join"] : []),
       ...this.extra,
     ];
   }
 
   /** Starts the member and waits until it listens. */
   async startMember(id: number): Promise<MemberProcess> {
-    const member = new MemberProcess(id, this.args(id));
+    return this.listening(new MemberProcess(id, this.args(id)));
+  }
+
+  /** Waits until a member that was started by hand listens. */
+  async listening(member: MemberProcess): Promise<MemberProcess> {
+    const { id } = member;
     const { clientPort } = await member.line((l) => l.clientPort !== undefined);
     const { peerPort } = await member.line((l) => l.peerPort !== undefined);
     member.clientUrl = `http://127.0.0.1:${clientPort}`;

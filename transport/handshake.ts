@@ -1,32 +1,53 @@
-// The handshake: four headers on the HTTP request that opens a connection, and the reasons to refuse one.
+// The handshake: the headers on the HTTP request that opens a connection or asks something, and the reasons to refuse it.
 //
 // A connection carries one member's messages to another, and who those two are is settled here, once. Every rule about From and To in
-// validate.ts leans on it. A member of another cluster, of another protocol, or a stranger never gets as far as a raft message.
+// validate.ts leans on it. A member of another cluster, of another protocol, or one that the handler does not admit never gets as far as a
+// raft message. One who joins does not know the cluster yet: it names itself alone, and may only ask for the members.
 //
 // A refusal is an HTTP response with a status of 4xx (503 while the member starts or stops) and one plain sentence, which both sides log.
+// If the handler said no, a header of its own says which of its reasons it was: "removed" and "lost-data" will not pass, and
+// the member that is told so has to stop. A status alone would not do: any server that happens to listen there may answer 410.
 // The headers name the members and do not prove it: a peer port belongs on a network where only members can reach it.
 //
-// Its counterpart upstream is etcd's rafthttp/http.go (X-Etcd-Cluster-ID, X-Raft-To and their kin); the format is our own.
+// Its counterpart upstream is etcd's rafthttp/http.go (X-Etcd-Cluster-ID, X-Raft-To, its 410 for a removed member); the format is our own.
 
-import { STATUS_CODES } from "node:http";
+import { type IncomingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
+import type { Rejection } from "./options.ts";
 
 export const protocolVersion = 1;
 
-/** The only path of the peer port. */
-export const peerPath = "/raft";
+/** The paths of the peer port. */
+export const peerPath = {
+  /** WebSocket: raft messages. */
+  messages: "/raft",
+  /** WebSocket: one snapshot (snapshot-frames.ts). */
+  snapshot: "/raft/snapshot",
+  /** POST: a request that a member passes on. */
+  request: "/raft/request",
+  /** GET: the members, for one that joins. */
+  cluster: "/raft/cluster",
+} as const;
 
 const header = {
   version: "x-readyloop-version",
   cluster: "x-readyloop-cluster",
   from: "x-readyloop-from",
   to: "x-readyloop-to",
+  incarnation: "x-readyloop-incarnation",
+  rejection: "x-readyloop-rejection",
 } as const;
 
-/** Who opens a connection to whom. */
-export interface Identity {
-  readonly clusterId: number;
+/** Who asks, before it knows the cluster. */
+export interface Asker {
   readonly from: number;
+  /** 0: unknown. */
+  readonly incarnation: number;
+}
+
+/** Who opens a connection to whom. */
+export interface Identity extends Asker {
+  readonly clusterId: number;
   readonly to: number;
 }
 
@@ -34,56 +55,86 @@ export interface Identity {
 export interface Refusal {
   readonly status: number;
   readonly reason: string;
+  readonly rejection?: Rejection["kind"];
 }
 
 /** The member that is asked. */
 export interface Asked {
   readonly id: number;
   readonly clusterId: number;
-  isPeer(id: number): boolean;
+  admit(from: number, incarnation: number): Rejection | undefined;
+}
+
+const rejectionStatus = { unknown: 403, removed: 410, "lost-data": 409 } as const;
+
+export function askerHeaders({ from, incarnation }: Asker): Record<string, string> {
+  return {
+    [header.version]: String(protocolVersion),
+    [header.from]: String(from),
+    [header.incarnation]: String(incarnation),
+  };
 }
 
 export function handshakeHeaders(identity: Identity): Record<string, string> {
   return {
-    [header.version]: String(protocolVersion),
+    ...askerHeaders(identity),
     [header.cluster]: String(identity.clusterId),
-    [header.from]: String(identity.from),
     [header.to]: String(identity.to),
   };
 }
 
 type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
-/** The sender's id, or why it is refused. Pure. */
-export function checkHandshake(path: string | undefined, headers: Headers, asked: Asked): number | Refusal {
-  if (path !== peerPath) return { status: 404, reason: `peers connect to ${peerPath}` };
-  // The version comes first: it alone says what the other headers mean.
-  const version = readNumber(headers[header.version]);
-  if (version === undefined) return malformed(header.version);
-  if (version !== protocolVersion) {
-    return { status: 412, reason: `protocol version ${version} offered, this member speaks ${protocolVersion}` };
-  }
+/** The sender's id, or why it is refused. */
+export function checkHandshake(headers: Headers, asked: Asked): number | Refusal {
+  const asker = readAsker(headers);
+  if ("status" in asker) return asker;
   const clusterId = readNumber(headers[header.cluster]);
   if (clusterId === undefined) return malformed(header.cluster);
-  const from = readNumber(headers[header.from]);
-  if (from === undefined) return malformed(header.from);
   const to = readNumber(headers[header.to]);
   if (to === undefined) return malformed(header.to);
-  return checkIdentity({ clusterId, from, to }, asked);
-}
-
-function checkIdentity({ clusterId, from, to }: Identity, asked: Asked): number | Refusal {
   if (clusterId !== asked.clusterId) {
     return { status: 412, reason: `cluster ${clusterId} offered, this member belongs to cluster ${asked.clusterId}` };
   }
   if (to !== asked.id) {
     return { status: 421, reason: `looking for member ${to}, this is member ${asked.id}; check the peer URLs` };
   }
-  if (from === asked.id) {
-    return { status: 409, reason: `member ${from} called itself; check that ids and peer URLs differ` };
+  if (asker.from === asked.id) {
+    return { status: 409, reason: `member ${asker.from} called itself; check that ids and peer URLs differ` };
   }
-  if (!asked.isPeer(from)) return { status: 403, reason: `member ${from} is not known to member ${asked.id}` };
-  return from;
+  return refusalOf(asked.admit(asker.from, asker.incarnation)) ?? asker.from;
+}
+
+/** The id of one who joins, or why it is refused. */
+export function checkJoiner(headers: Headers, asked: Asked): number | Refusal {
+  const asker = readAsker(headers);
+  if ("status" in asker) return asker;
+  if (asker.from === asked.id) {
+    // Whoever asks has just drawn a log of its own: to the cluster, it is this member come back without its data.
+    const message = `member ${asked.id} is running and has answered this; choose an id that is free`;
+    return refusalOf({ kind: "lost-data", message }) as Refusal;
+  }
+  return refusalOf(asked.admit(asker.from, asker.incarnation)) ?? asker.from;
+}
+
+function refusalOf(rejection: Rejection | undefined): Refusal | undefined {
+  if (rejection === undefined) return undefined;
+  return { status: rejectionStatus[rejection.kind], reason: rejection.message, rejection: rejection.kind };
+}
+
+function readAsker(headers: Headers): Asker | Refusal {
+  // The version comes first: it alone says what the other headers mean.
+  const version = readNumber(headers[header.version]);
+  if (version === undefined) return malformed(header.version);
+  if (version !== protocolVersion) {
+    return { status: 412, reason: `protocol version ${version} offered, this member speaks ${protocolVersion}` };
+  }
+  const from = readNumber(headers[header.from]);
+  if (from === undefined) return malformed(header.from);
+  const said = headers[header.incarnation];
+  const incarnation = said === undefined || said === "0" ? 0 : readNumber(said);
+  if (incarnation === undefined) return malformed(header.incarnation);
+  return { from, incarnation };
 }
 
 const malformed = (name: string): Refusal => ({
@@ -98,14 +149,36 @@ function readNumber(text: string | string[] | undefined): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
+/** What a member's handler said, read from its refusal; undefined if it was refused for another reason, or not by a member. */
+export function rejectionIn(
+  status: number | undefined,
+  headers: IncomingHttpHeaders,
+  message: string,
+): Rejection | undefined {
+  const kind = headers[header.rejection];
+  if (kind !== "unknown" && kind !== "removed" && kind !== "lost-data") return undefined;
+  return rejectionStatus[kind] === status ? { kind, message } : undefined;
+}
+
+const answerHeaders = ({ rejection }: Refusal): Record<string, string> => ({
+  Connection: "close",
+  "Content-Type": "text/plain; charset=utf-8",
+  ...(rejection === undefined ? {} : { [header.rejection]: rejection }),
+});
+
 /** Answers an upgrade request with the refusal and closes the connection. */
-export function refuse(socket: Duplex, { status, reason }: Refusal): void {
+export function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
+  const { status, reason } = refusal;
   const body = `${reason}\n`;
+  const lines = Object.entries({ ...answerHeaders(refusal), "Content-Length": String(Buffer.byteLength(body)) });
   socket.once("finish", () => socket.destroy());
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n` +
-      "Connection: close\r\n" +
-      "Content-Type: text/plain; charset=utf-8\r\n" +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`,
   );
+}
+
+/** Answers a plain request with the refusal; the connection is closed once it has left. */
+export function refuseRequest(response: ServerResponse, refusal: Refusal): void {
+  response.writeHead(refusal.status, answerHeaders(refusal));
+  response.end(`${refusal.reason}\n`);
 }

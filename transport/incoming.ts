@@ -11,10 +11,8 @@ import type { RawData, WebSocket } from "ws";
 import type { Message } from "../raft/raftpb/index.ts";
 import { decodeFrame } from "./frame.ts";
 import type { PeerCounters, TransportHandler, TransportLimits, TransportLogger } from "./options.ts";
-import { closeCode, closeSocket, watchSilence } from "./socket.ts";
+import { closeCode, closeSocket, maxWaitingPongBytes, watchSilence } from "./socket.ts";
 import { type Link, validateMessage } from "./validate.ts";
-
-const maxWaitingPongBytes = 1024;
 
 export interface IncomingOptions {
   readonly link: Link;

@@ -1,8 +1,13 @@
 // Peers over WebSocket: the way in for those who use a transport.
 
+export { askToJoin, type JoinOutcome, type JoinQuestion } from "./join.ts";
 export {
   defaultLimits,
+  type MemberAddress,
+  maxRequestBytes,
   type PeerStats,
+  type Rejection,
+  type RequestOutcome,
   TransportError,
   type TransportHandler,
   type TransportLimits,

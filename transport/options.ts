@@ -1,7 +1,8 @@
 // What a transport is given: who it is, whom it serves, where it logs, and how much it may hold.
 //
 // Every limit has a default that suits members in one data centre; tests make the durations small. Nothing here waits or queues
-// by itself: the limits are read by outgoing.ts (dialling and queues) and incoming.ts (what is received).
+// by itself: the limits are read by outgoing.ts (dialling and queues), incoming.ts (what is received), snapshot-sender.ts,
+// snapshot-receiver.ts and requests.ts. The shapes are this room's own; those that the application loop declares for itself are equal.
 
 import type { Message } from "../raft/raftpb/index.ts";
 
@@ -15,7 +16,44 @@ export interface TransportHandler {
   receive(from: number, messages: readonly Message[]): string | undefined;
   /** A message to this peer was probably lost. Never called from inside `send`. */
   reportUnreachable(id: number): void;
+  /**
+   * A peer sends a snapshot: the message, without data, and behind it the data, which throws unless it arrives whole. Resolves when the
+   * snapshot is taken, with or without having read all of it; rejects when it is not. Never called twice at a time for one peer.
+   */
+  receiveSnapshot(from: number, message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** A peer passes a request on, of at most maxRequestBytes; the answer, of at most as many, goes back to it. */
+  request(from: number, body: Uint8Array): Promise<Uint8Array>;
+  /** Whether this peer may talk to this member; an incarnation of 0 is an unknown one. Asked at each connection and request. */
+  admit(from: number, incarnation: number): Rejection | undefined;
+  /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"); called at each such answer. */
+  rejectedBy(id: number, rejection: Rejection): void;
+  /** All members with their addresses, for one that joins; none while this member does not know them. */
+  addresses(): readonly MemberAddress[];
 }
+
+export interface MemberAddress {
+  readonly id: number;
+  /** http://host:port */
+  readonly url: string;
+}
+
+/** Why a peer may not talk to a member. */
+export interface Rejection {
+  /**
+   * unknown: it is not a member, or not yet; removed: it was one, and its id is spent; lost-data: it has another incarnation than the
+   * member of this id that the cluster knows, so its log was lost or replaced, and with it what it had promised.
+   */
+  readonly kind: "unknown" | "removed" | "lost-data";
+  readonly message: string;
+}
+
+/** How a request to a peer ended. */
+export type RequestOutcome =
+  | { readonly kind: "answered"; readonly body: Uint8Array }
+  /** The peer has certainly not seen it. */
+  | { readonly kind: "unsent"; readonly message: string }
+  /** It may have been carried out, or may yet be. */
+  | { readonly kind: "unknown"; readonly message: string };
 
 type LogLine = (fields: Readonly<Record<string, unknown>>, text: string) => void;
 
@@ -44,6 +82,14 @@ export interface TransportLimits {
   readonly idleTimeoutMs: number;
   /** Time for the closing handshake, after which the socket is destroyed. */
   readonly closeTimeoutMs: number;
+  /** Time for what is queued to a peer when it is removed: it may be the very message that tells it so. */
+  readonly removeTimeoutMs: number;
+  /** Time for a request to a peer, from the first packet to the last byte of its answer. */
+  readonly requestTimeoutMs: number;
+  /** Requests that may be under way at a time to one peer, and from one peer. */
+  readonly maxRequests: number;
+  /** Snapshots that may be arriving at a time; from one peer it is one. */
+  readonly maxIncomingSnapshots: number;
 }
 
 export const defaultLimits: TransportLimits = {
@@ -56,12 +102,21 @@ export const defaultLimits: TransportLimits = {
   handshakeTimeoutMs: 3000,
   idleTimeoutMs: 5000,
   closeTimeoutMs: 500,
+  removeTimeoutMs: 1000,
+  requestTimeoutMs: 15_000,
+  maxRequests: 64,
+  maxIncomingSnapshots: 4,
 };
+
+/** The largest body of a request, of its answer, and of the answer to one who joins. */
+export const maxRequestBytes = 64 * 1024;
 
 export interface TransportOptions {
   /** This member's id. */
   readonly id: number;
   readonly clusterId: number;
+  /** A number drawn when this member's log was created, by which peers tell it from one that lost its log; 0 or absent: unknown. */
+  readonly incarnation?: number;
   /** Where to listen; port 0 takes a free one. */
   readonly host: string;
   readonly port: number;
@@ -73,10 +128,11 @@ export interface TransportOptions {
   readonly limits?: Partial<TransportLimits>;
 }
 
-/** What has passed between this member and one peer since the peer became known; the last three are the present state. */
+/** What has passed between this member and one peer since the peer became known; from `connected` on it is the present state. */
 export interface PeerStats {
   readonly id: number;
-  readonly url: string;
+  /** Undefined for one that was let in and whose address is not known. */
+  readonly url: string | undefined;
   /** Outgoing connections that the peer took, and incoming ones from it that were taken here. */
   readonly connects: number;
   readonly accepts: number;
@@ -88,13 +144,20 @@ export interface PeerStats {
   readonly dropped: number;
   /** Times the peer broke a rule. */
   readonly violations: number;
+  /** Snapshots that the peer has taken, and that were taken from it; the bytes count those of broken transfers as well. */
+  readonly sentSnapshots: number;
+  readonly receivedSnapshots: number;
+  readonly sentSnapshotBytes: number;
+  readonly receivedSnapshotBytes: number;
   readonly connected: boolean;
   readonly waitingMessages: number;
   readonly waitingBytes: number;
+  readonly sendingSnapshot: boolean;
+  readonly receivingSnapshot: boolean;
 }
 
 export interface TransportStats {
-  /** Handshakes refused here. */
+  /** Handshakes and requests refused here. */
   readonly refused: number;
   /** Messages to nodes whose address is not known. */
   readonly droppedUnknown: number;
@@ -111,6 +174,10 @@ export class PeerCounters {
   receivedMessages = 0;
   dropped = 0;
   violations = 0;
+  sentSnapshots = 0;
+  receivedSnapshots = 0;
+  sentSnapshotBytes = 0;
+  receivedSnapshotBytes = 0;
 }
 
 /**

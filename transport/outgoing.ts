@@ -7,23 +7,15 @@
 // queued at all: raft repeats what matters, and what it has to say to a peer that was away is not what it said meanwhile. A peer that
 // takes connections and breaks them at once is dialled ever more slowly: only a pong, never the mere opening, resets the backoff.
 
-import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
 import { encodeMessage, type Message, messageTypeName } from "../raft/raftpb/index.ts";
+import { Dial, type DialTarget } from "./dial.ts";
 import { FrameWriter, framingBytes, itemsOf, maxFrameItems } from "./frame.ts";
-import { handshakeHeaders, type Identity, peerPath } from "./handshake.ts";
-import type { PeerCounters, TransportLimits, TransportLogger } from "./options.ts";
-import { closeCode, closeSocket, printable, watchSilence } from "./socket.ts";
+import { peerPath } from "./handshake.ts";
+import type { PeerCounters, TransportLogger } from "./options.ts";
+import { closeCode, closeSocket, watchSilence } from "./socket.ts";
 
-const maxRefusalBytes = 2048;
-/** The peer sends nothing but control frames here, and those are small. */
-const maxReceivedBytes = 1024;
-
-export interface OutgoingOptions {
-  readonly identity: Identity;
-  /** Origin of the peer: http://host:port. */
-  readonly url: string;
-  readonly limits: TransportLimits;
+export interface OutgoingOptions extends DialTarget {
   readonly logger: TransportLogger;
   readonly random: () => number;
   readonly counters: PeerCounters;
@@ -65,19 +57,9 @@ export class OutgoingPeer {
   dial(): void {
     if (this.stopped || this.socket !== undefined) return;
     clearTimeout(this.redial);
-    const { identity, url, limits } = this.options;
-    const target = new URL(peerPath, url);
-    target.protocol = "ws:";
-    this.socket = new WebSocket(target, {
-      headers: handshakeHeaders(identity),
-      perMessageDeflate: false,
-      maxPayload: maxReceivedBytes,
-      autoPong: false,
-      // The mask keeps a web page from writing bytes of its choice through a proxy (RFC 6455, section 10.3). No page writes here, and
-      // a mask of zeros spares both sides a pass over every byte.
-      generateMask: (mask) => mask.fill(0),
-    });
-    this.follow(this.socket, limits);
+    const dial = new Dial(this.options, peerPath.messages);
+    this.socket = dial.socket;
+    this.follow(dial);
   }
 
   /** Takes the message for the next frame, or returns false: it is dropped. */
@@ -103,13 +85,14 @@ export class OutgoingPeer {
     });
   }
 
-  /** Ends for good; resolves when the socket is gone. */
-  async stop(reason: string): Promise<void> {
+  /** Ends for good, once what was pushed has left or `timeoutMs` have passed; resolves when the socket is gone. */
+  async stop(reason: string, timeoutMs: number): Promise<void> {
     this.stopped = true;
     clearTimeout(this.redial);
     if (this.socket === undefined) return;
     this.flush();
-    await closeSocket(this.socket, closeCode.goingAway, reason, this.options.limits.closeTimeoutMs);
+    // The close frame goes behind what was pushed, and the peer answers it when it has read that.
+    await closeSocket(this.socket, closeCode.goingAway, reason, timeoutMs);
   }
 
   private enqueue(message: Message): boolean {
@@ -133,62 +116,35 @@ export class OutgoingPeer {
     return true;
   }
 
-  /** Follows a dial from its first packet to the end of the connection. Every way it can go ends in one "close" event. */
-  private follow(socket: WebSocket, limits: TransportLimits): void {
-    const { counters, identity } = this.options;
+  private follow(dial: Dial): void {
+    const { counters, identity, limits, logger, url } = this.options;
+    const { socket } = dial;
     let opened = false;
-    let failure: string | undefined;
-    const give = (why: string): void => {
-      failure ??= why;
-    };
-    const handshakeTimer = setTimeout(() => {
-      give(`no answer to the handshake within ${limits.handshakeTimeoutMs} ms`);
-      socket.terminate();
-    }, limits.handshakeTimeoutMs);
-    socket.on("unexpected-response", (_request, response) => {
-      readRefusal(response, (why) => {
-        give(why);
-        socket.terminate();
-      });
-    });
-    socket.on("error", (error: NodeJS.ErrnoException) => give(error.message || error.code || error.name));
     socket.on("open", () => {
       opened = true;
-      clearTimeout(handshakeTimer);
-      this.opened(socket, give);
+      this.opened(dial);
     });
     socket.on("message", () => {
-      if (failure !== undefined) return;
+      if (dial.failure !== undefined) return;
       counters.violations++;
-      give("the peer sent a message on a connection that is not its own");
-      void closeSocket(
-        socket,
-        closeCode.policyViolation,
-        "this connection is for messages of its dialler",
-        limits.closeTimeoutMs,
-      );
+      dial.fail("the peer sent a message on a connection that is not its own");
+      const reason = "this connection is for messages of its dialler";
+      void closeSocket(socket, closeCode.policyViolation, reason, limits.closeTimeoutMs);
     });
-    socket.on("close", (code, reason) => {
-      clearTimeout(handshakeTimer);
-      const said = printable(reason.toString());
-      give(said === "" ? `closed with code ${code}` : `closed by the peer: ${said}`);
-      this.closed(opened, failure ?? "");
-    });
-    this.options.logger.debug?.({ peer: identity.to, url: this.options.url }, "dialling peer");
+    socket.on("close", () => this.closed(opened, dial.failure ?? ""));
+    logger.debug?.({ peer: identity.to, url }, "dialling peer");
   }
 
-  private opened(socket: WebSocket, give: (why: string) => void): void {
+  private opened(dial: Dial): void {
     const { counters, identity, limits, logger, url } = this.options;
+    const { socket } = dial;
     counters.connects++;
     this.lastFailure = undefined;
     logger.info?.({ peer: identity.to, url }, "connected to peer");
     const heard = watchSilence(
       socket,
       limits.idleTimeoutMs,
-      () => {
-        give(`the peer was silent for ${limits.idleTimeoutMs} ms`);
-        socket.terminate();
-      },
+      () => dial.end(`the peer was silent for ${limits.idleTimeoutMs} ms`),
       () => {
         if (socket.readyState === WebSocket.OPEN) socket.ping();
       },
@@ -221,17 +177,4 @@ export class OutgoingPeer {
     this.backoffMs = Math.min(this.backoffMs * 2, limits.backoffMaxMs);
     this.redial = setTimeout(() => this.dial(), pauseMs);
   }
-}
-
-/** Reads why a peer refused, from the start of its answer. */
-function readRefusal(response: IncomingMessage, done: (why: string) => void): void {
-  let body = "";
-  const finish = (): void => done(`refused with HTTP status ${response.statusCode}: ${printable(body)}`);
-  response.setEncoding("utf8");
-  response.on("data", (text: string) => {
-    body = (body + text).slice(0, maxRefusalBytes);
-    if (body.length === maxRefusalBytes) finish();
-  });
-  response.on("end", finish);
-  response.on("error", finish);
 }

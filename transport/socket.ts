@@ -7,7 +7,10 @@
 import type { WebSocket } from "ws";
 
 /** Close codes of RFC 6455, section 7.4.1. */
-export const closeCode = { goingAway: 1001, policyViolation: 1008 } as const;
+export const closeCode = { normal: 1000, goingAway: 1001, policyViolation: 1008, tryAgainLater: 1013 } as const;
+
+/** Pongs and pings that may wait for a peer that does not read: beyond it no more are written. */
+export const maxWaitingPongBytes = 1024;
 
 const ticksOfSilence = 4;
 const maxReasonBytes = 123;

@@ -1,12 +1,26 @@
 // What the tests of this room share: a handler and a logger that remember, members wired to each other, a forwarder that can cut a
-// wire without closing it, and a raw client and a raw server that need not keep any rule.
+// wire without closing it, a source of snapshot data that counts, and a raw client and a raw server that need not keep any rule.
 
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, connect as netConnect, type Server, type Socket } from "node:net";
+import { crc32 } from "node:zlib";
 import { expect, onTestFinished, vi } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { type Message, MessageType, makeEntry, makeMessage } from "../raft/raftpb/index.ts";
-import { type PeerStats, type TransportLimits, WebSocketTransport } from "./index.ts";
+import {
+  type Message,
+  MessageType,
+  makeConfState,
+  makeEntry,
+  makeMessage,
+  makeSnapshot,
+} from "../raft/raftpb/index.ts";
+import {
+  type PeerStats,
+  type Rejection,
+  type TransportHandler,
+  type TransportLimits,
+  WebSocketTransport,
+} from "./index.ts";
 
 export const clusterId = 77;
 
@@ -26,6 +40,18 @@ export class Member {
   readonly log: LogLine[] = [];
   /** What the handler answers to the next messages. */
   answer: string | undefined = undefined;
+  /** Snapshots that were received whole, and the errors of those that were not. */
+  readonly snapshots: { from: number; message: Message; data: Buffer }[] = [];
+  readonly brokenSnapshots: string[] = [];
+  readonly rejections: { id: number; rejection: Rejection }[] = [];
+  /** Who asked to be admitted, and with which incarnation. */
+  readonly asking: [from: number, incarnation: number][] = [];
+  /** What the handler does; a test may put its own in the place of each. */
+  receiveSnapshot: TransportHandler["receiveSnapshot"] = (from, message, chunks) =>
+    this.keepSnapshot(from, message, chunks);
+  request: TransportHandler["request"] = async (_from, body) => body;
+  admit: TransportHandler["admit"] = (from) => this.admitKnown(from);
+  addresses: TransportHandler["addresses"] = () => [];
   private started: WebSocketTransport | undefined;
 
   constructor(id: number) {
@@ -47,13 +73,14 @@ export class Member {
 
   async listen(
     limits: Partial<TransportLimits> = {},
-    set: { port?: number; clusterId?: number; random?: number } = {},
+    set: { port?: number; clusterId?: number; random?: number; incarnation?: number } = {},
   ): Promise<this> {
     const line = (level: LogLine["level"]) => (fields: LogLine["fields"], text: string) =>
       this.log.push({ level, fields, text });
     const transport = await WebSocketTransport.listen({
       id: this.id,
       clusterId: set.clusterId ?? clusterId,
+      incarnation: set.incarnation ?? 0,
       host: "127.0.0.1",
       port: set.port ?? 0,
       peers: [],
@@ -73,8 +100,33 @@ export class Member {
         return this.answer;
       },
       reportUnreachable: (id) => this.unreachable.push(id),
+      receiveSnapshot: (from, message, chunks) => this.receiveSnapshot(from, message, chunks),
+      request: (from, body) => this.request(from, body),
+      admit: (from, incarnation) => {
+        this.asking.push([from, incarnation]);
+        return this.admit(from, incarnation);
+      },
+      rejectedBy: (id, rejection) => this.rejections.push({ id, rejection }),
+      addresses: () => this.addresses(),
     });
     return this;
+  }
+
+  /** Reads a snapshot to its end. */
+  async keepSnapshot(from: number, message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const parts: Uint8Array[] = [];
+    try {
+      for await (const chunk of chunks) parts.push(chunk);
+    } catch (error) {
+      this.brokenSnapshots.push((error as Error).message);
+      throw error;
+    }
+    this.snapshots.push({ from, message, data: Buffer.concat(parts) });
+  }
+
+  private admitKnown(from: number): Rejection | undefined {
+    const known = this.transport.stats().peers.some(({ id, url }) => id === from && url !== undefined);
+    return known ? undefined : { kind: "unknown", message: `member ${from} is not known to member ${this.id}` };
   }
 
   stats(peer: number): PeerStats {
@@ -113,6 +165,15 @@ export const heartbeat = (from: number, to: number, commit = 0): Message =>
 export const append = (from: number, to: number, size: number): Message =>
   makeMessage(MessageType.MsgApp, { from, to, term: 3, entries: [makeEntry(undefined, 1, 1, new Uint8Array(size))] });
 
+/** A MsgSnap without data. */
+export const snapshotMessage = (from: number, to: number, index = 100): Message =>
+  makeMessage(MessageType.MsgSnap, {
+    from,
+    to,
+    term: 3,
+    snapshot: makeSnapshot(index, 2, makeConfState({ voters: [1, 2] })),
+  });
+
 export const headers = (set: Record<string, string> = {}): Record<string, string> => ({
   "x-readyloop-version": "1",
   "x-readyloop-cluster": String(clusterId),
@@ -122,8 +183,11 @@ export const headers = (set: Record<string, string> = {}): Record<string, string
 });
 
 /** A client that says it is member 1 and then does what the test likes. Resolves once it is let in. */
-export async function rawClient(to: Member): Promise<{ socket: WebSocket; closed: Promise<[number, string]> }> {
-  const socket = new WebSocket(`${to.url.replace("http", "ws")}/raft`, {
+export async function rawClient(
+  to: Member,
+  path = "/raft",
+): Promise<{ socket: WebSocket; closed: Promise<[number, string]> }> {
+  const socket = new WebSocket(`${to.url.replace("http", "ws")}${path}`, {
     headers: headers(),
     perMessageDeflate: false,
   });
@@ -136,17 +200,74 @@ export async function rawClient(to: Member): Promise<{ socket: WebSocket; closed
   return { socket, closed };
 }
 
-/** A server in the place of a peer, which lets everyone in. Resolves to its URL. */
-export async function rawServer(onConnection: (socket: WebSocket) => void): Promise<string> {
+/** A server in the place of a peer, which lets everyone in, or gives everyone the same answer. Resolves to its URL. */
+export async function rawServer(
+  onConnection: (socket: WebSocket, path: string | undefined) => void,
+  set: { refuse?: string } = {},
+): Promise<string> {
   const server = createHttpServer();
-  const webSockets = new WebSocketServer({ server });
-  webSockets.on("connection", onConnection);
+  const webSockets = new WebSocketServer({ noServer: true });
+  server.on("upgrade", (request, socket, head) => {
+    if (set.refuse === undefined)
+      webSockets.handleUpgrade(request, socket, head, (ws) => onConnection(ws, request.url));
+    else socket.end(set.refuse);
+  });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => {
     for (const socket of webSockets.clients) socket.terminate();
     server.close();
   });
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** Member 2, which knows member 1 and cannot reach it. */
+export async function receiver(limits: Partial<TransportLimits> = {}): Promise<Member> {
+  const b = (await new Member(2).listen(limits)).start();
+  b.transport.addPeer(1, "http://127.0.0.1:1");
+  return b;
+}
+
+/** The frame that ends a snapshot with this data. */
+export const snapshotEnd = (data: Uint8Array): string =>
+  `end ${data.length} ${crc32(data).toString(16).padStart(8, "0")}`;
+
+/** A promise and the way to keep it. */
+export function gate(): { opened: Promise<void>; open: () => void } {
+  let open: () => void = () => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+/** Chunks of a snapshot, made when they are asked for, that tell how many were and whether they were ended. */
+export class Source implements AsyncIterable<Uint8Array> {
+  given = 0;
+  ended = false;
+  private readonly chunk: Uint8Array;
+  private readonly count: number;
+
+  constructor(chunk: Uint8Array, count = Number.POSITIVE_INFINITY) {
+    this.chunk = chunk;
+    this.count = count;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return {
+      next: async () => {
+        if (this.given < this.count) {
+          this.given++;
+          return { done: false, value: this.chunk };
+        }
+        this.ended = true;
+        return { done: true, value: undefined };
+      },
+      return: async () => {
+        this.ended = true;
+        return { done: true, value: undefined };
+      },
+    };
+  }
 }
 
 /** Stands between a member and a peer. After `cut` what flowed flows no more, yet nothing is closed; new connections work. */
@@ -183,5 +304,10 @@ export class Forwarder {
 
   cut(): void {
     for (const socket of this.sockets) socket.pause();
+  }
+
+  /** Breaks all connections, as a reset does. */
+  break(): void {
+    for (const socket of this.sockets) socket.destroy();
   }
 }

@@ -7,9 +7,11 @@
 // A rule must never refuse what a correct member sends, or the two would part for good. So the rules follow `send` and
 // the step functions of raft.go to the letter, and say nothing about what the core copes with.
 //
-// Leaves out MsgSnap, which does not travel on this stream, and MsgForgetLeader, which upstream lets in but no node sends.
+// MsgSnap does not travel on the stream of messages, and has rules of its own: a restored configuration that raft cannot rebuild would
+// stop the process. Left out is MsgForgetLeader, which upstream lets in but no node sends.
 
 import {
+  type ConfState,
   confChangeOf,
   type Entry,
   EntryType,
@@ -25,8 +27,6 @@ export interface Link {
   readonly self: number;
   /** The sender that the handshake named. */
   readonly peer: number;
-  /** Whether the id is this node or a peer that it knows. */
-  isMember(id: number): boolean;
 }
 
 /** Terms and indexes above this are refused: one lie must not push a node to the edge of the exact numbers, 2^53. */
@@ -35,11 +35,17 @@ export const maxNumber = 2 ** 52;
 /** A conf change is a few ids and an address; the bound keeps its decoder from being fed with millions of empty changes. */
 const maxConfChangeBytes = 64 * 1024;
 
+/** Ids in a snapshot's configuration; raft rebuilds it one by one, at a price that grows with the square. */
+const maxConfStateIds = 1000;
+
 const campaignTransferBytes = "CampaignTransfer".length;
 const readPositionBytes = 8;
 
 interface TypeRule {
-  /** A follower passes it on to the leader and leaves From as it was. */
+  /**
+   * A follower passes it on to the leader and leaves From as it was. That may be a node which this one does not know yet, or no more: each
+   * learns of a change of the members at its own time.
+   */
   readonly forwarded: boolean;
   /** It carries no term: `send` in raft.go stamps every other type. */
   readonly termless: boolean;
@@ -78,10 +84,48 @@ export function validateMessage(m: Message, link: Link): string | undefined {
   return broken === undefined ? undefined : `${messageTypeName(m.type)}: ${broken}`;
 }
 
+/** The rule that a MsgSnap breaks, on a stream where its data follows it. */
+export function validateSnapshotMessage(m: Message, link: Link): string | undefined {
+  if (m.type !== MessageType.MsgSnap) return `${messageTypeName(m.type)} in the place of MsgSnap`;
+  const broken = checkEnds(m, link, plain) ?? checkNumbers(m, plain) ?? checkSnapshot(m);
+  return broken === undefined ? undefined : `MsgSnap: ${broken}`;
+}
+
+function checkSnapshot(m: Message): string | undefined {
+  const { snapshot } = m;
+  if (snapshot === undefined) return "has no snapshot";
+  if (m.entries.length > 0 || m.responses.length > 0 || (m.context?.length ?? 0) > 0) {
+    return "carries more than a snapshot";
+  }
+  if ((snapshot.data?.length ?? 0) > 0) return "carries data, which must follow it";
+  const { index, term, confState } = snapshot.metadata;
+  if (index < 1 || index > maxNumber) return `has a snapshot of index ${index}`;
+  if (term < 1 || term > m.term) return `has a snapshot of term ${term}, its own is ${m.term}`;
+  return checkConfState(confState);
+}
+
+/** Exactly what raft can rebuild passes: confchange/restore.ts. */
+function checkConfState({ voters, learners, votersOutgoing, learnersNext, autoLeave }: ConfState): string | undefined {
+  const lists = [voters, learners, votersOutgoing, learnersNext];
+  const ids = lists.flat();
+  if (ids.length > maxConfStateIds) return `has a configuration of ${ids.length} ids`;
+  if (ids.some((id) => id < 1)) return "has a configuration with an id below 1";
+  if (lists.some((list) => new Set(list).size < list.length)) return "has a configuration with an id twice in a list";
+  if (voters.length === 0) return "has a configuration without voters";
+  const voting = new Set([...voters, ...votersOutgoing]);
+  if (learners.some((id) => voting.has(id))) return "has a configuration with a learner that votes";
+  const leaving = new Set(votersOutgoing.filter((id) => !voters.includes(id)));
+  if (learnersNext.some((id) => !leaving.has(id))) {
+    return "has a configuration with a staged learner that is no outgoing voter";
+  }
+  if (autoLeave && votersOutgoing.length === 0) return "has a configuration to be left that is not joint";
+  return undefined;
+}
+
 function checkEnds(m: Message, link: Link, rule: TypeRule): string | undefined {
   if (m.to !== link.self) return `is for node ${m.to}, this is ${link.self}`;
   if (rule.forwarded) {
-    return link.isMember(m.from) ? undefined : `comes from ${m.from}, which is not a member`;
+    return m.from >= 1 ? undefined : `comes from ${m.from}, which no node can be`;
   }
   return m.from === link.peer ? undefined : `says it is from ${m.from} on the connection of ${link.peer}`;
 }

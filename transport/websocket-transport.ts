@@ -7,19 +7,20 @@
 // Promises: `send` never blocks and never calls the handler; what is sent to one peer in one turn of the event loop leaves in one frame, and
 // a peer to whom something was dropped is reported once for that turn. After `close` the handler is not called again.
 //
-// Its counterpart upstream is etcd's server/etcdserver/api/rafthttp: streams, remote and peer status. Left out: snapshots, which need a
-// stream of their own, TLS, and the pipeline of single requests that etcd keeps beside its streams.
+// Whom this member sends to is told by addPeer and removePeer; whom it listens to is the handler's to say, connection by connection. The
+// two sets differ while members come and go: one that was just added calls before this member has heard of it.
+//
+// Its counterpart upstream is etcd's server/etcdserver/api/rafthttp: streams, snapshots, remote and peer status. Left out: TLS, and the
+// pipeline of single requests that etcd keeps beside its streams.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
-import type { Duplex } from "node:stream";
-import { type WebSocket, WebSocketServer } from "ws";
+import type { WebSocket } from "ws";
 import type { Message } from "../raft/raftpb/index.ts";
-import { checkHandshake, peerPath, type Refusal, refuse } from "./handshake.ts";
+import type { DialTarget } from "./dial.ts";
 import { IncomingConnection } from "./incoming.ts";
 import {
   defaultLimits,
   PeerCounters,
+  type RequestOutcome,
   TransportError,
   type TransportHandler,
   type TransportLimits,
@@ -27,60 +28,48 @@ import {
   type TransportStats,
 } from "./options.ts";
 import { OutgoingPeer } from "./outgoing.ts";
-import { closeCode } from "./socket.ts";
+import { PeerPort } from "./peer-port.ts";
+import { isMemberId, originOf } from "./peer-url.ts";
+import { RequestSender } from "./requests.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { endChunks, sendSnapshot } from "./snapshot-sender.ts";
+import { closeCode, closeSocket } from "./socket.ts";
 import { isCarried } from "./validate.ts";
 
-const maxConnections = 256;
-const maxHeaderBytes = 8 * 1024;
-
 interface Peer {
-  readonly url: string;
   readonly counters: PeerCounters;
-  readonly outgoing: OutgoingPeer;
+  /** The way to it; undefined for one that was let in and whose address is not known. */
+  way: { readonly target: DialTarget; readonly outgoing: OutgoingPeer } | undefined;
   /** The newest connection from the peer: an older one that is still there is half-open. */
   incoming: IncomingConnection | undefined;
 }
 
+const removed = "the member was removed";
+
 export class WebSocketTransport {
   private readonly options: TransportOptions;
   private readonly limits: TransportLimits;
-  private readonly server: Server;
-  private readonly webSockets: WebSocketServer;
+  private readonly peerPort: PeerPort;
   private readonly peers = new Map<number, Peer>();
+  private readonly sending = new Map<number, AbortController>();
+  private readonly receiving = new Map<number, SnapshotReceiver>();
+  private readonly requests: RequestSender;
+  private readonly abortRequests = new AbortController();
   private handler: TransportHandler | undefined;
   private closing: Promise<void> | undefined;
-  /** Closing handshakes that run on after their peer was removed or its connection replaced. */
-  private readonly ending = new Set<Promise<void>>();
+  /** What ends on its own after its peer was removed, its connection replaced or its snapshot called off. */
+  private readonly ending = new Set<Promise<unknown>>();
   private readonly unreachable = new Set<number>();
   private flushScheduled = false;
-  private boundPort = 0;
-  private refused = 0;
   private droppedUnknown = 0;
 
   private constructor(options: TransportOptions) {
     this.options = options;
     this.limits = { ...defaultLimits, ...options.limits };
-    const { handshakeTimeoutMs, maxPayloadBytes } = this.limits;
-    this.server = createServer({
-      maxHeaderSize: maxHeaderBytes,
-      headersTimeout: handshakeTimeoutMs,
-      requestTimeout: handshakeTimeoutMs,
-      // How often node looks for requests that have passed the two limits above.
-      connectionsCheckingInterval: Math.ceil(handshakeTimeoutMs / 2),
-    });
-    this.server.maxConnections = maxConnections;
-    this.server.on("request", answerPlainRequest);
-    this.server.on("upgrade", (request, socket, head) => this.handleUpgrade(request, socket, head));
-    this.webSockets = new WebSocketServer({
-      noServer: true,
-      clientTracking: false,
-      perMessageDeflate: false,
-      autoPong: false,
-      maxPayload: maxPayloadBytes,
-    });
-    // A listener here takes over the answer to requests that are no WebSocket handshake.
-    this.webSockets.on("wsClientError", (error, socket, request) => {
-      this.refuse(request, socket, { status: 400, reason: error.message });
+    this.requests = new RequestSender(this.limits.maxRequests, this.abortRequests.signal);
+    this.peerPort = new PeerPort(options, this.limits, {
+      messages: (socket, from, handler) => this.acceptMessages(socket, from, handler),
+      snapshot: (socket, from, handler) => this.acceptSnapshot(socket, from, handler),
     });
   }
 
@@ -88,37 +77,21 @@ export class WebSocketTransport {
   static async listen(options: TransportOptions): Promise<WebSocketTransport> {
     const transport = new WebSocketTransport(options);
     for (const [id, url] of options.peers) transport.addPeer(id, url);
-    const { host, port, logger } = options;
-    const { server } = transport;
-    await new Promise<void>((resolve, reject) => {
-      const failed = (error: NodeJS.ErrnoException): void => {
-        const code = error.code ?? "LISTEN";
-        const hint = code === "EADDRINUSE" ? "; stop the process that holds the port or choose another" : "";
-        reject(new TransportError(code, `cannot listen for peers on ${host}:${port}: ${error.message}${hint}`));
-      };
-      server.once("error", failed);
-      server.listen(port, host, () => {
-        server.off("error", failed);
-        transport.boundPort = (server.address() as AddressInfo).port;
-        resolve();
-      });
-    });
-    server.on("error", (error) =>
-      logger.warn?.({ reason: error.message }, "the peer port failed to take a connection"),
-    );
+    await transport.peerPort.listen(options.host, options.port);
     return transport;
   }
 
   /** The port that was taken. */
   get port(): number {
-    return this.boundPort;
+    return this.peerPort.port;
   }
 
   /** Dials every peer and lets peers in. Called once. */
   start(handler: TransportHandler): void {
     if (this.handler !== undefined) throw new Error("a transport is started once");
     this.handler = handler;
-    for (const { outgoing } of this.peers.values()) outgoing.dial();
+    this.peerPort.open(handler);
+    for (const { way } of this.peers.values()) way?.outgoing.dial();
   }
 
   /** Queues each message for its `to`, or drops it and reports the peer as unreachable a moment later. */
@@ -126,62 +99,102 @@ export class WebSocketTransport {
     if (this.closing !== undefined) return;
     for (const m of messages) {
       const peer = this.peers.get(m.to);
-      if (peer === undefined) this.droppedUnknown++;
+      if (peer?.way === undefined) this.droppedUnknown++;
       else if (!isCarried(m.type)) peer.counters.dropped++;
-      else if (peer.outgoing.push(m)) continue;
+      else if (peer.way.outgoing.push(m)) continue;
       this.unreachable.add(m.to);
     }
     this.scheduleFlush();
   }
 
+  /**
+   * Sends a MsgSnap, whose snapshot has no data, and the data behind it, on a connection of its own. Resolves to true once the peer
+   * has taken it; to false if it has not, if nobody can tell, or if another snapshot to this peer is under way. Never rejects, and ends
+   * `chunks` whatever happens.
+   */
+  async sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
+    const { to } = message;
+    const { logger } = this.options;
+    const peer = this.peers.get(to);
+    if (peer?.way === undefined || this.sending.has(to) || this.handler === undefined || this.closing !== undefined) {
+      endChunks(chunks[Symbol.asyncIterator](), to, logger);
+      return false;
+    }
+    const controller = new AbortController();
+    this.sending.set(to, controller);
+    const target = { ...peer.way.target, logger, counters: peer.counters };
+    const sent = sendSnapshot(target, message, chunks, controller.signal).finally(() => this.sending.delete(to));
+    this.keepUntilEnded(sent);
+    return sent;
+  }
+
+  /** Passes a request of at most maxRequestBytes on to a peer; never rejects. */
+  async request(to: number, body: Uint8Array): Promise<RequestOutcome> {
+    const way = this.peers.get(to)?.way;
+    if (way !== undefined && this.handler !== undefined) return this.requests.send(way.target, body);
+    const why = way === undefined ? `the address of member ${to} is not known` : "this member is starting";
+    return { kind: "unsent", message: why };
+  }
+
   /** Makes a peer known, or gives it a new address. Throws TransportError for an id or URL that cannot be one. */
   addPeer(id: number, url: string): void {
-    if (!Number.isSafeInteger(id) || id < 1) {
+    if (!isMemberId(id)) {
       throw new TransportError("BAD_MEMBER_ID", `${id} is not a member id: it must be an integer in [1, 2^53)`);
     }
     const origin = originOf(url);
-    const known = this.peers.get(id);
-    if (id === this.options.id || known?.url === origin || this.closing !== undefined) return;
-    if (known !== undefined) this.keepUntilEnded(known.outgoing.stop("the peer has a new address"));
-    const counters = known?.counters ?? new PeerCounters();
-    const { clusterId, logger, random } = this.options;
-    const outgoing = new OutgoingPeer({
-      identity: { clusterId, from: this.options.id, to: id },
+    if (id === this.options.id || this.closing !== undefined) return;
+    const peer = this.peers.get(id) ?? this.addUnknown(id);
+    if (peer.way?.target.url === origin) return;
+    if (peer.way !== undefined) {
+      this.keepUntilEnded(peer.way.outgoing.stop("the peer has a new address", this.limits.closeTimeoutMs));
+    }
+    const { clusterId, incarnation = 0, logger, random } = this.options;
+    const target: DialTarget = {
+      identity: { clusterId, from: this.options.id, incarnation, to: id },
       url: origin,
       limits: this.limits,
-      logger,
-      random,
-      counters,
-      onLost: () => {
-        this.unreachable.add(id);
-        this.scheduleFlush();
+      onRejected: (rejection) => {
+        if (rejection.kind !== "unknown" && this.closing === undefined) this.handler?.rejectedBy(id, rejection);
       },
-    });
-    this.peers.set(id, { url: origin, counters, outgoing, incoming: known?.incoming });
+    };
+    const onLost = (): void => {
+      this.unreachable.add(id);
+      this.scheduleFlush();
+    };
+    const outgoing = new OutgoingPeer({ ...target, logger, random, counters: peer.counters, onLost });
+    peer.way = { target, outgoing };
     if (this.handler !== undefined) outgoing.dial();
   }
 
-  /** Forgets a peer: both connections are closed, and it is refused from now on. */
+  private addUnknown(id: number): Peer {
+    const peer: Peer = { counters: new PeerCounters(), way: undefined, incoming: undefined };
+    this.peers.set(id, peer);
+    return peer;
+  }
+
+  /** Forgets a peer: what is queued to it still leaves, then every connection to and from it is closed. */
   removePeer(id: number): void {
     const peer = this.peers.get(id);
+    this.sending.get(id)?.abort(removed);
+    this.endReceiving(id, closeCode.policyViolation, removed);
     if (peer === undefined) return;
     this.peers.delete(id);
-    this.keepUntilEnded(peer.outgoing.stop("the member was removed"));
-    if (peer.incoming !== undefined) {
-      this.keepUntilEnded(peer.incoming.end(closeCode.policyViolation, "the member was removed"));
-    }
+    if (peer.way !== undefined) this.keepUntilEnded(peer.way.outgoing.stop(removed, this.limits.removeTimeoutMs));
+    if (peer.incoming !== undefined) this.keepUntilEnded(peer.incoming.end(closeCode.policyViolation, removed));
   }
 
   stats(): TransportStats {
-    const peers = [...this.peers].map(([id, { url, counters, outgoing }]) => ({
+    const peers = [...this.peers].map(([id, { counters, way }]) => ({
       id,
-      url,
+      url: way?.target.url,
       ...counters,
-      connected: outgoing.connected,
-      waitingMessages: outgoing.waitingMessages,
-      waitingBytes: outgoing.waitingBytes,
+      connected: way?.outgoing.connected ?? false,
+      waitingMessages: way?.outgoing.waitingMessages ?? 0,
+      waitingBytes: way?.outgoing.waitingBytes ?? 0,
+      sendingSnapshot: this.sending.has(id),
+      receivingSnapshot: this.receiving.has(id),
     }));
-    return { refused: this.refused, droppedUnknown: this.droppedUnknown, peers };
+    return { refused: this.peerPort.refused, droppedUnknown: this.droppedUnknown, peers };
   }
 
   /** Closes every connection and the port; resolves when no socket and no timer is left. */
@@ -192,18 +205,24 @@ export class WebSocketTransport {
 
   private async closeAll(): Promise<void> {
     const reason = "the member is shutting down";
-    for (const { outgoing, incoming } of this.peers.values()) {
-      this.keepUntilEnded(outgoing.stop(reason));
+    this.abortRequests.abort();
+    for (const controller of this.sending.values()) controller.abort(reason);
+    for (const from of this.receiving.keys()) this.endReceiving(from, closeCode.goingAway, reason);
+    for (const { way, incoming } of this.peers.values()) {
+      if (way !== undefined) this.keepUntilEnded(way.outgoing.stop(reason, this.limits.closeTimeoutMs));
       if (incoming !== undefined) this.keepUntilEnded(incoming.end(closeCode.goingAway, reason));
     }
-    const serverClosed = new Promise<void>((resolve) => this.server.close(() => resolve()));
-    this.server.closeAllConnections();
-    await Promise.all([...this.ending, serverClosed]);
+    await Promise.all([...this.ending, this.peerPort.close()]);
   }
 
-  private keepUntilEnded(end: Promise<void>): void {
+  private keepUntilEnded(end: Promise<unknown>): void {
     this.ending.add(end);
     void end.then(() => this.ending.delete(end));
+  }
+
+  private endReceiving(from: number, code: number, reason: string): void {
+    const receiver = this.receiving.get(from);
+    if (receiver !== undefined) this.keepUntilEnded(receiver.end(code, reason));
   }
 
   private scheduleFlush(): void {
@@ -214,40 +233,15 @@ export class WebSocketTransport {
 
   private flush(): void {
     this.flushScheduled = false;
-    for (const { outgoing } of this.peers.values()) outgoing.flush();
+    for (const { way } of this.peers.values()) way?.outgoing.flush();
     const lost = [...this.unreachable];
     this.unreachable.clear();
     if (this.closing !== undefined) return;
     for (const id of lost) this.handler?.reportUnreachable(id);
   }
 
-  private handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    // A peer that goes away in the middle of its handshake needs no answer.
-    socket.on("error", () => socket.destroy());
-    const { handler } = this;
-    if (handler === undefined || this.closing !== undefined) {
-      const now = handler === undefined ? "starting" : "shutting down";
-      this.refuse(request, socket, { status: 503, reason: `member ${this.options.id} is ${now}; try again` });
-      return;
-    }
-    const { id, clusterId } = this.options;
-    const from = checkHandshake(request.url, request.headers, { id, clusterId, isPeer: (p) => this.peers.has(p) });
-    if (typeof from === "object") this.refuse(request, socket, from);
-    else this.webSockets.handleUpgrade(request, socket, head, (ws) => this.accept(ws, from, handler));
-  }
-
-  private refuse(request: IncomingMessage, socket: Duplex, refusal: Refusal): void {
-    this.refused++;
-    const { remoteAddress, remotePort } = request.socket;
-    const remote = `${remoteAddress}:${remotePort}`;
-    this.options.logger.warn?.({ remote, ...refusal }, "refused a connection to the peer port");
-    refuse(socket, refusal);
-  }
-
-  private accept(socket: WebSocket, from: number, handler: TransportHandler): void {
-    const peer = this.peers.get(from);
-    // The handshake found the peer a moment ago, in this same turn.
-    if (peer === undefined) throw new Error(`accepted a connection from the unknown peer ${from}`);
+  private acceptMessages(socket: WebSocket, from: number, handler: TransportHandler): void {
+    const peer = this.peers.get(from) ?? this.addUnknown(from);
     const { id, logger } = this.options;
     if (peer.incoming !== undefined) {
       logger.warn?.({ peer: from }, "a new connection from peer replaces one that is still open");
@@ -257,40 +251,40 @@ export class WebSocketTransport {
     counters.accepts++;
     logger.info?.({ peer: from }, "accepted a connection from peer");
     const incoming = new IncomingConnection(socket, {
-      link: { self: id, peer: from, isMember: (member) => member === id || this.peers.has(member) },
+      link: { self: id, peer: from },
       handler,
       limits: this.limits,
       logger,
       counters,
       onClosed: () => {
-        const current = this.peers.get(from);
-        if (current?.incoming === incoming) current.incoming = undefined;
+        if (peer.incoming === incoming) peer.incoming = undefined;
+        const forgotten = peer.way === undefined && peer.incoming === undefined;
+        if (forgotten && this.peers.get(from) === peer) this.peers.delete(from);
       },
     });
     peer.incoming = incoming;
     // It is up: if the way to it is in its pause between two dials, that pause is over.
-    peer.outgoing.dial();
+    peer.way?.outgoing.dial();
   }
-}
 
-/** A peer URL reduced to its origin. Throws TransportError unless it is http://host:port with nothing behind it. */
-function originOf(url: string): string {
-  const bad = (): TransportError =>
-    new TransportError("BAD_PEER_URL", `peer URL ${JSON.stringify(url)} must have the form http://host:port`);
-  if (!URL.canParse(url)) throw bad();
-  const parsed = new URL(url);
-  const bare = parsed.pathname === "/" && parsed.search === "" && parsed.hash === "" && parsed.username === "";
-  if (parsed.protocol !== "http:" || !bare) throw bad();
-  return parsed.origin;
-}
-
-/** The peer port speaks WebSocket on one path and nothing else. */
-function answerPlainRequest(request: IncomingMessage, response: ServerResponse): void {
-  const known = request.url === peerPath;
-  response.writeHead(known ? 426 : 404, {
-    Connection: "close",
-    "Content-Type": "text/plain; charset=utf-8",
-    ...(known ? { Upgrade: "websocket" } : {}),
-  });
-  response.end("This is a peer port: members of the cluster connect here. Clients use the client port.\n");
+  private acceptSnapshot(socket: WebSocket, from: number, handler: TransportHandler): void {
+    const { limits } = this;
+    const busy = this.receiving.has(from)
+      ? `a snapshot from member ${from} is under way`
+      : this.receiving.size >= limits.maxIncomingSnapshots
+        ? "too many snapshots are under way"
+        : undefined;
+    if (busy !== undefined) {
+      // Without a listener an error of the socket would end the process.
+      socket.on("error", () => {});
+      this.keepUntilEnded(closeSocket(socket, closeCode.tryAgainLater, `${busy}; try again`, limits.closeTimeoutMs));
+      return;
+    }
+    const { id, logger } = this.options;
+    const counters = this.peers.get(from)?.counters ?? new PeerCounters();
+    const link = { self: id, peer: from };
+    const receiver = new SnapshotReceiver(socket, { link, handler, limits, logger, counters });
+    this.receiving.set(from, receiver);
+    void receiver.ended.then(() => this.receiving.delete(from));
+  }
 }

@@ -54,7 +54,7 @@ export class WalError extends Error {
 /** What to do with a member whose log cannot be trusted; ends the messages that refuse one. */
 export const replaceThisMember =
   "Do not edit or delete the log. If the other members still form a majority, replace this one: remove it from the cluster, " +
-  "move its data directory aside, and add it again with an empty one. Otherwise restore the cluster from a snapshot or a backup.";
+  "and add a new one, with a new id and an empty data directory. Otherwise restore the cluster from a backup.";
 
 /** Damage, told with its place and the way out. */
 export function damaged(file: string, offset: number, reason: string): WalError {

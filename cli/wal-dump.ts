@@ -1,0 +1,286 @@
+// wal dump: the records of a member's log, in order, for people or (--json) for programs.
+//
+// Reads only, and takes no lock: it works beside a running member, and on a damaged log up to the damage, which it then tells, with exit
+// code 1. Records that were overwritten later are shown like all others: this is the file, not what the member made of it.
+//
+// --json prints one value a line. Data are in base64; `text` is what the table shows.
+//   entry     {"index", "term", "type": "EntryNormal" | "EntryConfChange" | "EntryConfChangeV2", "data", "text", "request"?, "file", "offset"}
+//             request {"member", "epoch", "counter"}: who asked for it, in entries that this server wrote for a client
+//   metadata  {"type": "metadata", "data", "text", "file", "offset"}
+//   crc       {"type": "crc", "crc", "text", "file", "offset"}
+//   state     {"type": "state", "term", "vote", "commit", "text", "file", "offset"}
+//   snapshot  {"type": "snapshot", "index", "term", "confState"?, "text", "file", "offset"}
+//   another   {"type": number, "data", "text", "file", "offset"}
+//
+// --from and --to leave only the entries and snapshots of these indexes.
+
+import path from "node:path";
+import { pipeline } from "node:stream/promises";
+import { CommandError, decodeCommand } from "../kvstore/command.ts";
+import {
+  asV2,
+  type ConfChangeSingle,
+  ConfChangeTransition,
+  ConfChangeType,
+  confChangeOf,
+  decodeEntry,
+  decodeHardState,
+  describeConfState,
+  describeHardState,
+  type Entry,
+  entryTypeName,
+  goQuote,
+  transitionName,
+} from "../raft/index.ts";
+import { contextOf } from "../server/changes.ts";
+import { decodeEnvelope, type RequestId } from "../server/envelope.ts";
+import {
+  decodeMetadata,
+  decodeSnapshotRecord,
+  type FileSystem,
+  type LogItem,
+  nodeFileSystem,
+  RecordType,
+  readRecords,
+} from "../wal/index.ts";
+import { fromEnvironment, integer, type Parser, type Run } from "./flags.ts";
+
+const index = { requiresArg: true, defaultDescription: "no limit" } as const;
+
+const options = {
+  "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
+  from: { ...index, describe: "first index to show", coerce: integer("from", 0, Number.MAX_SAFE_INTEGER) },
+  to: { ...index, describe: "last index to show", coerce: integer("to", 0, Number.MAX_SAFE_INTEGER) },
+  json: { describe: "one JSON value a line", type: "boolean", default: false },
+} as const;
+
+interface DumpFlags {
+  dataDir: string;
+  from: number | undefined;
+  to: number | undefined;
+  json: boolean;
+}
+
+export function walDump(parser: Parser, run: Run): Parser {
+  return parser.command(
+    "dump",
+    "show the records of a log, in order",
+    (y) => y.options(options).config(fromEnvironment({ "data-dir": undefined })),
+    run((flags) => dump({ ...flags, from: flags.from, to: flags.to })),
+  );
+}
+
+/** What a reader is to be told of the end of the log. */
+interface Verdict {
+  note: string | undefined;
+  exitCode: number;
+}
+
+async function dump(flags: DumpFlags): Promise<number> {
+  const verdict: Verdict = { note: undefined, exitCode: 0 };
+  try {
+    await pipeline(inPieces(dumpLines(flags, verdict, nodeFileSystem)), process.stdout, { end: false });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EPIPE") return 0; // as with `| head`: it has seen enough
+    throw error;
+  }
+  if (verdict.note !== undefined) process.stderr.write(`readyloop: ${verdict.note}\n`);
+  return verdict.exitCode;
+}
+
+const pieceSize = 64 * 1024;
+
+/** One write for each line would take most of the time. */
+async function* inPieces(lines: AsyncIterable<string>): AsyncGenerator<string, void, void> {
+  let piece = "";
+  for await (const line of lines) {
+    piece += `${line}\n`;
+    if (piece.length < pieceSize) continue;
+    yield piece;
+    piece = "";
+  }
+  if (piece !== "") yield piece;
+}
+
+async function* dumpLines(
+  { dataDir, from, to, json }: DumpFlags,
+  verdict: Verdict,
+  fileSystem: FileSystem,
+): AsyncGenerator<string, void, void> {
+  const all = from === undefined && to === undefined;
+  let file = "";
+  for await (const item of readRecords(fileSystem, path.join(dataDir, "member", "wal"))) {
+    if (item.kind !== "record") {
+      judge(item, verdict);
+      return;
+    }
+    const shown = show(item);
+    if (!all && (shown.index === undefined || shown.index < (from ?? 0) || shown.index > (to ?? Infinity))) continue;
+    if (json) {
+      yield JSON.stringify({
+        ...shown.json,
+        text: shown.text,
+        request: shown.request,
+        file: path.basename(item.file),
+        offset: item.offset,
+      });
+      continue;
+    }
+    if (file !== item.file) {
+      yield `${file === "" ? "" : "\n"}${item.file}`;
+      yield row("OFFSET", "TYPE", "INDEX", "TERM", "ENTRY", "DATA");
+      file = item.file;
+    }
+    yield row(String(item.offset), shown.type, shown.index, shown.term, shown.entryType, shown.text);
+  }
+}
+
+function judge(item: Exclude<LogItem, { kind: "record" }>, verdict: Verdict): void {
+  const { file, offset, reason } = item;
+  if (item.kind === "torn") {
+    verdict.note =
+      `${file}: ${item.size} bytes from offset ${offset} on are no sound record (${reason}). None of this was ever acknowledged: it is ` +
+      "a write cut short, which the member cuts off at its next start, or one that is going on.";
+    return;
+  }
+  verdict.note = `${file}: damaged at offset ${offset}: ${reason}. Nothing after this can be relied on. For what to do next run: readyloop wal verify`;
+  verdict.exitCode = 1;
+}
+
+function row(
+  offset: string,
+  type: string,
+  index: number | string = "",
+  term: number | string = "",
+  entryType = "",
+  text = "",
+): string {
+  const cells = [offset.padStart(10), type.padEnd(8), String(index).padStart(9), String(term).padStart(5)];
+  return `${cells.join("  ")}  ${entryType.padEnd(12)}  ${text}`.trimEnd();
+}
+
+/** A record as the table has it, and what --json says beside that. */
+interface Shown {
+  readonly type: string;
+  readonly index?: number;
+  readonly term?: number;
+  readonly entryType?: string;
+  readonly text: string;
+  readonly request?: RequestId | undefined;
+  readonly json: object;
+}
+
+const base64 = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? noBytes).toString("base64");
+const noBytes = new Uint8Array(0);
+
+function show({ record }: Extract<LogItem, { kind: "record" }>): Shown {
+  const { type, data } = record;
+  try {
+    switch (type) {
+      case RecordType.entry:
+        return showEntry(decodeEntry(data));
+      case RecordType.state: {
+        const { term, vote, commit } = decodeHardState(data);
+        const json = { type: "state", term, vote, commit };
+        return { type: "state", text: describeHardState({ term, vote, commit }), json };
+      }
+      case RecordType.snapshot: {
+        const { index, term, confState } = decodeSnapshotRecord(data);
+        const text = confState === undefined ? "" : describeConfState(confState);
+        return { type: "snapshot", index, term, text, json: { type: "snapshot", index, term, confState } };
+      }
+      case RecordType.metadata:
+        return { type: "metadata", text: metadataText(data), json: { type: "metadata", data: base64(data) } };
+      case RecordType.crc:
+        return { type: "crc", text: hex8(record.crc), json: { type: "crc", crc: record.crc } };
+      default:
+        return { type: String(type), text: quoted(data), json: { type, data: base64(data) } };
+    }
+  } catch (error) {
+    const name = Object.entries(RecordType).find(([, value]) => value === type)?.[0] ?? String(type);
+    const text = `cannot be decoded (${(error as Error).message}): ${quoted(data)}`;
+    return { type: name, text, json: { type: name, data: base64(data) } };
+  }
+}
+
+const hex8 = (n: number): string => n.toString(16).padStart(8, "0");
+
+function metadataText(data: Uint8Array): string {
+  try {
+    const { nodeId, clusterId, incarnation } = decodeMetadata(data);
+    return `member ${nodeId} of cluster ${clusterId}${incarnation === 0 ? "" : `, incarnation ${incarnation}`}`;
+  } catch {
+    return quoted(data); // another program's: the log does not ask what its metadata say
+  }
+}
+
+function showEntry(e: Entry): Shown {
+  const name = entryTypeName(e.type ?? 0);
+  const json = { index: e.index, term: e.term, type: name, data: base64(e.data) };
+  const entryType = name.replace(/^Entry/, "");
+  return { type: "entry", index: e.index, term: e.term, entryType, json, ...describeData(e) };
+}
+
+function describeData(e: Entry): { text: string; request?: RequestId | undefined } {
+  const data = e.data ?? noBytes;
+  try {
+    const change = confChangeOf(e);
+    if (change !== undefined) {
+      const cc = asV2(change);
+      const { id, urls } = contextOf(cc);
+      return { text: describeChange(cc.changes, cc.transition ?? 0, urls), request: id };
+    }
+  } catch (error) {
+    return { text: `cannot be decoded (${(error as Error).message}): ${quoted(data)}` };
+  }
+  if (data.length === 0) return { text: "empty" };
+  const envelope = decodeEnvelope(data);
+  if (envelope === undefined) return { text: quoted(data) };
+  const { kind, id, body } = envelope;
+  return { text: kind === "command" ? commandText(body) : `note ${quoted(body, 200)}`, request: id };
+}
+
+const changeWords: Readonly<Record<number, string>> = {
+  [ConfChangeType.ConfChangeAddNode]: "voter",
+  [ConfChangeType.ConfChangeAddLearnerNode]: "learner",
+  [ConfChangeType.ConfChangeRemoveNode]: "remove",
+  [ConfChangeType.ConfChangeUpdateNode]: "update",
+};
+
+function describeChange(changes: readonly ConfChangeSingle[], transition: number, urls: ReadonlyMap<number, string>) {
+  if (changes.length === 0) return "leave the joint configuration";
+  const words = changes.map(({ type, nodeId = 0 }) => {
+    const url = urls.get(nodeId);
+    const where = url === undefined ? "" : ` at ${goQuote(Buffer.from(url)).slice(1, -1)}`;
+    return `${changeWords[type ?? 0] ?? `change of type ${type}`} ${nodeId}${where}`;
+  });
+  const auto = transition === ConfChangeTransition.ConfChangeTransitionAuto;
+  return words.join(", ") + (auto ? "" : ` (${transitionName(transition).replace(/^ConfChangeTransition/, "")})`);
+}
+
+function commandText(command: Uint8Array): string {
+  try {
+    const { kind, key, ...rest } = decodeCommand(command);
+    const name = quoted(Buffer.from(key));
+    return "value" in rest ? `${kind} ${name} ${quoted(rest.value)}` : `${kind} ${name}`;
+  } catch (error) {
+    if (error instanceof CommandError) return quoted(command);
+    throw error;
+  }
+}
+
+/** Bytes as text that no terminal acts upon; of many only the first. */
+function quoted(bytes: Uint8Array, most = 48): string {
+  if (bytes.length <= most) return quote(bytes);
+  let end = most;
+  while (end > most - 3 && (bytes[end]! & 0xc0) === 0x80) end--; // not within a character of UTF-8
+  return `${quote(bytes.subarray(0, end))}... (${bytes.length} bytes)`;
+}
+
+const plain = /^[ !#-[\]-~]*$/;
+
+/** goQuote looks at one character after the other, which for a large log takes most of the time. Most text needs no look. */
+function quote(bytes: Uint8Array): string {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+  return plain.test(text) ? `"${text}"` : goQuote(bytes);
+}

@@ -1,0 +1,107 @@
+// What comes from the peers: messages for the node, snapshots, requests that others pass on, and questions of who may come in.
+
+import { describeMessage, errProposalDropped, type Logger, type Message, type RawNode } from "../raft/index.ts";
+import { isUntimely, violationOf } from "./guard.ts";
+import type { Refused, Rejection, TransportHandler } from "./interfaces.ts";
+import type { Members } from "./members.ts";
+import type { Membership } from "./membership.ts";
+import { decodeRequest, encodeOutcome } from "./peer-requests.ts";
+import type { Peers } from "./peers.ts";
+import type { Snapshots } from "./snapshots.ts";
+
+const maxHeld = 1024;
+
+export interface InboxParts {
+  readonly node: RawNode;
+  readonly members: Members;
+  readonly peers: Peers;
+  readonly snapshots: Snapshots;
+  readonly membership: Membership;
+  readonly logger: Logger;
+  /** The term of the last applied entry. */
+  readonly appliedTerm: () => number;
+  /** Why nothing more is taken, undefined while all is well. */
+  readonly stopping: () => string | undefined;
+  /** Why no request is taken now. */
+  readonly refusal: () => Refused | undefined;
+  /** Runs one change of the node. */
+  readonly step: (change: () => void) => void;
+  readonly rejected: (rejection: Rejection) => void;
+}
+
+export class Inbox implements TransportHandler {
+  private readonly parts: InboxParts;
+  /** Proposals of peers that came while leadership moved. */
+  private held: Message[] = [];
+
+  constructor(parts: InboxParts) {
+    this.parts = parts;
+  }
+
+  receive(from: number, messages: readonly Message[]): string | undefined {
+    const { node, peers, appliedTerm, stopping, step } = this.parts;
+    peers.heardOf(from);
+    for (const m of messages) {
+      if (stopping() !== undefined) return undefined;
+      const violation = violationOf(node, m);
+      if (violation !== undefined) return violation;
+      if (!isUntimely(node, m, appliedTerm())) step(() => this.stepMessage(m));
+    }
+    return undefined;
+  }
+
+  private stepMessage(m: Message): void {
+    const { node, logger } = this.parts;
+    const error = node.step(m);
+    if (error === undefined) return;
+    const { lead, leadTransferee } = node.basicStatus();
+    // Leadership moves: the next leader, this member or another, takes the proposal. Its sender would only see it time out.
+    if (error === errProposalDropped && (lead === 0 || leadTransferee !== 0) && this.held.length < maxHeld) {
+      this.held.push(m);
+      return;
+    }
+    // A response from a node outside the configuration, or a proposal that the leader does not take: the sender's timeout tells it.
+    logger.debug?.(`passed over ${describeMessage(m)} from ${m.from}: ${error.message}`);
+  }
+
+  /** Hands the held proposals to the node, now that there is a leader. */
+  feed(): void {
+    const { held } = this;
+    this.held = [];
+    for (const m of held) this.stepMessage(m);
+  }
+
+  /** Nobody is going to take them: their senders have given up by now. */
+  forgetHeld(): void {
+    this.held = [];
+  }
+
+  reportUnreachable(id: number): void {
+    this.parts.step(() => this.parts.node.reportUnreachable(id));
+  }
+
+  async receiveSnapshot(from: number, message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { peers, snapshots, stopping, step } = this.parts;
+    const why = stopping();
+    if (why !== undefined) throw new Error(why);
+    peers.heardOf(from);
+    await snapshots.receive(message, chunks, (m) => step(() => this.stepMessage(m)));
+  }
+
+  async request(_from: number, body: Uint8Array): Promise<Uint8Array> {
+    const request = decodeRequest(body);
+    return encodeOutcome(this.parts.refusal() ?? (await this.parts.membership.ask(request, false)));
+  }
+
+  admit(from: number, incarnation: number): Rejection | undefined {
+    return this.parts.peers.admit(from, incarnation);
+  }
+
+  rejectedBy(_id: number, rejection: Rejection): void {
+    if (rejection.kind !== "unknown") this.parts.rejected(rejection);
+  }
+
+  addresses(): readonly { readonly id: number; readonly url: string }[] {
+    return this.parts.members.state().members.map(({ id, url }) => ({ id, url }));
+  }
+}

@@ -1,0 +1,91 @@
+// One dial of a peer's WebSocket: the connection from its first packet to its end, with the first thing that went wrong.
+//
+// Promise: every way a dial can go ends in one "close" event, and when it fires `failure` says why in one sentence. A peer that refuses
+// because of what its handler said is reported to `onRejected`.
+
+import type { IncomingMessage } from "node:http";
+import { WebSocket } from "ws";
+import { handshakeHeaders, type Identity, rejectionIn } from "./handshake.ts";
+import type { Rejection, TransportLimits } from "./options.ts";
+import { printable } from "./socket.ts";
+
+const maxRefusalBytes = 2048;
+/** The peer sends nothing but control frames and short answers to who dialled, and those are small. */
+const maxReceivedBytes = 1024;
+
+export interface DialTarget {
+  readonly identity: Identity;
+  /** Origin of the peer: http://host:port. */
+  readonly url: string;
+  readonly limits: TransportLimits;
+  readonly onRejected: (rejection: Rejection) => void;
+}
+
+export class Dial {
+  readonly socket: WebSocket;
+  /** The first thing that went wrong; set by the time of "close". */
+  failure: string | undefined;
+
+  constructor({ identity, url, limits, onRejected }: DialTarget, path: string) {
+    const address = new URL(path, url);
+    address.protocol = "ws:";
+    const socket = new WebSocket(address, {
+      headers: handshakeHeaders(identity),
+      perMessageDeflate: false,
+      maxPayload: maxReceivedBytes,
+      autoPong: false,
+      // The mask keeps a web page from writing bytes of its choice through a proxy (RFC 6455, section 10.3). No page writes here, and
+      // a mask of zeros spares both sides a pass over every byte.
+      generateMask: (mask) => mask.fill(0),
+    });
+    this.socket = socket;
+    const timer = setTimeout(
+      () => this.end(`no answer to the handshake within ${limits.handshakeTimeoutMs} ms`),
+      limits.handshakeTimeoutMs,
+    );
+    socket.on("unexpected-response", (_request, response) => {
+      readRefusal(response, (said) => {
+        const rejection = rejectionIn(response.statusCode, response.headers, said);
+        if (rejection !== undefined) onRejected(rejection);
+        this.end(`refused with HTTP status ${response.statusCode}: ${said}`);
+      });
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => this.fail(error.message || error.code || error.name));
+    socket.on("open", () => clearTimeout(timer));
+    socket.on("close", (code, reason) => {
+      clearTimeout(timer);
+      const said = printable(reason.toString());
+      this.fail(said === "" ? `closed with code ${code}` : `closed by the peer: ${said}`);
+    });
+  }
+
+  /** Notes why the connection is about to end. */
+  fail(why: string): void {
+    this.failure ??= why;
+  }
+
+  /** Ends it at once. */
+  end(why: string): void {
+    this.fail(why);
+    this.socket.terminate();
+  }
+}
+
+/** Reads why a peer refused, from the start of its answer; `done` is called once. */
+function readRefusal(response: IncomingMessage, done: (said: string) => void): void {
+  let body = "";
+  const finish = (): void => {
+    response
+      .off("data", read)
+      .off("end", finish)
+      .off("error", finish)
+      .on("error", () => {});
+    done(printable(body));
+  };
+  const read = (text: string): void => {
+    body = (body + text).slice(0, maxRefusalBytes);
+    if (body.length === maxRefusalBytes) finish();
+  };
+  response.setEncoding("utf8");
+  response.on("data", read).on("end", finish).on("error", finish);
+}

@@ -1,0 +1,127 @@
+// The question of one who joins: which cluster is this, and who are its members?
+//
+// A member that joins knows a few addresses and nothing else. It needs the cluster's id before it creates its log, and everyone's address
+// before it can talk. Any member can tell it, if it has been added: a member is added first, then started. So the members are asked
+// in turn, over plain HTTP on their peer ports, and every way this can go is one outcome.
+//
+// A member that answers "unknown" may only lag behind the others, so the next is asked; "removed" and "lost-data" are final.
+// Its counterpart upstream is etcd's etcdserver/cluster_util.go (getClusterFromRemotePeers).
+
+import { askerHeaders, peerPath, rejectionIn } from "./handshake.ts";
+import { type Answer, exchange } from "./http-client.ts";
+import { type MemberAddress, maxRequestBytes, type Rejection } from "./options.ts";
+import { isMemberId, originOf } from "./peer-url.ts";
+import { printable } from "./socket.ts";
+
+export interface JoinQuestion {
+  /** Peer URLs (http://host:port) of members; asked in this order. Throws TransportError for one of another form. */
+  readonly urls: readonly string[];
+  /** Who asks. */
+  readonly id: number;
+  /** That of the log that is there or will be created; 0: unknown. */
+  readonly incarnation: number;
+  /** Time for each of them. */
+  readonly timeoutMs: number;
+  /** Calls it off: the outcome is "unreachable". */
+  readonly signal?: AbortSignal;
+}
+
+export type JoinOutcome =
+  | { readonly kind: "joined"; readonly clusterId: number; readonly members: readonly MemberAddress[] }
+  /** It must be added first, or the members that answered have not heard of it yet. */
+  | { readonly kind: "not-a-member"; readonly url: string; readonly message: string }
+  /** It was a member once, and its id is spent. */
+  | { readonly kind: "removed"; readonly url: string; readonly message: string }
+  /** The member of this id has another log. */
+  | { readonly kind: "lost-data"; readonly url: string; readonly message: string }
+  /** Something answered, but not as a member of this version does. */
+  | { readonly kind: "malformed"; readonly url: string; readonly message: string }
+  /** Nobody answered, or those who did are starting or stopping. */
+  | { readonly kind: "unreachable"; readonly failures: readonly { readonly url: string; readonly reason: string }[] };
+
+const maxReasonBytes = 1024;
+const outcomeOf = { unknown: "not-a-member", removed: "removed", "lost-data": "lost-data" } as const;
+
+/** Asks until one member gives a final answer; else the answer that says most is the outcome. Rejects only for a bad URL. */
+export async function askToJoin(question: JoinQuestion): Promise<JoinOutcome> {
+  const { id, incarnation, timeoutMs } = question;
+  const signal = question.signal ?? new AbortController().signal;
+  const failures: { url: string; reason: string }[] = [];
+  let notAMember: JoinOutcome | undefined;
+  let malformed: JoinOutcome | undefined;
+  for (const url of question.urls.map(originOf)) {
+    const answer = await exchange({
+      origin: url,
+      path: peerPath.cluster,
+      headers: askerHeaders({ from: id, incarnation }),
+      timeoutMs,
+      maxAnswerBytes: maxRequestBytes,
+      signal,
+    });
+    const outcome = readAnswer(url, answer);
+    if (outcome.kind === "unreachable") failures.push(...outcome.failures);
+    else if (outcome.kind === "not-a-member") notAMember ??= outcome;
+    else if (outcome.kind === "malformed") malformed ??= outcome;
+    else return outcome;
+  }
+  return notAMember ?? malformed ?? { kind: "unreachable", failures };
+}
+
+function readAnswer(url: string, answer: Answer): JoinOutcome {
+  if (answer.kind === "failed") return { kind: "unreachable", failures: [{ url, reason: answer.message }] };
+  const { status, headers, body } = answer;
+  const text = Buffer.from(body).toString();
+  if (status === 200) {
+    const read = readMembers(text);
+    return typeof read === "string" ? { kind: "malformed", url, message: read } : { kind: "joined", ...read };
+  }
+  const said = printable(text.slice(0, maxReasonBytes));
+  const rejection: Rejection | undefined = rejectionIn(status, headers, said);
+  if (rejection !== undefined) return { kind: outcomeOf[rejection.kind], url, message: said };
+  const reason = `HTTP status ${status}: ${said}`;
+  if (status === 503) return { kind: "unreachable", failures: [{ url, reason }] };
+  return { kind: "malformed", url, message: reason };
+}
+
+export interface Membership {
+  readonly clusterId: number;
+  readonly members: readonly MemberAddress[];
+}
+
+/** What a member answers. */
+export const encodeMembers = ({ clusterId, members }: Membership): string =>
+  JSON.stringify({ clusterId, members: members.map(({ id, url }) => ({ id, url })) });
+
+/** The membership, its URLs reduced to their origins, or what is wrong with it. */
+function readMembers(text: string): Membership | string {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return "an answer that is not JSON";
+  }
+  if (typeof value !== "object" || value === null) return "an answer that is no object";
+  const { clusterId, members } = value as { clusterId?: unknown; members?: unknown };
+  if (!isMemberId(clusterId)) return "an answer without a cluster id in [1, 2^53)";
+  if (!Array.isArray(members) || members.length === 0) return "an answer without members";
+  const read = new Map<number, MemberAddress>();
+  for (const member of members as unknown[]) {
+    const address = readAddress(member);
+    if (address === undefined || read.has(address.id)) {
+      return `an answer with ${printable(JSON.stringify(member)).slice(0, maxReasonBytes)} in its list of members`;
+    }
+    read.set(address.id, address);
+  }
+  return { clusterId, members: [...read.values()] };
+}
+
+function readAddress(member: unknown): MemberAddress | undefined {
+  if (typeof member !== "object" || member === null) return undefined;
+  const { id, url } = member as { id?: unknown; url?: unknown };
+  if (!isMemberId(id) || typeof url !== "string") return undefined;
+  try {
+    return { id, url: originOf(url) };
+  } catch {
+    return undefined;
+  }
+}

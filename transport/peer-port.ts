@@ -1,0 +1,218 @@
+// The peer port: an HTTP server that finds out who asks, and hands a connection or a request over to the part that serves it.
+//
+// Every path asks the same questions in the same order: is this the path and the method, is this member ready, does the handshake
+// hold, does the handler admit the peer. The port answers what is refused itself. Until it is opened, and again once it is closing, it
+// tells a peer to come again.
+
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import {
+  type Asked,
+  checkHandshake,
+  checkJoiner,
+  peerPath,
+  type Refusal,
+  refuseRequest,
+  refuseUpgrade,
+} from "./handshake.ts";
+import { encodeMembers } from "./join.ts";
+import {
+  TransportError,
+  type TransportHandler,
+  type TransportLimits,
+  type TransportLogger,
+  type TransportOptions,
+} from "./options.ts";
+import { RequestAnswerer } from "./requests.ts";
+import { maxSnapshotFrameBytes } from "./snapshot-frames.ts";
+
+const maxConnections = 256;
+const maxHeaderBytes = 8 * 1024;
+
+/** Takes a connection of a peer that was admitted. */
+export type Accept = (socket: WebSocket, from: number, handler: TransportHandler) => void;
+
+interface Stream {
+  readonly webSockets: WebSocketServer;
+  readonly accept: Accept;
+}
+
+export class PeerPort {
+  /** Handshakes and requests refused. */
+  refused = 0;
+  private readonly id: number;
+  private readonly clusterId: number;
+  private readonly logger: TransportLogger;
+  private readonly server: Server;
+  private readonly streams: ReadonlyMap<string | undefined, Stream>;
+  private readonly requests: RequestAnswerer;
+  private handler: TransportHandler | undefined;
+  private closing = false;
+  private boundPort = 0;
+
+  constructor(
+    { id, clusterId, logger }: TransportOptions,
+    limits: TransportLimits,
+    accept: { readonly messages: Accept; readonly snapshot: Accept },
+  ) {
+    this.id = id;
+    this.clusterId = clusterId;
+    this.logger = logger;
+    const { handshakeTimeoutMs, maxPayloadBytes, maxRequests } = limits;
+    this.requests = new RequestAnswerer(maxRequests, logger);
+    this.server = createServer({
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: handshakeTimeoutMs,
+      requestTimeout: handshakeTimeoutMs,
+      // How often node looks for requests that have passed the two limits above.
+      connectionsCheckingInterval: Math.ceil(handshakeTimeoutMs / 2),
+    });
+    this.server.maxConnections = maxConnections;
+    this.server.on("request", (request, response) => this.handleRequest(request, response));
+    this.server.on("upgrade", (request, socket, head) => this.handleUpgrade(request, socket, head));
+    this.streams = new Map([
+      [peerPath.messages, { webSockets: this.webSockets(maxPayloadBytes), accept: accept.messages }],
+      [peerPath.snapshot, { webSockets: this.webSockets(maxSnapshotFrameBytes), accept: accept.snapshot }],
+    ]);
+  }
+
+  /** The port that was taken. */
+  get port(): number {
+    return this.boundPort;
+  }
+
+  /** Takes the port. Rejects with TransportError. */
+  async listen(host: string, port: number): Promise<void> {
+    const { server } = this;
+    await new Promise<void>((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException): void => {
+        const code = error.code ?? "LISTEN";
+        const hint = code === "EADDRINUSE" ? "; stop the process that holds the port or choose another" : "";
+        reject(new TransportError(code, `cannot listen for peers on ${host}:${port}: ${error.message}${hint}`));
+      };
+      server.once("error", failed);
+      server.listen(port, host, () => {
+        server.off("error", failed);
+        this.boundPort = (server.address() as AddressInfo).port;
+        resolve();
+      });
+    });
+    server.on("error", (error) =>
+      this.logger.warn?.({ reason: error.message }, "the peer port failed to take a connection"),
+    );
+  }
+
+  /** Lets peers in, on behalf of this handler. */
+  open(handler: TransportHandler): void {
+    this.handler = handler;
+  }
+
+  /** Lets nobody in any more, and ends what is no WebSocket; resolves when all connections are gone. */
+  close(): Promise<void> {
+    this.closing = true;
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    this.server.closeAllConnections();
+    return closed;
+  }
+
+  private webSockets(maxPayload: number): WebSocketServer {
+    const server = new WebSocketServer({
+      noServer: true,
+      clientTracking: false,
+      perMessageDeflate: false,
+      autoPong: false,
+      maxPayload,
+    });
+    // A listener here takes over the answer to requests that are no WebSocket handshake.
+    server.on("wsClientError", (error, socket, request) => {
+      const refusal = { status: 400, reason: error.message };
+      this.noteRefusal(request, refusal);
+      refuseUpgrade(socket, refusal);
+    });
+    return server;
+  }
+
+  private handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    // A peer that goes away in the middle of its handshake needs no answer.
+    socket.on("error", () => socket.destroy());
+    const refuse = (refusal: Refusal): void => {
+      this.noteRefusal(request, refusal);
+      refuseUpgrade(socket, refusal);
+    };
+    const stream = this.streams.get(request.url);
+    if (stream === undefined) {
+      refuse({ status: 404, reason: `peers connect to ${[...this.streams.keys()].join(" and ")}` });
+      return;
+    }
+    const handler = this.ready();
+    if ("status" in handler) {
+      refuse(handler);
+      return;
+    }
+    const from = checkHandshake(request.headers, this.asked(handler));
+    if (typeof from === "object") refuse(from);
+    else stream.webSockets.handleUpgrade(request, socket, head, (ws) => stream.accept(ws, from, handler));
+  }
+
+  private handleRequest(request: IncomingMessage, response: ServerResponse): void {
+    const refuse = (refusal: Refusal): void => {
+      this.noteRefusal(request, refusal);
+      refuseRequest(response, refusal);
+    };
+    const wrong = wrongRequest(request);
+    if (wrong !== undefined) {
+      if (wrong.status === 426) response.setHeader("Upgrade", "websocket");
+      refuse(wrong);
+      return;
+    }
+    const handler = this.ready();
+    if ("status" in handler) {
+      refuse(handler);
+      return;
+    }
+    const joins = request.url === peerPath.cluster;
+    const from = (joins ? checkJoiner : checkHandshake)(request.headers, this.asked(handler));
+    if (typeof from === "object") refuse(from);
+    else if (joins) this.answerJoiner(handler, response, refuse);
+    else void this.requests.answer(from, request, response, () => (this.closing ? undefined : handler));
+  }
+
+  private answerJoiner(handler: TransportHandler, response: ServerResponse, refuse: (refusal: Refusal) => void): void {
+    const members = handler.addresses();
+    if (members.length === 0) {
+      refuse({ status: 503, reason: `member ${this.id} does not know the members yet; try again or ask another` });
+      return;
+    }
+    response.writeHead(200, { Connection: "close", "Content-Type": "application/json" });
+    response.end(encodeMembers({ clusterId: this.clusterId, members }));
+  }
+
+  private ready(): TransportHandler | Refusal {
+    if (this.handler !== undefined && !this.closing) return this.handler;
+    const now = this.closing ? "shutting down" : "starting";
+    return { status: 503, reason: `member ${this.id} is ${now}; try again` };
+  }
+
+  private asked(handler: TransportHandler): Asked {
+    const { id, clusterId } = this;
+    return { id, clusterId, admit: (from, incarnation) => handler.admit(from, incarnation) };
+  }
+
+  private noteRefusal(request: IncomingMessage, refusal: Refusal): void {
+    this.refused++;
+    const { remoteAddress, remotePort } = request.socket;
+    const remote = `${remoteAddress}:${remotePort}`;
+    this.logger.warn?.({ remote, ...refusal }, "refused a connection to the peer port");
+  }
+}
+
+/** Why no plain request may be made so, whoever makes it. */
+function wrongRequest({ url, method }: IncomingMessage): Refusal | undefined {
+  const wanted = url === peerPath.request ? "POST" : url === peerPath.cluster ? "GET" : undefined;
+  if (wanted === method) return undefined;
+  const hint = "This is a peer port: members of the cluster connect here. Clients use the client port.";
+  if (wanted !== undefined) return { status: 405, reason: `${url} takes ${wanted} only. ${hint}` };
+  return { status: url === peerPath.messages || url === peerPath.snapshot ? 426 : 404, reason: hint };
+}
