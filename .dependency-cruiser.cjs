@@ -38,8 +38,8 @@ module.exports = {
     ),
     rule(
       "the-map-imports-nothing",
-      { path: "^kvstore/(map|map-snapshot|command)\\.ts$" },
-      { path: ".", pathNot: "^kvstore/(map-snapshot|command)\\.ts$" },
+      { path: "^kvstore/(map|map-snapshot|stored|command)\\.ts$" },
+      { path: ".", pathNot: "^kvstore/(map-snapshot|stored|command)\\.ts$" },
     ),
     rule(
       "nobody-imports-tests-and-tools",

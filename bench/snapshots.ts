@@ -154,4 +154,4 @@ try {
 } catch (error) {
   if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new Error("the last figure needs wrk: apt install wrk");
 }
-await rates();
+if (Number(values.seconds) > 0) await rates();

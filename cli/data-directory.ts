@@ -12,7 +12,17 @@ import type { Logger as PinoLogger } from "pino";
 import type { SnapshotMetadata } from "../raft/index.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import { Snapshotter } from "../snap/index.ts";
-import { decodeMetadata, encodeMetadata, nodeFileSystem, validSnapshots, Wal, WalError } from "../wal/index.ts";
+import {
+  decodeMetadata,
+  encodeMetadata,
+  type Metadata,
+  nodeFileSystem,
+  RecordType,
+  readRecords,
+  validSnapshots,
+  Wal,
+  WalError,
+} from "../wal/index.ts";
 import { type PeerFlag, UsageError } from "./flags.ts";
 import { textLogger } from "./logger.ts";
 
@@ -69,18 +79,18 @@ export async function createLog(directory: string, id: number, clusterId: number
 const walOf = (directory: string): string => path.join(directory, "member", "wal");
 
 async function openLog(directory: string, id: number, snapshots: Snapshotter, log: PinoLogger): Promise<OpenedLog> {
-  const confirmed = await validSnapshots(fileSystem, directory);
-  const newest = await snapshots.newest(confirmed);
-  await snapshots.discardUnconfirmed(confirmed);
-  const { wal, recovered } = await openAt(directory, newest, confirmed.at(-1)?.index ?? 0, log);
-  const { metadata, hardState, entries, repaired } = recovered;
-  const { nodeId, clusterId, incarnation = 0 } = decodeMetadata(metadata);
+  // Whose log it is comes first: what follows sets files aside.
+  const { nodeId, clusterId, incarnation } = await readMetadata(directory);
   if (nodeId !== id) {
-    await wal.close();
     throw new UsageError(
       `${directory} is the log of member ${nodeId}, not of ${id}: start with --id=${nodeId}, or with another --data-dir`,
     );
   }
+  const confirmed = await validSnapshots(fileSystem, directory);
+  const newest = await snapshots.newest(confirmed);
+  const { wal, recovered } = await openAt(directory, newest, confirmed.at(-1)?.index ?? 0, log);
+  await snapshots.discardUnconfirmed(confirmed);
+  const { hardState, entries, repaired } = recovered;
   if (repaired !== undefined) {
     log.warn(
       repaired,
@@ -96,6 +106,14 @@ async function openLog(directory: string, id: number, snapshots: Snapshotter, lo
     incarnation,
     recovered: isEmpty ? undefined : { snapshot: newest, hardState, entries },
   };
+}
+
+async function readMetadata(directory: string): Promise<Required<Metadata>> {
+  for await (const item of readRecords(fileSystem, directory)) {
+    if (item.kind !== "record") break;
+    if (item.record.type === RecordType.metadata) return decodeMetadata(item.record.data);
+  }
+  throw new Error(`${directory}: the log does not say whose it is: readyloop wal verify tells what is wrong with it`);
 }
 
 /** Opens the log behind this snapshot, or from its beginning, if it reaches back that far. */

@@ -268,6 +268,12 @@ class RunningMember {
       },
       log,
     );
+    if (opened !== undefined && opened.clusterId !== answer.clusterId) {
+      throw new UsageError(
+        `the data directory was made for cluster ${opened.clusterId}, and --peers names members of cluster ${answer.clusterId}: start ` +
+          "with another --data-dir",
+      );
+    }
     log.info(`joins cluster ${answer.clusterId} of ${answer.members.length} members`);
     return answer;
   }

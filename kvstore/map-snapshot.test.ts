@@ -11,7 +11,7 @@ const encode = (entries: Entries): Uint8Array => join(encodeSnapshot([new Map(en
 /** What a decoder gives out of the bytes, pushed in pieces of this size. */
 function decode(snapshot: Uint8Array, pieceSize = Number.POSITIVE_INFINITY): Entries {
   const entries: Entries = [];
-  const decoder = new SnapshotDecoder((_hash, key, value) => entries.push([key, value]));
+  const decoder = new SnapshotDecoder((_hash, key, value) => entries.push([key, new Uint8Array(value)]));
   for (let offset = 0; offset < snapshot.length; offset += pieceSize) {
     decoder.push(snapshot.slice(offset, offset + pieceSize));
   }
@@ -115,7 +115,7 @@ describe("decoding", () => {
       ]),
     );
     const entries: Entries = [];
-    const decoder = new SnapshotDecoder((_hash, key, value) => entries.push([key, value]));
+    const decoder = new SnapshotDecoder((_hash, key, value) => entries.push([key, new Uint8Array(value)]));
     const chunk = Buffer.alloc(snapshot.length);
     for (const [from, to] of [
       [0, 10],

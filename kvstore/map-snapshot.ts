@@ -11,7 +11,9 @@
 // however they are cut; it buffers no more than one entry, and no more than twice what it was given, whatever size a damaged
 // entry claims. What it cannot see is a value with other bytes of the same size: the file around it has a checksum.
 //
-// Imports nothing, so that it runs in a browser and in a simulator as it is.
+// Imports nothing of other rooms, so that it runs in a browser and in a simulator as it is.
+
+import { bytesOf, type Stored } from "./stored.ts";
 
 /** The bytes are not a snapshot of a map, or not a whole one. */
 export class KvSnapshotError extends Error {
@@ -48,7 +50,7 @@ export function hashKey(key: string): number {
  * A snapshot in chunks: each of 128 to 256 KiB, or less after 4096 entries, and at the end. A shard is read whole when its turn comes; no
  * shard may have a key of a lower hash than one before it. The work for a chunk is to write it and to sort the shards that begin in it.
  */
-export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Uint8Array>>): Generator<Uint8Array, undefined> {
+export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Stored>>): Generator<Uint8Array, undefined> {
   // Given away as soon as half of it is full, so that a prefix with the longest key always fits; values are cut.
   const buffer = new Uint8Array(2 * CHUNK_SIZE);
   buffer.set(MAGIC);
@@ -57,7 +59,8 @@ export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Uint8Array>
   let size = PREFIX_SIZE;
   let count = 0;
   for (const shard of shards) {
-    for (const { key, value } of sortedEntries(shard)) {
+    for (const { key, stored } of sortedEntries(shard)) {
+      const value = bytesOf(stored);
       const keySize = encoder.encodeInto(key, buffer.subarray(size + PREFIX_SIZE)).written;
       setPrefix(buffer, size, ENTRY, keySize, value.length);
       size += PREFIX_SIZE + keySize;
@@ -79,8 +82,8 @@ export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Uint8Array>
   yield buffer.slice(0, size + PREFIX_SIZE);
 }
 
-function sortedEntries(shard: ReadonlyMap<string, Uint8Array>): { key: string; value: Uint8Array }[] {
-  const entries = Array.from(shard, ([key, value]) => ({ hash: hashKey(key), key, value }));
+function sortedEntries(shard: ReadonlyMap<string, Stored>): { key: string; stored: Stored }[] {
+  const entries = Array.from(shard, ([key, stored]) => ({ hash: hashKey(key), key, stored }));
   return entries.sort((a, b) => a.hash - b.hash || (a.key < b.key ? -1 : 1));
 }
 
@@ -107,7 +110,7 @@ export class SnapshotDecoder {
   #lastHash = -1;
   #lastKey = "";
 
-  /** `take` is called with each entry, in order, while push() runs; the value is a copy that it may keep. */
+  /** `take` is called with each entry, in order, while push() runs; the value is a view that is good until it returns. */
   constructor(take: (hash: number, key: string, value: Uint8Array) => void) {
     this.#take = take;
   }
@@ -189,7 +192,7 @@ export class SnapshotDecoder {
     this.#lastHash = hash;
     this.#lastKey = key;
     this.#count++;
-    this.#take(hash, key, new Uint8Array(bytes.subarray(keyEnd, end)));
+    this.#take(hash, key, bytes.subarray(keyEnd, end));
   }
 
   #readEnd(bytes: Uint8Array, offset: number): void {

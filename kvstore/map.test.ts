@@ -206,12 +206,12 @@ describe("the values of before that are laid by for a snapshot", () => {
   v8.setFlagsFromString("--expose-gc");
   const collectGarbage = vm.runInNewContext("gc") as () => void;
 
-  /** Puts a value, and after `meanwhile` another one in its place; a weak reference to the first. */
+  /** Puts a value that is too long for a string, and after `meanwhile` another one in its place; a weak reference to the first. */
   async function overwrite(map: KvMap, meanwhile: () => Promise<unknown>): Promise<WeakRef<Uint8Array>> {
-    map.apply([encodePut("a", new Uint8Array(1000))]);
+    map.apply([encodePut("a", new Uint8Array(10_000))]);
     const old = new WeakRef(map.get("a")!);
     await meanwhile();
-    map.apply([encodePut("a", new Uint8Array(1000))]);
+    map.apply([encodePut("a", new Uint8Array(10_000))]);
     return old;
   }
 

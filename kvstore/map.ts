@@ -5,21 +5,23 @@
 // crash: it is committed, every member will meet it, and all would crash alike, again at each restart.
 //
 // The map owns its values. A command is a view of a larger buffer (a received frame, a block of the log), and keeping such a
-// view would keep the whole buffer alive and change with it, so each value is copied once.
+// view would keep the whole buffer alive and change with it, so each value is copied once, into the form of stored.ts.
 //
 // A snapshot is read while commands are applied. The map is cut into shards, whose keys are those whose hash begins with the
 // shard's number, and a snapshot is read shard by shard; before a key is written in a shard that is yet to be read, its value
-// is laid by for the reader. So neither taking a snapshot nor any command takes time that grows with the map. Copying a shard
-// at the first write to it is the other known way: at a million keys it cost some 50 microseconds a shard, and in a batch of
-// a thousand commands nearly each meets another shard.
+// is laid by for the reader. So neither taking a snapshot nor any command takes time that grows with the map. (To copy a shard
+// at the first write to it would do as well, but a batch of a thousand commands meets nearly as many shards, and would copy a
+// good part of the map.) What grows with a shard is the time to sort it for a snapshot: a shard far larger than the others
+// comes about only if somebody chooses keys for their hashes.
 
 import { CommandError, decodeCommand } from "./command.ts";
 import { encodeSnapshot, hashKey, SnapshotDecoder } from "./map-snapshot.ts";
+import { bytesOf, type Stored, store } from "./stored.ts";
 
 /** What a command came to: undefined once it is done, an error if it could not be decoded. */
 export type CommandResult = undefined | CommandError;
 
-type Shard = Map<string, Uint8Array>;
+type Shard = Map<string, Stored>;
 
 const SHARD_BITS = 12;
 const shardOf = (hash: number): number => hash >>> (32 - SHARD_BITS);
@@ -29,7 +31,7 @@ const makeShards = (): Shard[] => Array.from({ length: 2 ** SHARD_BITS }, () => 
 class PastState {
   readonly #shards: readonly Shard[];
   /** By number of the shard: the keys written since, with the values that they had. */
-  readonly #overwritten = new Map<number, Map<string, Uint8Array | undefined>>();
+  readonly #overwritten = new Map<number, Map<string, Stored | undefined>>();
   /** How many shards have been read. */
   #read = 0;
 
@@ -40,14 +42,14 @@ class PastState {
   /** The key is about to be put or deleted. */
   beforeWrite(number: number, key: string): void {
     if (number < this.#read) return;
-    const values = this.#overwritten.get(number) ?? new Map<string, Uint8Array | undefined>();
+    const values = this.#overwritten.get(number) ?? new Map<string, Stored | undefined>();
     if (values.has(key)) return;
     values.set(key, this.#shards[number]!.get(key));
     this.#overwritten.set(number, values);
   }
 
   /** Each is to be read before the next command is applied. */
-  *shards(): Generator<ReadonlyMap<string, Uint8Array>, undefined> {
+  *shards(): Generator<ReadonlyMap<string, Stored>, undefined> {
     while (this.#read < this.#shards.length) {
       const number = this.#read++;
       const values = this.#overwritten.get(number);
@@ -57,7 +59,7 @@ class PastState {
   }
 }
 
-function withValues(shard: Shard, values: ReadonlyMap<string, Uint8Array | undefined>): Shard {
+function withValues(shard: Shard, values: ReadonlyMap<string, Stored | undefined>): Shard {
   const result = new Map(shard);
   for (const [key, value] of values) {
     if (value === undefined) result.delete(key);
@@ -81,7 +83,8 @@ export class KvMap {
 
   /** The value, which the caller must not change; undefined if there is none. */
   get(key: string): Uint8Array | undefined {
-    return this.#shards[shardOf(hashKey(key))]!.get(key);
+    const stored = this.#shards[shardOf(hashKey(key))]!.get(key);
+    return stored === undefined ? undefined : bytesOf(stored);
   }
 
   /**
@@ -122,7 +125,7 @@ export class KvMap {
    */
   async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const shards = makeShards();
-    const decoder = new SnapshotDecoder((hash, key, value) => shards[shardOf(hash)]!.set(key, value));
+    const decoder = new SnapshotDecoder((hash, key, value) => shards[shardOf(hash)]!.set(key, store(value)));
     for await (const chunk of chunks) decoder.push(chunk);
     decoder.end();
     this.#shards = shards;
@@ -149,7 +152,7 @@ export class KvMap {
       const command = decodeCommand(bytes);
       const number = shardOf(hashKey(command.key));
       if (this.#readers.size > 0) this.#beforeWrite(number, command.key);
-      if (command.kind === "put") this.#shards[number]!.set(command.key, new Uint8Array(command.value));
+      if (command.kind === "put") this.#shards[number]!.set(command.key, store(command.value));
       else this.#shards[number]!.delete(command.key);
       return undefined;
     } catch (error) {

@@ -19,7 +19,7 @@ import { contextOf } from "./changes.ts";
 import { tryConfChange } from "./dry-run.ts";
 import { decodeEnvelope, type RequestId } from "./envelope.ts";
 import type { StateMachine } from "./interfaces.ts";
-import type { Members } from "./members.ts";
+import type { KnownMember, Members } from "./members.ts";
 import { decodeNote } from "./notes.ts";
 
 /** What the applier tells of what it did, in the order of the log. */
@@ -28,8 +28,8 @@ export interface ApplyListener {
   applied(id: RequestId, index: number, result: unknown): void;
   /** A configuration change was applied, or refused for this reason. */
   changed(id: RequestId | undefined, refusal: string | undefined): void;
-  /** These addresses are new, these members are gone. */
-  membersChanged(addresses: readonly [id: number, url: string][], gone: readonly number[]): void;
+  /** These members have new addresses, those are gone. */
+  membersChanged(addresses: readonly KnownMember[], gone: readonly number[]): void;
 }
 
 interface Batch {
@@ -103,7 +103,7 @@ export class Applier {
       return;
     }
     this.node.applyConfChange(cc);
-    const { addresses, gone } = this.members.apply(cc, this.node.raft.trk.config);
+    const { addresses, gone } = this.members.apply(cc, this.node.raft.trk.config, index);
     if (addresses.length > 0 || gone.length > 0) this.listener.membersChanged(addresses, gone);
     this.listener.changed(contextOf(cc).id, undefined);
   }

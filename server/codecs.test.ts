@@ -124,7 +124,7 @@ describe("a note", () => {
 });
 
 describe("the head of a snapshot's data", () => {
-  const member = fc.record({ id, url, incarnation: fc.nat() });
+  const member = fc.record({ id, url, since: fc.nat(), incarnation: fc.nat() });
 
   test("comes back as it was, with all that follows it, in pieces of any size", async () => {
     await fc.assert(
@@ -145,7 +145,10 @@ describe("the head of a snapshot's data", () => {
   });
 
   test("that is cut short, of another version, too large or not a member list is refused, and the source is ended", async () => {
-    const whole = encodeSnapshotHeader({ members: [{ id: 1, url: "http://a:1", incarnation: 7 }], removed: [2] });
+    const whole = encodeSnapshotHeader({
+      members: [{ id: 1, url: "http://a:1", since: 1, incarnation: 7 }],
+      removed: [2],
+    });
     const huge = Uint8Array.from([1, 0xff, 0xff, 0xff, 0xff]);
     const other = whole.slice();
     other[0] = 9;

@@ -49,9 +49,13 @@ export function tryChanges(changes: readonly MemberChange[], view: View): Confli
       "wait a moment, then try again",
     );
   }
+  const urls = new Set<string>();
   for (const change of changes) {
     const found = wrongWith(change, view);
     if (found !== undefined) return found;
+    if (!("peerUrl" in change)) continue;
+    if (urls.has(change.peerUrl)) return conflict("INVALID_CHANGE", `${change.peerUrl} stands there twice`, ownUrl);
+    urls.add(change.peerUrl);
   }
   const cc = toConfChange(changes, { member: 0, epoch: 0, counter: 0 });
   const result = tryConfChange(view.node, cc);
@@ -61,6 +65,7 @@ export function tryChanges(changes: readonly MemberChange[], view: View): Confli
   return quorumAtRisk(result, view);
 }
 
+const ownUrl = "give each member a peer URL of its own";
 const lookFirst = "look at GET /_members, then try again";
 
 const conflict = (code: Conflict["code"], message: string, next: string): Conflict => ({
@@ -77,7 +82,7 @@ function wrongWith(change: MemberChange, view: View): Conflict | undefined {
     for (const other of view.members.all()) {
       if (other.id !== id && other.url === change.peerUrl) {
         const message = `member ${other.id} has the address ${change.peerUrl} already`;
-        return conflict("INVALID_CHANGE", message, "give each member a peer URL of its own");
+        return conflict("INVALID_CHANGE", message, ownUrl);
       }
     }
   }

@@ -2,7 +2,7 @@
 
 import { describeMessage, errProposalDropped, type Logger, type Message, type RawNode } from "../raft/index.ts";
 import { isUntimely, violationOf } from "./guard.ts";
-import type { Refused, Rejection, TransportHandler } from "./interfaces.ts";
+import type { Address, Refused, Rejection, TransportHandler } from "./interfaces.ts";
 import type { Members } from "./members.ts";
 import type { Membership } from "./membership.ts";
 import { decodeRequest, encodeOutcome } from "./peer-requests.ts";
@@ -10,6 +10,7 @@ import type { Peers } from "./peers.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 const maxHeld = 1024;
+const maxHeldBytes = 64 * 1024 * 1024;
 
 export interface InboxParts {
   readonly node: RawNode;
@@ -27,12 +28,17 @@ export interface InboxParts {
   /** Runs one change of the node. */
   readonly step: (change: () => void) => void;
   readonly rejected: (rejection: Rejection) => void;
+  /** Something waits to be fed. */
+  readonly wake: () => void;
 }
 
 export class Inbox implements TransportHandler {
   private readonly parts: InboxParts;
   /** Proposals of peers that came while leadership moved. */
   private held: Message[] = [];
+  private heldBytes = 0;
+  /** Snapshots whose files are complete. */
+  private received: { readonly m: Message; readonly settle: (why?: Error) => void }[] = [];
 
   constructor(parts: InboxParts) {
     this.parts = parts;
@@ -56,24 +62,54 @@ export class Inbox implements TransportHandler {
     if (error === undefined) return;
     const { lead, leadTransferee } = node.basicStatus();
     // Leadership moves: the next leader, this member or another, takes the proposal. Its sender would only see it time out.
-    if (error === errProposalDropped && (lead === 0 || leadTransferee !== 0) && this.held.length < maxHeld) {
-      this.held.push(m);
-      return;
-    }
+    if (error === errProposalDropped && (lead === 0 || leadTransferee !== 0) && this.hold(m)) return;
     // A response from a node outside the configuration, or a proposal that the leader does not take: the sender's timeout tells it.
     logger.debug?.(`passed over ${describeMessage(m)} from ${m.from}: ${error.message}`);
+  }
+
+  private hold(m: Message): boolean {
+    const bytes = m.entries.reduce((sum, { data }) => sum + (data?.length ?? 0), 0);
+    if (this.held.length >= maxHeld || this.heldBytes + bytes > maxHeldBytes) return false;
+    this.held.push(m);
+    this.heldBytes += bytes;
+    return true;
+  }
+
+  /**
+   * Hands the node the snapshots that have come. Only between two Readies: raft takes a snapshot's configuration at once, and configuration
+   * changes of a Ready that is still being applied would be made to that one.
+   */
+  feedSnapshots(): void {
+    const { received } = this;
+    this.received = [];
+    for (const { m, settle } of received) {
+      this.stepMessage(m);
+      settle();
+    }
   }
 
   /** Hands the held proposals to the node, now that there is a leader. */
   feed(): void {
     const { held } = this;
-    this.held = [];
+    this.forgetHeld();
     for (const m of held) this.stepMessage(m);
+  }
+
+  get isHolding(): boolean {
+    return this.held.length > 0;
   }
 
   /** Nobody is going to take them: their senders have given up by now. */
   forgetHeld(): void {
     this.held = [];
+    this.heldBytes = 0;
+  }
+
+  /** Nothing more is fed. */
+  stop(why: string): void {
+    this.forgetHeld();
+    for (const { settle } of this.received) settle(new Error(why));
+    this.received = [];
   }
 
   reportUnreachable(id: number): void {
@@ -81,11 +117,20 @@ export class Inbox implements TransportHandler {
   }
 
   async receiveSnapshot(from: number, message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    const { peers, snapshots, stopping, step } = this.parts;
-    const why = stopping();
-    if (why !== undefined) throw new Error(why);
+    const { peers, snapshots, stopping, wake } = this.parts;
+    const check = (): void => {
+      const why = stopping();
+      if (why !== undefined) throw new Error(why);
+    };
+    check();
     peers.heardOf(from);
-    await snapshots.receive(message, chunks, (m) => step(() => this.stepMessage(m)));
+    await snapshots.receive(message, chunks);
+    check();
+    await new Promise<void>((resolve, reject) => {
+      const settle = (why?: Error): void => (why === undefined ? resolve() : reject(why));
+      this.received.push({ m: message, settle });
+      wake();
+    });
   }
 
   async request(_from: number, body: Uint8Array): Promise<Uint8Array> {
@@ -93,8 +138,8 @@ export class Inbox implements TransportHandler {
     return encodeOutcome(this.parts.refusal() ?? (await this.parts.membership.ask(request, false)));
   }
 
-  admit(from: number, incarnation: number): Rejection | undefined {
-    return this.parts.peers.admit(from, incarnation);
+  admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined {
+    return this.parts.peers.admit(from, incarnation, address);
   }
 
   rejectedBy(_id: number, rejection: Rejection): void {

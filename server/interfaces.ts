@@ -53,6 +53,8 @@ export interface Transport {
   /** Makes a peer known, or gives it a new address. Throws on an address that cannot be one. */
   addPeer(id: number, url: string): void;
   removePeer(id: number): void;
+  /** Tells every peer that is dialled from now on where this member is reached. */
+  announce(address: Address): void;
   /**
    * Sends a MsgSnap, whose snapshot has no data, and behind it the data, on a stream of its own. Resolves to true once the peer has taken it,
    * to false when it has not or nobody can tell; never rejects. Ends early when the peer is removed or the transport is closed.
@@ -61,6 +63,12 @@ export interface Transport {
   /** Passes a request on to a peer, whose handler answers it; never rejects. */
   request(to: number, body: Uint8Array): Promise<RequestOutcome>;
   close(): Promise<void>;
+}
+
+/** Where a member is reached, as of the entry of the log at this index: of two addresses the one with the higher `since` is the newer. */
+export interface Address {
+  readonly url: string;
+  readonly since: number;
 }
 
 export type RequestOutcome =
@@ -96,8 +104,11 @@ export interface TransportHandler {
   receiveSnapshot(from: number, message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** A peer passes a request on; the answer goes back to it. */
   request(from: number, body: Uint8Array): Promise<Uint8Array>;
-  /** Whether this peer may open a connection; an incarnation of 0 is an unknown one. */
-  admit(from: number, incarnation: number): Rejection | undefined;
+  /**
+   * Whether this peer may open a connection; an incarnation of 0 is an unknown one. `address` is where it says that it is reached; one who asks
+   * whether it may join says none.
+   */
+  admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined;
   /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"). */
   rejectedBy(id: number, rejection: Rejection): void;
   /** All members with their addresses, for one that joins. */
@@ -180,7 +191,7 @@ export interface Conflict {
 }
 
 export type ChangeOutcome =
-  /** Carried out, and applied on this member; a joint configuration has been left again. */
+  /** Carried out, and applied on this member unless that took too long; a joint configuration has been left again. */
   { readonly kind: "applied" } | Conflict | Refused | { readonly kind: "unknown"; readonly message: string };
 
 export interface MemberInfo {
@@ -194,6 +205,7 @@ export interface PeerProgress {
   readonly match: number;
   readonly next: number;
   readonly state: "probe" | "replicate" | "snapshot";
+  /** Whether the peer was heard of within an election timeout. */
   readonly recentActive: boolean;
   readonly inflight: number;
 }

@@ -15,6 +15,8 @@ export interface KnownMember {
   readonly id: number;
   /** Empty if none was ever given. */
   readonly url: string;
+  /** Index of the entry that gave it. */
+  readonly since: number;
   /** 0 until it is known. */
   readonly incarnation: number;
 }
@@ -52,20 +54,21 @@ export class Members {
   }
 
   /**
-   * Takes note of a change that raft has applied and that led to `config`. Returns the addresses that are new and the members that are gone:
+   * Takes note of the change at this index, which raft has applied and which led to `config`. Returns the addresses that are new and the members that are gone:
    * those that no half of a joint configuration knows any more.
    */
-  apply(cc: ConfChangeV2, config: TrackerConfig): { addresses: [id: number, url: string][]; gone: number[] } {
+  apply(cc: ConfChangeV2, config: TrackerConfig, index: number): { addresses: KnownMember[]; gone: number[] } {
     const present = idsOf(config);
     for (const id of present) {
-      if (!this.known.has(id)) this.known.set(id, { id, url: "", incarnation: 0 });
+      if (!this.known.has(id)) this.known.set(id, { id, url: "", since: 0, incarnation: 0 });
     }
-    const addresses: [number, string][] = [];
+    const addresses: KnownMember[] = [];
     for (const [id, url] of contextOf(cc).urls) {
       const member = this.known.get(id);
       if (member === undefined || !present.has(id) || member.url === url) continue;
-      this.known.set(id, { ...member, url });
-      addresses.push([id, url]);
+      const moved = { ...member, url, since: index };
+      this.known.set(id, moved);
+      addresses.push(moved);
     }
     const gone = [...this.known.keys()].filter((id) => !present.has(id));
     for (const id of gone) {

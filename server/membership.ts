@@ -29,7 +29,7 @@ interface Asked {
   readonly deadline: number;
   /** Asked by a client, or by this leader that gave its place away; a request that a peer passed on goes no further. */
   readonly passOn: boolean;
-  /** Leadership was offered to another once, in vain. */
+  /** Leadership was offered to another once. */
   readonly keepLead: boolean;
   readonly settle: (outcome: ChangeOutcome) => void;
 }
@@ -39,6 +39,8 @@ interface Transferring {
   readonly deadline: number;
   /** Enough is done once this member has let go. */
   readonly letGo: boolean;
+  /** The member named may be behind with its own promotion, and not know yet that it may lead: it gets a second chance. */
+  readonly again: boolean;
   readonly settle: (outcome: ChangeOutcome) => void;
 }
 
@@ -49,6 +51,7 @@ export interface MembershipParts {
   readonly isActive: (id: number) => boolean;
   /** The term of the last applied entry. */
   readonly appliedTerm: () => number;
+  readonly electionMs: number;
   readonly now: () => number;
   /** Resolves once this member has applied what was applied anywhere before, or cannot find out. */
   readonly catchUp: () => Promise<unknown>;
@@ -68,6 +71,8 @@ export class Membership {
   /** Applied, but the joint configuration is not left yet. */
   private leaving: Asked[] = [];
   private transferring: Transferring | undefined;
+  /** The term in which this member was first seen to lead, and when. */
+  private led = { term: 0, since: 0 };
   private stopped: string | undefined;
 
   constructor(epoch: number, timeoutMs: number, parts: MembershipParts) {
@@ -78,9 +83,8 @@ export class Membership {
 
   /** `passOn`: whether a member that does not lead asks the leader. */
   ask(request: MemberRequest, passOn: boolean): Promise<ChangeOutcome> {
-    const count = this.asked.length + this.passed.size + this.proposed.size + this.leaving.length;
-    if (count >= maxAsked) {
-      const message = `${count} changes of the members are waiting on this member already`;
+    if (this.waitingCount >= maxAsked) {
+      const message = `${this.waitingCount} changes of the members are waiting on this member already`;
       return Promise.resolve({ kind: "refused", code: "TOO_MANY_WAITING", message });
     }
     const deadline = this.parts.now() + this.timeoutMs;
@@ -94,10 +98,16 @@ export class Membership {
   /** Takes up what was asked. Called when the node has applied all that it handed out. */
   feed(): void {
     this.checkTransfer();
+    const { term, raftState } = this.parts.node.basicStatus();
+    if (raftState === "StateLeader" && this.led.term !== term) this.led = { term, since: this.parts.now() };
     if (this.asked.length === 0) return;
     const asked = this.asked;
     this.asked = [];
     for (const one of asked) if (!this.takeUp(one)) this.asked.push(one);
+  }
+
+  get waitingCount(): number {
+    return this.asked.length + this.passed.size + this.proposed.size + this.leaving.length;
   }
 
   /** A change was applied, or refused; an id of another member or an earlier start means nothing here. */
@@ -131,7 +141,7 @@ export class Membership {
     const to = this.successor([]);
     if (to === undefined || this.transferring !== undefined) return;
     await new Promise<ChangeOutcome>((settle) => {
-      this.transfer(to, this.parts.now() + this.timeoutMs, settle, true);
+      this.transfer({ to, deadline: this.parts.now() + this.timeoutMs, settle, letGo: true, again: false });
     });
   }
 
@@ -158,6 +168,7 @@ export class Membership {
   /** Settles all: what is still only asked was never proposed, of the rest nobody can tell. */
   stop(message: string): void {
     this.stopped = message;
+    if (this.transferring !== undefined) this.endTransfer({ kind: "unknown", message }); // may put its request back
     for (const one of this.asked) one.settle(refused("STOPPING", message));
     for (const one of [...this.passed, ...this.proposed.values(), ...this.leaving]) {
       one.settle({ kind: "unknown", message });
@@ -165,7 +176,6 @@ export class Membership {
     this.asked = [];
     this.leaving = [];
     this.proposed.clear();
-    if (this.transferring !== undefined) this.endTransfer({ kind: "unknown", message });
   }
 
   /** False if it has to wait. */
@@ -179,9 +189,23 @@ export class Membership {
       return true;
     }
     if (leadTransferee !== 0 || !mayReadIndex(node, appliedTerm())) return false;
-    if ("transfer" in one.request) this.transfer(one.request.transfer, one.deadline, one.settle);
-    else this.change(one, one.request.change);
+    if ("change" in one.request) return this.change(one, one.request.change);
+    // raft leaves a joint configuration by a proposal of its own, which a transfer would drop.
+    const { pendingConfIndex, raftLog, trk } = node.raft;
+    if (trk.config.voters.isJoint() || pendingConfIndex > raftLog.applied) return false;
+    const { transfer } = one.request;
+    if (trk.config.voters.has(transfer) && !this.parts.isActive(transfer)) {
+      if (this.isNewLeader()) return false;
+      one.settle(notTaken(transfer, "it has not been heard of for an election timeout"));
+    } else {
+      this.transfer({ to: transfer, deadline: one.deadline, settle: one.settle, letGo: false, again: true });
+    }
     return true;
+  }
+
+  /** Who has just begun to lead has not heard of everyone yet. */
+  private isNewLeader(): boolean {
+    return this.parts.now() - this.led.since <= this.parts.electionMs;
   }
 
   private async passOnTo(leader: number, one: Asked): Promise<void> {
@@ -194,30 +218,35 @@ export class Membership {
     else outcome = { kind: "unknown", message: `the leader did not answer: ${answer.message}` };
     if (outcome.kind === "applied") await this.parts.catchUp();
     this.passed.delete(one);
-    const again = outcome.kind === "refused" && outcome.code === "NO_LEADER" && this.stopped === undefined;
-    // It may lead no more, or not yet: the next tick feeds this member, and whoever leads then is asked.
+    const moved = outcome.kind === "refused" && (outcome.code === "NO_LEADER" || outcome.code === "STOPPING");
+    const again = moved && this.stopped === undefined;
+    // It leads no more, or not yet, or is about to hand over: the next tick feeds this member, and whoever leads then is asked.
     if (again && one.deadline > this.parts.now()) this.asked.push(one);
     else one.settle(outcome);
   }
 
-  private change(one: Asked, changes: readonly MemberChange[]): void {
+  /** False if it has to wait. */
+  private change(one: Asked, changes: readonly MemberChange[]): boolean {
     const { node, members, isActive } = this.parts;
     const wrong = tryChanges(changes, { node, members, isActive });
     if (wrong !== undefined) {
+      if ((wrong.code === "QUORUM_AT_RISK" || wrong.code === "LEARNER_BEHIND") && this.isNewLeader()) return false;
       one.settle(wrong);
-      return;
+      return true;
     }
     const own = changes.some(({ kind, id }) => id === node.raft.id && (kind === "remove" || kind === "demote"));
     const successor = own && !one.keepLead ? this.successor(changes.map(({ id }) => id)) : undefined;
     if (successor !== undefined) {
       // Were the leader removed while it leads, the others would have to wait for an election timeout, and its clients with them.
-      this.transfer(successor, one.deadline, () => this.asked.push({ ...one, passOn: true, keepLead: true }));
-      return;
+      const settle = (): void => void this.asked.push({ ...one, passOn: true, keepLead: true });
+      this.transfer({ to: successor, deadline: one.deadline, settle, letGo: false, again: true });
+      return true;
     }
     const counter = ++this.counter;
     const error = node.proposeConfChange(toConfChange(changes, { member: node.raft.id, epoch: this.epoch, counter }));
     if (error === undefined) this.proposed.set(counter, one);
     else one.settle(refused("TOO_MANY_WAITING", "too much is waiting to be committed: a majority is slow or away"));
+    return true;
   }
 
   /** The active voter, other than this member and the ones left out, that has most of the log. */
@@ -234,27 +263,31 @@ export class Membership {
     return best;
   }
 
-  private transfer(to: number, deadline: number, settle: (outcome: ChangeOutcome) => void, letGo = false): void {
-    const { node } = this.parts;
+  private transfer(transferring: Transferring): void {
+    const { node, members, wake } = this.parts;
+    const { to, settle } = transferring;
     if (!node.raft.trk.config.voters.has(to)) {
-      const what = this.parts.members.get(to) === undefined ? `there is no member ${to}` : `member ${to} is a learner`;
+      const what = members.get(to) === undefined ? `there is no member ${to}` : `member ${to} is a learner`;
       settle(conflict("INVALID_CHANGE", what, "name a voter: GET /_members lists them"));
       return;
     }
+    this.transferring = transferring;
     if (to !== node.raft.id) node.transferLeader(to);
-    this.transferring = { to, deadline, letGo, settle };
     this.checkTransfer();
-    this.parts.wake();
+    wake();
   }
 
   private checkTransfer(): void {
-    if (this.transferring === undefined) return;
-    const { to, letGo } = this.transferring;
+    const { transferring } = this;
+    if (transferring === undefined) return;
+    const { to, letGo, again } = transferring;
     const { lead, raftState, leadTransferee } = this.parts.node.basicStatus();
-    if (lead === to || (letGo && raftState !== "StateLeader")) this.endTransfer({ kind: "applied" });
-    else if (raftState === "StateLeader" && leadTransferee !== to) {
-      this.endTransfer(notTaken(to, "it did not take over within an election timeout"));
-    } else if (raftState !== "StateLeader" && lead !== 0) {
+    const leads = raftState === "StateLeader";
+    if (lead === to || (letGo && !leads)) this.endTransfer({ kind: "applied" });
+    else if (leads && leadTransferee !== to) {
+      if (again && this.parts.isActive(to)) this.transfer({ ...transferring, again: false });
+      else this.endTransfer(notTaken(to, "it did not take over within an election timeout"));
+    } else if (!leads && lead !== 0) {
       this.endTransfer(notTaken(to, `member ${lead} was elected`));
     }
   }

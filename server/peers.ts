@@ -1,14 +1,20 @@
 // Who may talk to this member, who has talked lately, and where the others are reached.
 //
-// A peer is let in if the log knows it, or, while this member's own log does not name it yet, if it is one of the contacts that it joined by.
-// A member that was removed, or that comes back with another incarnation than the one that is noted, is told so: neither will pass.
+// A member that was removed, or that comes back with another incarnation than the one that is noted, is told so: neither will pass. Anyone
+// else of this cluster may talk: this member's own log may be behind, and not know yet who leads the others. It learns their addresses from
+// the log, and from themselves: each says in its handshake where it is reached, and as of which entry of the log, so that of two addresses the
+// newer one counts. Without that a member that was away while the others were replaced, or have moved, could hear them and not answer.
+// (What stands against strangers is the cluster's id, and the network: see transport/handshake.ts.) Who asks whether it may join says no
+// address, and is told if it is not a member.
 //
 // The incarnations that peers show are what the leader's notes are made of (notes.ts): each is proposed once, and again only when that has
 // come to nothing within an election timeout.
+//
+// Its counterpart upstream is the X-PeerURLs header and AddRemote of etcd's rafthttp.
 
 import type { Logger } from "../raft/index.ts";
-import type { Rejection, Transport } from "./interfaces.ts";
-import type { Members } from "./members.ts";
+import type { Address, Rejection, Transport } from "./interfaces.ts";
+import type { KnownMember, Members } from "./members.ts";
 
 export interface PeersParts {
   readonly transport: Transport;
@@ -26,7 +32,8 @@ export class Peers {
   private readonly members: Members;
   private readonly electionMs: number;
   private readonly parts: PeersParts;
-  private contacts = new Set<number>();
+  /** The newest address that is known of each, from whatever source. */
+  private readonly addresses = new Map<number, Address>();
   private readonly heard = new Map<number, number>();
   /** What each member has shown in its latest handshake. */
   private readonly seen = new Map<number, number>();
@@ -42,15 +49,10 @@ export class Peers {
 
   /** Members of the cluster that this member joins. */
   contact(list: readonly { readonly id: number; readonly url: string }[]): void {
-    for (const { id, url } of list) {
-      if (id === this.self.id) continue;
-      this.contacts.add(id);
-      this.address(id, url);
-    }
+    for (const { id, url } of list) this.learn(id, { url, since: 0 });
   }
 
-  admit(id: number, incarnation: number): Rejection | undefined {
-    const self = this.self.id;
+  admit(id: number, incarnation: number, address: Address | undefined): Rejection | undefined {
     if (this.members.wasRemoved(id)) {
       return {
         kind: "removed",
@@ -58,17 +60,20 @@ export class Peers {
       };
     }
     const known = this.members.get(id);
-    if (known === undefined) {
-      if (this.contacts.has(id)) return undefined;
-      return { kind: "unknown", message: `member ${id} is not known to member ${self}: it must be added first` };
+    if (known === undefined && address === undefined) {
+      return {
+        kind: "unknown",
+        message: `member ${id} is not known to member ${this.self.id}: it must be added first`,
+      };
     }
-    if (known.incarnation !== 0 && known.incarnation !== incarnation) {
+    if (known !== undefined && known.incarnation !== 0 && known.incarnation !== incarnation) {
       const message =
         `member ${id} has another data directory than the one it had: what it promised is lost, and it cannot come back under ` +
         "this id. Remove it, then add it with a new id and an empty data directory";
       return { kind: "lost-data", message };
     }
-    if (incarnation !== 0) this.seen.set(id, incarnation);
+    if (known !== undefined && incarnation !== 0) this.seen.set(id, incarnation);
+    if (address !== undefined) this.learn(id, address);
     return undefined;
   }
 
@@ -98,41 +103,38 @@ export class Peers {
     return found;
   }
 
-  changed(addresses: readonly [id: number, url: string][], gone: readonly number[]): void {
-    for (const [id, url] of addresses) this.address(id, url);
+  changed(addresses: readonly KnownMember[], gone: readonly number[]): void {
+    for (const { id, url, since } of addresses) this.learn(id, { url, since });
     for (const id of gone) this.forget(id);
-    this.settleContacts();
   }
 
   /** All members are known afresh, from a snapshot. */
   restored(): void {
     for (const id of this.members.state().removed) this.forget(id);
-    for (const { id, url } of this.members.all()) if (url !== "") this.address(id, url);
-    this.settleContacts();
-  }
-
-  /** Once the log names this member it names all whom it needs. */
-  private settleContacts(): void {
-    if (this.contacts.size === 0 || this.members.get(this.self.id) === undefined) return;
-    const { contacts } = this;
-    this.contacts = new Set();
-    for (const id of contacts) if (this.members.get(id) === undefined) this.forget(id);
+    for (const { id, url, since } of this.members.all()) if (url !== "") this.learn(id, { url, since });
   }
 
   private forget(id: number): void {
+    this.addresses.delete(id);
     this.heard.delete(id);
     this.seen.delete(id);
     this.parts.transport.removePeer(id);
   }
 
-  private address(id: number, url: string): void {
+  private learn(id: number, address: Address): void {
+    const known = this.addresses.get(id);
+    if (known !== undefined && known.since >= address.since) return;
+    this.addresses.set(id, address);
+    const { transport, logger } = this.parts;
+    if (id === this.self.id) {
+      transport.announce(address);
+      return;
+    }
     try {
-      this.parts.transport.addPeer(id, url);
+      transport.addPeer(id, address.url);
     } catch (error) {
       // An address that nobody can dial is an operator's mistake, committed; it must not stop the members that hear of it.
-      this.parts.logger.error?.(
-        `member ${id} cannot be reached: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      logger.error?.(`member ${id} cannot be reached: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 }

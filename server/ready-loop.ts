@@ -57,7 +57,7 @@ export interface LoopOwner {
   apply(committedEntries: readonly Entry[]): void;
   /** Step 6. */
   answer(rd: Ready): void;
-  /** Step 7: begins a snapshot if one is due. */
+  /** Step 7: begins a snapshot if one is due. Also called when there is no Ready: one may be wanted though nothing happens. */
   snapshotIfDue(): void;
   /** The end of step 7, some Readies later: a snapshot's file is complete. Undefined if there is none. */
   keepSnapshot(): Promise<void> | undefined;
@@ -115,6 +115,7 @@ export class ReadyLoop {
           await kept;
           continue; // what was asked meanwhile is to be fed
         }
+        this.owner.snapshotIfDue();
         if (!node.hasReady()) return;
         await this.handle(node.ready());
       }

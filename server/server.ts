@@ -27,7 +27,7 @@ import type {
   Refused,
   Rejection,
 } from "./interfaces.ts";
-import { Members } from "./members.ts";
+import { type KnownMember, Members } from "./members.ts";
 import { Membership } from "./membership.ts";
 import { encodeNote } from "./notes.ts";
 import type { ServerOptions, ServerParts } from "./options.ts";
@@ -106,6 +106,7 @@ export class Server implements Member {
       transport,
       isActive: (peer) => this.peers.isActive(peer),
       appliedTerm: () => this.applier.term,
+      electionMs: tickMs * electionTicks,
       now,
       catchUp: () => this.readIndex(),
       wake,
@@ -137,6 +138,7 @@ export class Server implements Member {
       refusal: () => this.refusal(),
       step: (change) => this.step(change),
       rejected: (rejection) => this.reject(rejection),
+      wake,
     });
     this.loop = new ReadyLoop({ node: this.node, storage, log, transport, clock, logger }, this);
   }
@@ -184,12 +186,23 @@ export class Server implements Member {
     this.proposals.stop(reason);
     this.reads.stop(reason);
     this.membership.stop(reason);
+    this.inbox.stop(reason);
   }
 
+  /** What was asked here is answered, what peers asked is passed on, and the next leader is known, if there is going to be one. */
   private drained(): Promise<void> {
+    const { clock } = this.parts;
+    const { tickMs, electionTicks } = this.options;
+    const patience = clock.now() + tickMs * electionTicks;
+    const isDone = (): boolean => {
+      if (this.stopping !== undefined) return true;
+      const { proposals, reads, membership } = this;
+      if (proposals.waitingCount + reads.waitingCount + membership.waitingCount > 0) return false;
+      return clock.now() > patience || (this.node.raft.hasLeader() && !this.inbox.isHolding);
+    };
     return new Promise((resolve) => {
-      const cancel = this.parts.clock.every(this.options.tickMs / 4, () => {
-        if (this.stopping === undefined && this.proposals.waitingCount + this.reads.waitingCount > 0) return;
+      const cancel = clock.every(tickMs / 4, () => {
+        if (!isDone()) return;
         cancel();
         resolve();
       });
@@ -226,7 +239,7 @@ export class Server implements Member {
 
   status(): MemberStatus {
     const position = { applied: this.applier.index, snapshot: this.snapshots.newest };
-    return memberStatus(this.node, this.options.clusterId, this.members, position);
+    return memberStatus(this.node, this.options.clusterId, this.members, this.peers, position);
   }
 
   private refusal(): Refused | undefined {
@@ -276,6 +289,7 @@ export class Server implements Member {
 
   feed(): void {
     const now = this.parts.clock.now();
+    this.inbox.feedSnapshots();
     const { lead, raftState, leadTransferee } = this.node.basicStatus();
     this.membership.feed();
     for (const id of raftState === "StateLeader" ? this.peers.unrecorded() : []) {
@@ -296,8 +310,7 @@ export class Server implements Member {
   }
 
   sendSnapshot(m: Message): void {
-    const position = { index: this.applier.index, term: this.applier.term };
-    void this.snapshots.send(m, position).then((taken) => {
+    void this.snapshots.send(m).then((taken) => {
       this.step(() => this.node.reportSnapshot(m.to, taken ? "finish" : "failure"));
     });
   }
@@ -330,7 +343,7 @@ export class Server implements Member {
 
   snapshotIfDue(): void {
     const { index, term } = this.applier;
-    if (this.snapshots.isDue({ index, term })) this.snapshots.take({ index, term });
+    this.snapshots.takeIfDue({ index, term });
   }
 
   keepSnapshot(): Promise<void> | undefined {
@@ -360,7 +373,7 @@ export class Server implements Member {
     this.membership.changed(id, refusal);
   }
 
-  membersChanged(addresses: readonly [id: number, url: string][], gone: readonly number[]): void {
+  membersChanged(addresses: readonly KnownMember[], gone: readonly number[]): void {
     this.peers.changed(addresses, gone);
     this.rejectIfRemoved();
   }
@@ -368,7 +381,6 @@ export class Server implements Member {
   private rejectIfRemoved(): void {
     const { id } = this.options;
     if (!this.members.wasRemoved(id)) return;
-    this.membership.removed(id);
     this.reject({ kind: "removed", message: `member ${id} was removed from the cluster` });
   }
 
@@ -376,6 +388,7 @@ export class Server implements Member {
     if (this.rejected || this.stopping !== undefined) return;
     this.rejected = true;
     this.closing ??= rejection.message;
+    if (rejection.kind === "removed") this.membership.removed(this.options.id);
     this.parts.onRejected(rejection);
   }
 }

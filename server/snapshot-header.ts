@@ -1,6 +1,6 @@
 // What the server itself puts at the head of a snapshot's data, before the state machine's: the members.
 //
-//     | version: u8 = 1 | size: u32, little-endian | JSON: {"members": [{"id", "url", "incarnation"}, ...], "removed": [id, ...]} |
+//     | version: u8 = 1 | size: u32, little-endian | JSON: {"members": [{"id", "url", "since", "incarnation"}, ...], "removed": [id, ...]} |
 //
 // raft's ConfState, in the snapshot's metadata, says who votes; addresses, incarnations and spent ids are this server's affair.
 
@@ -81,8 +81,10 @@ function toState(value: unknown): MembersState | undefined {
 
 const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
 
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+
 function isMember(value: unknown): value is KnownMember {
   if (typeof value !== "object" || value === null) return false;
-  const { id, url, incarnation } = value as Partial<KnownMember>;
-  return isId(id) && typeof url === "string" && Number.isSafeInteger(incarnation) && (incarnation as number) >= 0;
+  const { id, url, since, incarnation } = value as Partial<KnownMember>;
+  return isId(id) && typeof url === "string" && isCount(since) && isCount(incarnation);
 }

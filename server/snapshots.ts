@@ -1,12 +1,13 @@
 // Snapshots: taken here, received, sent, kept and let go. The state as of one entry of the log, in place of all entries up to it.
 //
-//     taken      step 7 of the ready loop: position, members and state machine are held fast together, in one turn; the file is written
+//     taken      by the ready loop, in step 7: position, members and state machine are held fast together, in one turn; the file is written
 //                beside the loop; when it is durable the loop itself records it in the log, and only then compacts
-//     received   a peer's file is written as it comes, then raft is told; the Ready that follows records it (step 1) and restores from it (step 5)
+//     received   a peer's file is written as it comes, then raft is told, between two Readies; the Ready that follows records it (step 1) and
+//                restores from it (step 5)
 //     sent       raft's MsgSnap names a snapshot; the file goes to the peer beside the loop, and raft is told what became of it
 //
 // The data never lies in memory as a whole: MemoryStorage knows the newest snapshot's metadata only. Two snapshots are kept, with the log from
-// the older one on, so that one damaged file costs nothing. A failed disk ends the member; a broken transfer does not.
+// the older one on, so that one damaged file costs nothing (but one that was received: the log before it is of no use). A failed disk ends the member; a broken transfer does not.
 //
 // Ports the snapshot parts of etcd's server.go (snapshot, applySnapshot, createMergedSnapshotMessage) and of storage/storage.go.
 
@@ -59,6 +60,8 @@ export class Snapshots {
   private last: number;
   private writing: Promise<void> | undefined;
   private finished: SnapshotMetadata | undefined;
+  /** A new one is needed before it would be due. */
+  private wanted = false;
   private receiving = false;
   private closed = false;
 
@@ -74,13 +77,19 @@ export class Snapshots {
     return this.kept.at(-1) ?? 0;
   }
 
-  isDue({ index }: Position): boolean {
-    return index - this.last >= this.limits.count;
+  /**
+   * Begins to write the state as of this position, which must be that of now, if a snapshot is due or wanted and none is being written. Not
+   * while raft holds a snapshot of the leader's that is not restored yet: configuration and state would be of different times.
+   */
+  takeIfDue(position: Position): void {
+    const due = this.wanted || position.index - this.last >= this.limits.count;
+    const busy = this.writing !== undefined || this.finished !== undefined || this.closed;
+    if (!due || busy || this.parts.node.raft.raftLog.hasNextOrInProgressSnapshot()) return;
+    this.wanted = false;
+    if (position.index > this.last) this.take(position);
   }
 
-  /** Begins to write the state as of this position, which is that of now. Nothing happens while another is written. */
-  take(position: Position): void {
-    if (this.writing !== undefined || this.finished !== undefined || this.closed || position.index <= this.last) return;
+  private take(position: Position): void {
     const { node, members, stateMachine, store, logger, now } = this.parts;
     const metadata = { index: position.index, term: position.term, confState: node.raft.trk.confState() };
     const header = encodeSnapshotHeader(members.state());
@@ -168,14 +177,13 @@ export class Snapshots {
     await this.release(index);
   }
 
-  /** Takes what a peer sends; see TransportHandler.receiveSnapshot. `step` hands the message to the node. */
-  async receive(m: Message, chunks: AsyncIterable<Uint8Array>, step: (m: Message) => void): Promise<void> {
+  /**
+   * Writes down what a peer sends; rejects if it did not come whole. What is of no use to raft, which then answers how far it is, is not read:
+   * there is no reason to write it down.
+   */
+  async receive(m: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { metadata } = m.snapshot ?? makeSnapshot(0, 0);
-    // Of no use to raft, which then answers how far it is: no reason to write it down.
-    if (!this.isWanted(m, metadata)) {
-      step(m);
-      return;
-    }
+    if (!this.isWanted(m, metadata)) return;
     if (this.receiving) throw new Error("another snapshot is being received");
     this.receiving = true;
     const source = new Source(chunks);
@@ -188,8 +196,6 @@ export class Snapshots {
     } finally {
       this.receiving = false;
     }
-    if (this.closed) throw new Error("this member is shutting down");
-    step(m);
   }
 
   private isWanted(m: Message, { index, term, confState }: SnapshotMetadata): boolean {
@@ -199,13 +205,12 @@ export class Snapshots {
   }
 
   /** Sends the snapshot that a MsgSnap names. Resolves to whether the peer has it; if not, raft will ask again. */
-  async send(m: Message, applied: Position): Promise<boolean> {
+  async send(m: Message): Promise<boolean> {
     const { transport, store, logger } = this.parts;
     const { metadata } = m.snapshot ?? makeSnapshot(0, 0);
     if (!names(metadata.confState, m.to)) {
       // Taken before the member was added, and so without it: raft would not take it there. A newer one is made first.
-      this.take(applied);
-      await this.writing;
+      this.want();
       return false;
     }
     const source = new Source(store.read(metadata));
@@ -213,9 +218,16 @@ export class Snapshots {
     if (source.error !== undefined && !this.closed) {
       // Its own file is damaged: without a new one this would go on until the next is due.
       logger.error?.(`cannot send the snapshot ${text(metadata)}: ${asError(source.error).message} A new one is taken`);
-      this.take(applied);
+      // In its place, if nothing has been applied since.
+      if (metadata.index === this.last) this.last--;
+      this.want();
     }
     return taken;
+  }
+
+  private want(): void {
+    this.wanted = true;
+    this.parts.wake();
   }
 
   /** Resolves when nothing is written any more. */

@@ -3,6 +3,7 @@
 import type { RawNode, StateType } from "../raft/index.ts";
 import type { MemberStatus, PeerProgress } from "./interfaces.ts";
 import type { Members } from "./members.ts";
+import type { Peers } from "./peers.ts";
 
 const roles: Readonly<Record<StateType, MemberStatus["role"]>> = {
   StateFollower: "follower",
@@ -17,6 +18,7 @@ export function memberStatus(
   node: RawNode,
   clusterId: number,
   members: Members,
+  peers: Peers,
   position: { readonly applied: number; readonly snapshot: number },
 ): MemberStatus {
   const { id, term, lead, commit, raftState } = node.basicStatus();
@@ -24,7 +26,9 @@ export function memberStatus(
   if (raftState === "StateLeader") {
     const all: PeerProgress[] = [];
     node.withProgress((peer, _type, pr) => {
-      const { match, next, recentActive } = pr;
+      const { match, next } = pr;
+      // Not raft's own flag, which its check of the quorum clears each time, to see who answers.
+      const recentActive = peers.isActive(peer);
       all.push({ id: peer, match, next, state: states[pr.state], recentActive, inflight: pr.inflights.count() });
     });
     progress = all;

@@ -43,6 +43,20 @@ describe("a member", () => {
     expect(a.rejections[1]).toEqual({ id: 2, rejection: lostData });
   });
 
+  test("tells in each handshake where it is reached, as it knows then", async () => {
+    const a = await new Member(1).listen();
+    const b = (await new Member(2).listen()).start();
+    const told: unknown[] = [];
+    b.admit = (_from, _incarnation, address) => void told.push(address);
+    a.transport.addPeer(2, b.url);
+    a.transport.announce({ url: "http://a:1", since: 1 });
+    a.start();
+    await eventually(() => expect(told).toEqual([{ url: "http://a:1", since: 1 }]));
+    a.transport.announce({ url: "http://a:2", since: 9 });
+    await a.transport.request(2, new Uint8Array(1));
+    expect(told[1]).toEqual({ url: "http://a:2", since: 9 });
+  });
+
   test("that is not known yet tries again until it is", async () => {
     const a = await new Member(1).listen();
     const b = (await new Member(2).listen()).start();

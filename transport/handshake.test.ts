@@ -21,8 +21,13 @@ describe("a handshake", () => {
 
   test("is written as it is read", () => {
     const clusterId = 2 ** 52 - 1;
-    const written = handshakeHeaders({ clusterId, from: 3, incarnation: 5, to: 2 });
-    expect(checkHandshake(written, { ...asked, clusterId })).toBe(3);
+    const said: unknown[] = [];
+    const listening = { id: 2, clusterId, admit: (...args: unknown[]) => void said.push(args) };
+    for (const address of [undefined, { url: "http://c:2380", since: 2 ** 53 - 1 }]) {
+      const written = handshakeHeaders({ clusterId, from: 3, incarnation: 5, to: 2, address });
+      expect(checkHandshake(written, listening)).toBe(3);
+      expect(said.pop()).toEqual([3, 5, address]);
+    }
   });
 
   test.each([
@@ -38,6 +43,9 @@ describe("a handshake", () => {
     ["a receiver in hexadecimal", { "x-readyloop-to": "0x2" }, 400, "x-readyloop-to"],
     ["an incarnation that is no number", { "x-readyloop-incarnation": "00" }, 400, "x-readyloop-incarnation"],
     ["an incarnation above 2^53", { "x-readyloop-incarnation": "9007199254740993" }, 400, "x-readyloop-incarnation"],
+    ["an address without its index", { "x-readyloop-address": "http://c:2380" }, 400, "x-readyloop-address"],
+    ["an address that is no origin", { "x-readyloop-address": "7 http://c/x" }, 400, "x-readyloop-address"],
+    ["an index above 2^53", { "x-readyloop-address": "9007199254740993 http://c:1" }, 400, "x-readyloop-address"],
     ["an empty cluster", { "x-readyloop-cluster": "" }, 400, "x-readyloop-cluster"],
     ["a version that is no number", { "x-readyloop-version": "one" }, 400, "x-readyloop-version"],
   ])("with %s is refused", (_what, set, status, reason) => {

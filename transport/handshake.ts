@@ -13,7 +13,8 @@
 
 import { type IncomingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Rejection } from "./options.ts";
+import type { Address, Rejection } from "./options.ts";
+import { originOf } from "./peer-url.ts";
 
 export const protocolVersion = 1;
 
@@ -35,6 +36,7 @@ const header = {
   from: "x-readyloop-from",
   to: "x-readyloop-to",
   incarnation: "x-readyloop-incarnation",
+  address: "x-readyloop-address",
   rejection: "x-readyloop-rejection",
 } as const;
 
@@ -49,6 +51,8 @@ export interface Asker {
 export interface Identity extends Asker {
   readonly clusterId: number;
   readonly to: number;
+  /** Where the sender is reached, if it knows. */
+  readonly address: Address | undefined;
 }
 
 /** Why a connection is not taken: an HTTP status and a sentence. */
@@ -62,7 +66,7 @@ export interface Refusal {
 export interface Asked {
   readonly id: number;
   readonly clusterId: number;
-  admit(from: number, incarnation: number): Rejection | undefined;
+  admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined;
 }
 
 const rejectionStatus = { unknown: 403, removed: 410, "lost-data": 409 } as const;
@@ -80,6 +84,9 @@ export function handshakeHeaders(identity: Identity): Record<string, string> {
     ...askerHeaders(identity),
     [header.cluster]: String(identity.clusterId),
     [header.to]: String(identity.to),
+    ...(identity.address === undefined
+      ? {}
+      : { [header.address]: `${identity.address.since} ${identity.address.url}` }),
   };
 }
 
@@ -102,7 +109,12 @@ export function checkHandshake(headers: Headers, asked: Asked): number | Refusal
   if (asker.from === asked.id) {
     return { status: 409, reason: `member ${asker.from} called itself; check that ids and peer URLs differ` };
   }
-  return refusalOf(asked.admit(asker.from, asker.incarnation)) ?? asker.from;
+  const said = headers[header.address];
+  const address = said === undefined ? undefined : readAddress(said);
+  if (said !== undefined && address === undefined) {
+    return { status: 400, reason: `header ${header.address} is not a number and a URL like http://host:port` };
+  }
+  return refusalOf(asked.admit(asker.from, asker.incarnation, address)) ?? asker.from;
 }
 
 /** The id of one who joins, or why it is refused. */
@@ -114,7 +126,7 @@ export function checkJoiner(headers: Headers, asked: Asked): number | Refusal {
     const message = `member ${asked.id} is running and has answered this; choose an id that is free`;
     return refusalOf({ kind: "lost-data", message }) as Refusal;
   }
-  return refusalOf(asked.admit(asker.from, asker.incarnation)) ?? asker.from;
+  return refusalOf(asked.admit(asker.from, asker.incarnation, undefined)) ?? asker.from;
 }
 
 function refusalOf(rejection: Rejection | undefined): Refusal | undefined {
@@ -147,6 +159,17 @@ function readNumber(text: string | string[] | undefined): number | undefined {
   if (typeof text !== "string" || !/^[1-9][0-9]{0,15}$/.test(text)) return undefined;
   const value = Number(text);
   return Number.isSafeInteger(value) ? value : undefined;
+}
+
+function readAddress(text: string | string[]): Address | undefined {
+  const match = typeof text === "string" ? /^(\d{1,16}) (\S{1,1024})$/.exec(text) : null;
+  const since = Number(match?.[1]);
+  if (match === null || !Number.isSafeInteger(since)) return undefined;
+  try {
+    return { since, url: originOf(match[2] as string) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** What a member's handler said, read from its refusal; undefined if it was refused for another reason, or not by a member. */

@@ -2,6 +2,7 @@
 
 export { askToJoin, type JoinOutcome, type JoinQuestion } from "./join.ts";
 export {
+  type Address,
   defaultLimits,
   type MemberAddress,
   maxRequestBytes,

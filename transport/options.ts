@@ -23,8 +23,11 @@ export interface TransportHandler {
   receiveSnapshot(from: number, message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /** A peer passes a request on, of at most maxRequestBytes; the answer, of at most as many, goes back to it. */
   request(from: number, body: Uint8Array): Promise<Uint8Array>;
-  /** Whether this peer may talk to this member; an incarnation of 0 is an unknown one. Asked at each connection and request. */
-  admit(from: number, incarnation: number): Rejection | undefined;
+  /**
+   * Whether this peer may talk to this member; an incarnation of 0 is an unknown one, and the address is where the peer says that it is
+   * reached. Asked at each connection and request.
+   */
+  admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined;
   /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"); called at each such answer. */
   rejectedBy(id: number, rejection: Rejection): void;
   /** All members with their addresses, for one that joins; none while this member does not know them. */
@@ -35,6 +38,12 @@ export interface MemberAddress {
   readonly id: number;
   /** http://host:port */
   readonly url: string;
+}
+
+/** Where a member is reached, as of an entry of the log: of two addresses the one with the higher `since` is the newer one. */
+export interface Address {
+  readonly url: string;
+  readonly since: number;
 }
 
 /** Why a peer may not talk to a member. */

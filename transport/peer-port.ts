@@ -197,7 +197,7 @@ export class PeerPort {
 
   private asked(handler: TransportHandler): Asked {
     const { id, clusterId } = this;
-    return { id, clusterId, admit: (from, incarnation) => handler.admit(from, incarnation) };
+    return { id, clusterId, admit: (from, incarnation, address) => handler.admit(from, incarnation, address) };
   }
 
   private noteRefusal(request: IncomingMessage, refusal: Refusal): void {

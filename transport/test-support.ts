@@ -102,9 +102,9 @@ export class Member {
       reportUnreachable: (id) => this.unreachable.push(id),
       receiveSnapshot: (from, message, chunks) => this.receiveSnapshot(from, message, chunks),
       request: (from, body) => this.request(from, body),
-      admit: (from, incarnation) => {
+      admit: (from, incarnation, address) => {
         this.asking.push([from, incarnation]);
-        return this.admit(from, incarnation);
+        return this.admit(from, incarnation, address);
       },
       rejectedBy: (id, rejection) => this.rejections.push({ id, rejection }),
       addresses: () => this.addresses(),

@@ -16,8 +16,10 @@
 import type { WebSocket } from "ws";
 import type { Message } from "../raft/raftpb/index.ts";
 import type { DialTarget } from "./dial.ts";
+import type { Identity } from "./handshake.ts";
 import { IncomingConnection } from "./incoming.ts";
 import {
+  type Address,
   defaultLimits,
   PeerCounters,
   type RequestOutcome,
@@ -62,6 +64,7 @@ export class WebSocketTransport {
   private readonly unreachable = new Set<number>();
   private flushScheduled = false;
   private droppedUnknown = 0;
+  private address: Address | undefined;
 
   private constructor(options: TransportOptions) {
     this.options = options;
@@ -136,6 +139,11 @@ export class WebSocketTransport {
     return { kind: "unsent", message: why };
   }
 
+  /** From now on peers are told that this member is reached there: they may know an older address, or none. */
+  announce(address: Address): void {
+    this.address = address;
+  }
+
   /** Makes a peer known, or gives it a new address. Throws TransportError for an id or URL that cannot be one. */
   addPeer(id: number, url: string): void {
     if (!isMemberId(id)) {
@@ -148,9 +156,9 @@ export class WebSocketTransport {
     if (peer.way !== undefined) {
       this.keepUntilEnded(peer.way.outgoing.stop("the peer has a new address", this.limits.closeTimeoutMs));
     }
-    const { clusterId, incarnation = 0, logger, random } = this.options;
+    const { logger, random } = this.options;
     const target: DialTarget = {
-      identity: { clusterId, from: this.options.id, incarnation, to: id },
+      identity: this.identityFor(id),
       url: origin,
       limits: this.limits,
       onRejected: (rejection) => {
@@ -164,6 +172,21 @@ export class WebSocketTransport {
     const outgoing = new OutgoingPeer({ ...target, logger, random, counters: peer.counters, onLost });
     peer.way = { target, outgoing };
     if (this.handler !== undefined) outgoing.dial();
+  }
+
+  private identityFor(to: number): Identity {
+    const { clusterId, id: from, incarnation = 0 } = this.options;
+    const current = (): Address | undefined => this.address;
+    return {
+      clusterId,
+      from,
+      incarnation,
+      to,
+      // As it is at the time of a dial.
+      get address() {
+        return current();
+      },
+    };
   }
 
   private addUnknown(id: number): Peer {
