@@ -1,224 +1,377 @@
+// The log as raft sees it: matching, appending, terms and slices, over storage, unstable tail and snapshot.
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { errCompacted, errUnavailable } from "./errors.ts";
+import { errCompacted, errUnavailable, RaftError } from "./errors.ts";
 import { RaftLog } from "./log.ts";
 import { discardLogger } from "./logger.ts";
 import { type Entry, entrySize, makeEntry, makeSnapshot } from "./raftpb/index.ts";
 import { MemoryStorage } from "./storage.ts";
-import { noLimit } from "./types.ts";
+import { entriesFrom, idsOf } from "./testing.ts";
+import { type EntryId, noLimit } from "./types.ts";
 import { entsSize } from "./util.ts";
 
-const run = (...ids: [term: number, index: number][]): Entry[] =>
-  ids.map(([term, index]) => makeEntry(undefined, term, index, undefined));
-const idsOf = (entries: readonly Entry[]): [number, number][] => entries.map((e) => [e.term, e.index]);
-
-/** A log with `stable` in storage and `unstable` behind it. */
-function logOf(stable: Entry[], unstable: Entry[] = [], maxApplying = noLimit): RaftLog {
+/** A log behind a snapshot at (index, term) with these terms in storage and, behind them, unstable. */
+function logOf(stable: number[], unstable: number[] = [], base: EntryId = { term: 0, index: 0 }): RaftLog {
   const storage = new MemoryStorage();
-  storage.append(stable);
-  const log = new RaftLog(storage, discardLogger, maxApplying);
-  log.append(unstable);
+  storage.applySnapshot(makeSnapshot(base.index, base.term));
+  storage.append(entriesFrom(base.index + 1, ...stable));
+  const log = new RaftLog(storage, discardLogger);
+  log.append(entriesFrom(base.index + 1 + stable.length, ...unstable));
   return log;
 }
 
-const three = run([1, 1], [2, 2], [3, 3]);
+const range = (lo: number, hi: number): number[] => Array.from({ length: hi - lo }, (_, i) => lo + i);
+/** Entries [lo, hi) of a log in which each entry's term is its index. */
+const rising = (lo: number, hi: number): Entry[] => entriesFrom(lo, ...range(lo, hi));
 
-describe("the log", () => {
+describe("matching", () => {
   test.each<[Entry[], number]>([
     [[], 0],
-    [run([1, 1], [2, 2]), 0],
-    [run([3, 3]), 0],
-    [run([1, 1], [2, 2], [3, 3], [4, 4]), 4],
-    [run([4, 1]), 1],
-    [run([2, 2], [4, 3]), 3],
-  ])("findConflict of %j is %i: the first index that differs or is new", (entries, conflict) => {
-    expect(logOf([], three).findConflict(entries)).toBe(conflict);
-  });
-
-  test.each<[number, number, number, number]>([
-    [5, 5, 5, 5],
-    [5, 4, 4, 4],
-    [5, 3, 3, 3],
-    [5, 1, 2, 1],
-    [3, 9, 3, 3],
-    [0, 0, 0, 0],
+    [entriesFrom(1, 1, 2, 3), 0],
+    [entriesFrom(2, 2, 3), 0],
+    [entriesFrom(3, 3), 0],
+    // no conflict, but news
+    [entriesFrom(1, 1, 2, 3, 4, 4), 4],
+    [entriesFrom(2, 2, 3, 4, 5), 4],
+    [entriesFrom(3, 3, 4, 4), 4],
+    [entriesFrom(4, 4, 4), 4],
+    // conflicts
+    [entriesFrom(1, 4, 4), 1],
+    [entriesFrom(2, 1, 4, 4), 2],
+    [entriesFrom(3, 1, 2, 4, 4), 3],
   ])(
-    "findConflictByTerm(%i, %i) is the largest index whose term is no larger",
-    (index, term, expected, expectedTerm) => {
-      const log = logOf([], run([1, 1], [1, 2], [3, 3], [4, 4], [5, 5]));
-      expect(log.findConflictByTerm(index, term)).toEqual({ index: expected, term: expectedTerm });
+    "in a log of terms 1, 2, 3 findConflict of %j is %i: the first index that differs or is new [TestFindConflict]",
+    (entries, conflict) => {
+      expect(logOf([], [1, 2, 3]).findConflict(entries)).toBe(conflict);
     },
   );
 
-  test("a log is as up to date as another by term first, then by length", () => {
-    const log = logOf([], three);
-    const up = ([term, index]: [number, number]) => log.isUpToDate({ term, index });
-    expect(
-      (
-        [
-          [4, 2],
-          [3, 3],
-          [3, 4],
-        ] as [number, number][]
-      ).map(up),
-    ).toEqual([true, true, true]);
-    expect(
-      (
-        [
-          [3, 2],
-          [2, 4],
-        ] as [number, number][]
-      ).map(up),
-    ).toEqual([false, false]);
+  test.each<[base: EntryId, terms: number[], cases: [index: number, term: number, expected: number][]]>([
+    [
+      { term: 0, index: 0 },
+      [2, 2, 5, 5, 5],
+      [
+        [100, 2, 100], // beyond the end: not known
+        [5, 6, 5],
+        [5, 5, 5],
+        [5, 4, 2],
+        [5, 2, 2],
+        [5, 1, 0],
+        [1, 2, 1],
+        [1, 1, 0],
+        [0, 0, 0],
+      ],
+    ],
+    [
+      { term: 3, index: 10 },
+      [3, 3, 4, 4, 4],
+      [
+        [30, 3, 30],
+        [14, 9, 14],
+        [14, 4, 14],
+        [14, 3, 12],
+        [14, 2, 9],
+        [11, 5, 11],
+        [10, 5, 10],
+        [10, 3, 10],
+        [10, 2, 9],
+        [9, 2, 9], // compacted: not known either
+        [4, 2, 4],
+        [0, 0, 0],
+      ],
+    ],
+  ])(
+    "behind %j, terms %j: findConflictByTerm is the largest index whose term is no larger, or is not known [TestFindConflictByTerm]",
+    (base, terms, cases) => {
+      const log = logOf([], terms, base);
+      for (const [index, term, expected] of cases) {
+        const known = log.term(expected);
+        const wanted = { index: expected, term: typeof known === "number" ? known : 0 };
+        expect(log.findConflictByTerm(index, term)).toEqual(wanted);
+      }
+    },
+  );
+
+  test("a log is as up to date as another by term first, then by length [TestIsUpToDate]", () => {
+    const log = logOf([], [1, 2, 3]);
+    const lengths = [2, 3, 4];
+    const answers = (term: number) => lengths.map((index) => log.isUpToDate({ term, index }));
+    expect(answers(4)).toEqual([true, true, true]);
+    expect(answers(3)).toEqual([false, true, true]);
+    expect(answers(2)).toEqual([false, false, false]);
+  });
+});
+
+describe("appending", () => {
+  test.each<[Entry[], last: number, terms: number[], offset: number]>([
+    [[], 2, [1, 2], 3],
+    [entriesFrom(3, 2), 3, [1, 2, 2], 3],
+    [entriesFrom(1, 2), 1, [2], 1],
+    [entriesFrom(2, 3, 3), 3, [1, 3, 3], 2],
+  ])(
+    "%j to stable terms 1, 2 ends at %i with terms %j, unstable from %i [TestAppend]",
+    (entries, last, terms, offset) => {
+      const log = logOf([1, 2]);
+      expect(log.append(entries)).toBe(last);
+      expect(log.allEntries().map((e) => e.term)).toEqual(terms);
+      expect(log.unstable.offset).toBe(offset);
+    },
+  );
+
+  const [last, commit] = [3, 1];
+  test.each<
+    [what: string, prev: EntryId, committed: number, Entry[], lastNew: number | undefined, committedAfter: number]
+  >([
+    ["another term at prev", { term: 2, index: 3 }, 3, entriesFrom(4, 4), undefined, commit],
+    ["prev beyond the end", { term: 3, index: 4 }, 3, entriesFrom(5, 4), undefined, commit],
+    ["nothing new", { term: 3, index: 3 }, last, [], 3, 3],
+    ["a commit index beyond the last new entry", { term: 3, index: 3 }, last + 1, [], 3, 3],
+    ["a commit index before it", { term: 3, index: 3 }, last - 1, [], 3, 2],
+    ["a lower commit index", { term: 3, index: 3 }, 0, [], 3, commit],
+    ["the origin", { term: 0, index: 0 }, last, [], 0, commit],
+    ["one new entry", { term: 3, index: 3 }, last, entriesFrom(4, 4), 4, 3],
+    ["one new entry, committed", { term: 3, index: 3 }, last + 1, entriesFrom(4, 4), 4, 4],
+    ["one new entry and a commit index beyond", { term: 3, index: 3 }, last + 2, entriesFrom(4, 4), 4, 4],
+    ["two new entries, committed", { term: 3, index: 3 }, last + 2, entriesFrom(4, 4, 4), 5, 5],
+    ["a conflict at the last entry", { term: 2, index: 2 }, last, entriesFrom(3, 4), 3, 3],
+    ["a conflict before it", { term: 1, index: 1 }, last, entriesFrom(2, 4), 2, 2],
+    ["a conflict and more", { term: 1, index: 1 }, last, entriesFrom(2, 4, 4), 3, 3],
+    ["a conflict behind entries that match", { term: 1, index: 1 }, last, entriesFrom(2, 2, 4), 3, 3],
+  ])(
+    "of a leader's slice to terms 1, 2, 3, with %s [TestLogMaybeAppend]",
+    (_what, prev, committed, entries, lastNew, after) => {
+      const log = logOf([], [1, 2, 3]);
+      log.commitTo(commit);
+      expect(log.maybeAppend({ term: 100, prev, entries }, committed)).toBe(lastNew);
+      expect(log.committed).toBe(after);
+      if (lastNew === undefined) expect(idsOf(log.allEntries())).toEqual(idsOf(entriesFrom(1, 1, 2, 3)));
+      else if (entries.length > 0) expect(log.slice(prev.index + 1, log.lastIndex() + 1, noLimit)).toEqual(entries);
+    },
+  );
+
+  test("panics at a conflict with what is committed [TestLogMaybeAppend]", () => {
+    const log = logOf([], [1, 2, 3]);
+    log.commitTo(commit);
+    const slice = { term: 100, prev: { term: 0, index: 0 }, entries: entriesFrom(1, 4) };
+    expect(() => log.maybeAppend(slice, 3)).toThrow(/entry 1 conflict with committed entry \[committed\(1\)\]/);
+    expect(() => log.append(entriesFrom(1, 4))).toThrow(/after\(0\) is out of range \[committed\(1\)\]/);
   });
 
-  test("takes a slice only where its prev is there, and commits what both sides have", () => {
-    const slice = (term: number, index: number, entries: Entry[]) => ({ term: 9, prev: { term, index }, entries });
-    const fresh = () => {
-      const log = logOf([], three);
-      log.commitTo(1);
-      return log;
-    };
-    expect(fresh().maybeAppend(slice(2, 3, run([4, 4])), 3)).toBeUndefined();
-    expect(fresh().maybeAppend(slice(3, 4, run([4, 5])), 3)).toBeUndefined();
-    const same = fresh();
-    expect([same.maybeAppend(slice(3, 3, []), 9), same.committed]).toEqual([3, 3]);
-    const longer = fresh();
-    expect([longer.maybeAppend(slice(3, 3, run([4, 4])), 3), longer.committed, longer.lastIndex()]).toEqual([4, 3, 4]);
-    const cut = fresh();
-    expect([cut.maybeAppend(slice(1, 1, run([4, 2])), 2), cut.committed, cut.lastIndex()]).toEqual([2, 2, 2]);
+  test("entries that are no slice, but start behind their prev, is a programming error", () => {
+    const log = logOf([], [1, 2, 3]);
+    const slice = { term: 100, prev: { term: 1, index: 1 }, entries: entriesFrom(9, 4) };
+    expect(() => log.maybeAppend(slice, 3)).toThrow(/index, 7, is out of range \[1\]/);
+  });
+});
+
+describe("compaction", () => {
+  test("leaves terms, bounds and appends of the rest as they were [TestCompactionSideEffects]", () => {
+    const log = logOf(range(1, 751), range(751, 1001));
+    expect(log.maybeCommit(1000, 1000)).toBe(true);
+    log.appliedTo(1000, 0);
+    (log.storage as MemoryStorage).compact(500);
+    expect([log.firstIndex(), log.lastIndex()]).toEqual([501, 1000]);
+    for (let i = 500; i <= 1000; i++) expect([log.term(i), log.matchTerm(i, i)]).toEqual([i, true]);
+    expect(log.term(499)).toBe(errCompacted);
+    expect([log.nextUnstableEnts().length, log.nextUnstableEnts()[0]?.index]).toEqual([250, 751]);
+    expect(log.append(rising(1001, 1002))).toBe(1001);
+    expect(log.entries(1001, noLimit)).toHaveLength(1);
   });
 
-  test("panics at a conflict with what is committed", () => {
-    const log = logOf([], three);
-    log.commitTo(3);
-    const slice = { term: 9, prev: { term: 1, index: 1 }, entries: run([4, 2]) };
-    expect(() => log.maybeAppend(slice, 3)).toThrow(/entry 2 conflict with committed entry \[committed\(3\)\]/);
+  test.each<[at: number[], left: (number | RaftError | RegExp)[]]>([
+    [[1001], [/compact 1001 is out of bound lastindex\(1000\)/]],
+    [
+      [300, 500, 800, 900],
+      [700, 500, 200, 100],
+    ],
+    [
+      [300, 299],
+      [700, errCompacted],
+    ],
+  ])(
+    "of 1000 entries at %j leaves %j entries: beyond the end it panics, below the first it is refused [TestCompaction]",
+    (at, left) => {
+      const log = logOf(range(1, 1001));
+      at.forEach((index, i) => {
+        const compact = () => (log.storage as MemoryStorage).compact(index);
+        const expected = left[i];
+        if (expected instanceof RegExp) expect(compact).toThrow(expected);
+        else if (expected instanceof RaftError) expect(compact()).toBe(expected);
+        else expect([compact(), log.allEntries().length]).toEqual([undefined, expected]);
+      });
+    },
+  );
+
+  test("a log behind a snapshot begins empty, and knows the snapshot's term [TestLogRestore]", () => {
+    const log = logOf([], [], { term: 1000, index: 1000 });
+    expect(log.allEntries()).toEqual([]);
+    expect([log.firstIndex(), log.committed, log.unstable.offset, log.term(1000)]).toEqual([1001, 1000, 1001, 1000]);
+  });
+});
+
+describe("terms", () => {
+  test("are known from the entry before the first to the last [TestTerm]", () => {
+    const log = logOf([], range(1, 100), { term: 1, index: 100 });
+    expect([99, 100, 150, 199, 200].map((i) => log.term(i))).toEqual([errCompacted, 1, 50, 99, errUnavailable]);
   });
 
-  test("commitTo never lowers, and panics beyond the end", () => {
-    const log = logOf([], three);
-    log.commitTo(2);
-    log.commitTo(1);
-    expect(log.committed).toBe(2);
-    expect(() => log.commitTo(4)).toThrow(/tocommit\(4\) is out of range \[lastIndex\(3\)\]/);
-  });
-
-  test("only entries of the given term commit", () => {
-    const log = logOf([], three);
-    expect([log.maybeCommit(1, 3), log.maybeCommit(0, 3), log.maybeCommit(3, 3), log.maybeCommit(3, 3)]).toEqual([
-      false,
-      false,
-      true,
-      false,
+  test("with a snapshot that is not installed yet, all before it counts as compacted [TestTermWithUnstableSnapshot]", () => {
+    const log = logOf([], [], { term: 1, index: 100 });
+    log.restore(makeSnapshot(105, 1));
+    expect([100, 101, 104, 105, 106].map((i) => log.term(i))).toEqual([
+      errCompacted,
+      errCompacted,
+      errCompacted,
+      1,
+      errUnavailable,
     ]);
   });
 
-  test("knows terms over storage, unstable tail and snapshot, and one index before the first", () => {
-    const log = logOf(run([1, 1], [1, 2]), run([2, 3]));
-    expect([0, 1, 3, 4].map((i) => log.term(i))).toEqual([0, 1, 2, errUnavailable]);
-    log.restore(makeSnapshot(10, 5));
-    expect([9, 10, 11].map((i) => log.term(i))).toEqual([errCompacted, 5, errUnavailable]);
-    expect([log.firstIndex(), log.lastIndex(), log.committed]).toEqual([11, 10, 10]);
+  test("and indexes of the last entry are those of the log, or of the snapshot before it [TestEntryID]", () => {
+    expect(logOf([1], [2, 5]).lastEntryId()).toEqual({ term: 5, index: 3 });
+    expect(logOf([], [], { term: 4, index: 10 }).lastEntryId()).toEqual({ term: 4, index: 10 });
+    expect(logOf([]).lastEntryId()).toEqual({ term: 0, index: 0 });
   });
 
-  test("slices over the border of storage and tail like one list, for any size limit", () => {
+  test("commit: only an entry of the given term does", () => {
+    const log = logOf([], [1, 2, 3]);
+    const attempts: [number, number][] = [
+      [1, 3],
+      [0, 3],
+      [3, 3],
+      [3, 3],
+    ];
+    expect(attempts.map(([term, index]) => log.maybeCommit(term, index))).toEqual([false, false, true, false]);
+  });
+});
+
+describe("slices", () => {
+  /** Entries 301 to 399, each of the term of its index and all of one size: up to 349 in storage. */
+  const log = logOf(range(301, 350), range(350, 400), { term: 300, index: 300 });
+  const [first, half, last] = [301, 350, 399];
+
+  test("below the first are compacted, and panic beyond the last [TestIsOutOfBounds]", () => {
+    for (const lo of [first - 2, first - 1]) expect(log.slice(lo, first + 1, noLimit)).toBe(errCompacted);
+    for (const at of [first, half, last, last + 1]) expect(log.slice(at, at, noLimit)).toEqual([]);
+    expect(() => log.slice(last + 1, last + 2, noLimit)).toThrow(/slice\[400,401\) out of bound \[301,399\]/);
+    expect(() => log.slice(last + 2, last + 2, noLimit)).toThrow(/out of bound/);
+    expect(() => log.slice(half, half - 1, noLimit)).toThrow(/invalid slice 350 > 349/);
+  });
+
+  const size = entrySize(rising(half, half + 1)[0] as Entry);
+  test.each<[lo: number, hi: number, limit: number, end: number]>([
+    [first, half - 1, noLimit, half - 1],
+    [first, half, noLimit, half],
+    [first, half + 1, noLimit, half + 1],
+    [first, last, noLimit, last],
+    [half - 1, half, noLimit, half],
+    [half - 1, half + 1, noLimit, half + 1],
+    [half, last, noLimit, last],
+    [last - 1, last, noLimit, last],
+    // at least one
+    [first, last, 0, first + 1],
+    [half - 1, half + 1, 0, half],
+    [half, last, 0, half + 1],
+    [half, last, size - 1, half + 1],
+    // enough for one, not for two
+    [first, last, size, first + 1],
+    [half - 1, half + 1, size, half],
+    [half - 1, half + 1, size + 1, half],
+    [half, last, size + 1, half + 1],
+    // enough for two
+    [first, last, 2 * size, first + 2],
+    [half - 2, half + 1, 2 * size, half],
+    [half - 1, half + 1, 2 * size, half + 1],
+    [half, last, 2 * size, half + 2],
+    [half - 2, half + 1, 3 * size - 1, half],
+    [half - 1, half + 2, 3 * size, half + 2],
+  ])("[%i, %i) up to %d bytes end before %i [TestSlice]", (lo, hi, limit, end) => {
+    expect(log.slice(lo, hi, limit)).toEqual(rising(lo, end));
+  });
+
+  test("over the border of storage and tail are those of one list, for any size limit [TestSlice]", () => {
     const all = Array.from({ length: 12 }, (_, i) => makeEntry(undefined, 1, i + 1, new Uint8Array((i * 7) % 5)));
     fc.assert(
       fc.property(fc.nat(12), fc.nat(11), fc.nat(12), fc.nat(120), (border, from, length, maxSize) => {
-        const log = logOf(all.slice(0, border), all.slice(border));
-        const to = Math.min(12, from + length);
-        const wanted = all.slice(from, to);
-        const got = log.slice(from + 1, to + 1, maxSize) as Entry[];
+        const storage = new MemoryStorage();
+        storage.append(all.slice(0, border));
+        const mixed = new RaftLog(storage, discardLogger);
+        mixed.append(all.slice(border));
+        const wanted = all.slice(from, Math.min(12, from + length));
+        const got = mixed.slice(from + 1, from + 1 + wanted.length, maxSize) as Entry[];
         expect(got).toEqual(wanted.slice(0, got.length));
         if (wanted.length > 0) expect(got.length).toBeGreaterThan(0);
         if (got.length > 1) expect(entsSize(got)).toBeLessThanOrEqual(maxSize);
         const next = wanted[got.length];
-        // What was left out did not fit, but for the first unstable entry after a page that the limit closed already.
         if (next !== undefined && got.length > 0) expect(entsSize(got) + entrySize(next)).toBeGreaterThan(maxSize);
       }),
     );
   });
 
-  test("scan visits the same entries page by page, and stops when told", () => {
-    const log = logOf(run([1, 1], [1, 2]), run([1, 3], [1, 4]));
-    const pages: [number, number][][] = [];
-    log.scan(1, 5, 0, (page) => pages.push(idsOf(page)) < 3);
-    expect(pages).toEqual([[[1, 1]], [[1, 2]], [[1, 3]]]);
+  test("a scan visits the same entries in pages as full as they may be [TestScan]", () => {
+    for (const pageSize of [0, 1, size - 1, size, size + 1, 2 * size, 100]) {
+      for (const [lo, hi] of [
+        [first, last],
+        [first, half],
+        [half - 3, half + 3],
+        [half, last],
+        [last, last],
+      ] as const) {
+        const pages: (readonly Entry[])[] = [];
+        expect(log.scan(lo, hi, pageSize, (page) => pages.push(page) > 0)).toBeUndefined();
+        expect(pages.flat()).toEqual(rising(lo, hi));
+        const most = Math.max(1, Math.floor(pageSize / size));
+        for (const page of pages) expect(page.length).toBeLessThanOrEqual(most);
+        expect(pages.length).toBeLessThanOrEqual(Math.ceil((hi - lo) / most) + 1); // one page may end at the border
+      }
+    }
   });
 
-  test("hands out committed entries once, in pages, and pauses until they are acknowledged", () => {
-    const size = entrySize(three[0] as Entry);
-    const log = logOf([], three, 2 * size);
-    log.commitTo(3);
-    const first = log.nextCommittedEnts(true);
-    expect(idsOf(first)).toEqual([
-      [1, 1],
-      [2, 2],
-    ]);
-    log.acceptApplying(2, 2 * size, true);
-    expect(log.hasNextCommittedEnts(true)).toBe(false);
-    log.appliedTo(2, 2 * size);
-    expect(idsOf(log.nextCommittedEnts(true))).toEqual([[3, 3]]);
-    expect(log.nextCommittedEnts(false)).toEqual([]);
-    log.stableTo(3, 3);
-    expect(() => log.appliedTo(1, 0)).toThrow(/applied\(1\) is out of range/);
+  test("a scan stops when it is told to, and says if the entries do not exist [TestScan]", () => {
+    let pages = 0;
+    expect(log.scan(first, half, 0, () => ++pages < 2)).toBeUndefined();
+    expect(pages).toBe(2);
+    expect(log.scan(first - 1, half, 0, () => true)).toBe(errCompacted);
   });
 });
 
-describe("the unstable tail", () => {
-  test("what is being written is not handed out again, and is gone once it is stable", () => {
-    const { unstable } = logOf([], three);
-    expect(idsOf(unstable.nextEntries())).toEqual(idsOf(three));
-    unstable.acceptInProgress();
-    expect(unstable.nextEntries()).toEqual([]);
-    unstable.truncateAndAppend(run([3, 4]));
-    expect(idsOf(unstable.nextEntries())).toEqual([[3, 4]]);
-    unstable.stableTo(3, 3);
-    expect([unstable.offset, unstable.entries.length]).toEqual([4, 1]);
+describe("a storage that lies", () => {
+  class Storage extends MemoryStorage {
+    answer: Entry[] | RaftError = [];
+    override entries(): Entry[] | RaftError {
+      return this.answer;
+    }
+  }
+  function lying(answer: Entry[] | RaftError): RaftLog {
+    const storage = new Storage();
+    storage.append(rising(1, 6));
+    storage.answer = answer;
+    return new RaftLog(storage, discardLogger);
+  }
+
+  test("about entries that it has just counted is a panic; that it has compacted them meanwhile is not", () => {
+    expect(() => lying(errUnavailable).slice(1, 3, noLimit)).toThrow(/entries\[1:3\) is unavailable from storage/);
+    expect(lying(errCompacted).slice(1, 3, noLimit)).toBe(errCompacted);
   });
 
-  test("an acknowledgement of what was replaced meanwhile counts for nothing", () => {
-    const { unstable } = logOf([], three);
-    unstable.acceptInProgress();
-    unstable.truncateAndAppend(run([4, 2]));
-    expect(idsOf(unstable.nextEntries())).toEqual([[4, 2]]);
-    unstable.stableTo(2, 2);
-    unstable.stableTo(3, 3);
-    expect([unstable.offset, idsOf(unstable.entries)]).toEqual([
-      1,
-      [
-        [1, 1],
-        [4, 2],
-      ],
-    ]);
+  test("by handing out nothing does not make a scan run for ever", () => {
+    expect(lying([]).scan(1, 3, 0, () => true)).toMatchObject({
+      code: "UNAVAILABLE",
+      message: "got 0 entries in [1, 3)",
+    });
   });
 
-  test("entries from before the offset replace everything", () => {
-    const { unstable } = logOf(three, run([3, 4], [3, 5]));
-    unstable.truncateAndAppend(run([5, 3]));
-    expect([unstable.offset, unstable.offsetInProgress, idsOf(unstable.entries)]).toEqual([3, 3, [[5, 3]]]);
+  test("when all entries are asked for, or what is to be applied, is a panic", () => {
+    expect(() => lying(errCompacted).allEntries()).toThrow(/compaction/);
+    const log = lying(errCompacted);
+    log.commitTo(2);
+    expect(() => log.nextCommittedEnts(true)).toThrow(/unexpected error when getting unapplied entries/);
   });
 
-  test("a list that was handed out does not change", () => {
-    const { unstable } = logOf([], three);
-    const handed = unstable.nextEntries();
-    unstable.truncateAndAppend(run([3, 4]));
-    unstable.truncateAndAppend(run([9, 1]));
-    expect(idsOf(handed)).toEqual(idsOf(three));
-  });
-
-  test("a snapshot replaces everything, marks included, until it is stable", () => {
-    const { unstable } = logOf([], three);
-    unstable.acceptInProgress();
-    unstable.restore(makeSnapshot(8, 4));
-    expect([unstable.offset, unstable.offsetInProgress, unstable.entries]).toEqual([9, 9, []]);
-    expect([unstable.maybeFirstIndex(), unstable.maybeLastIndex(), unstable.maybeTerm(8)]).toEqual([9, 8, 4]);
-    unstable.acceptInProgress();
-    expect(unstable.nextSnapshot()).toBeUndefined();
-    unstable.stableSnapTo(7);
-    expect(unstable.snapshot).toBeDefined();
-    unstable.stableSnapTo(8);
-    expect(unstable.snapshot).toBeUndefined();
+  test("about the term of the last entry is a panic", () => {
+    const log = logOf([1, 2]);
+    (log.storage as MemoryStorage).term = () => errUnavailable;
+    expect(() => log.lastEntryId()).toThrow(/unexpected error when getting the last term at 2/);
   });
 });

@@ -53,7 +53,7 @@ async function leading(size = 1): Promise<Running> {
 }
 
 describe("Node", () => {
-  test("a proposal is taken, committed and applied as it was made", async () => {
+  test("a proposal is taken, committed and applied as it was made [TestNodePropose]", async () => {
     const { node, applied } = await leading();
     await node.propose(encode("somedata"));
     await settled();
@@ -61,7 +61,7 @@ describe("Node", () => {
     node.stop();
   });
 
-  test("proposals wait while no leader is known, and go on when one is", async () => {
+  test("proposals wait while no leader is known, and go on when one is [TestBlockProposal]", async () => {
     const r = run(1);
     await settled();
     let taken = false;
@@ -77,7 +77,7 @@ describe("Node", () => {
     r.node.stop();
   });
 
-  test("a proposal that waits can be given up", async () => {
+  test("a proposal that waits can be given up [TestNodeStepUnblock]", async () => {
     const r = run(1);
     const abort = new AbortController();
     const proposal = r.node.propose(encode("never"), abort.signal);
@@ -89,7 +89,7 @@ describe("Node", () => {
     r.node.stop();
   });
 
-  test("a proposal that the leader drops is rejected at once", async () => {
+  test("a proposal that the leader drops is rejected at once [TestNodeProposeWaitDropped]", async () => {
     const { node } = await leading(1);
     node.applyConfChange(makeConfChange(0, 2));
     node.transferLeadership(1, 2);
@@ -97,7 +97,7 @@ describe("Node", () => {
     node.stop();
   });
 
-  test("no next Ready is handed out before the last one was advanced", async () => {
+  test("no next Ready is handed out before the last one was advanced [TestNodeAdvance]", async () => {
     const storage = new MemoryStorage();
     const options = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: 1024, maxInflightMsgs: 16 };
     const node = Node.start({ id: 1, storage, ...options }, [{ id: 1 }]);
@@ -145,7 +145,7 @@ describe("Node", () => {
     node.stop();
   });
 
-  test("a tick moves the clock: enough of them start an election", async () => {
+  test("a tick moves the clock: enough of them start an election [TestNodeTick]", async () => {
     const r = run(3);
     await settled();
     for (let i = 0; i < 10; i++) r.node.tick();
@@ -171,7 +171,7 @@ describe("Node", () => {
     expect(settledAs).toBe("rejected");
   });
 
-  test("after stop() the iterable ends, everything is refused, and stop() may be called again", async () => {
+  test("after stop() the iterable ends, everything is refused, and stop() may be called again [TestNodeStop]", async () => {
     const { node, done } = await leading();
     node.stop();
     node.stop();
@@ -179,5 +179,72 @@ describe("Node", () => {
     expect(node.status()).toBeUndefined();
     await expect(node.propose(encode("x"))).rejects.toBe(errStopped);
     await expect(node.step(makeMessage(MessageType.MsgApp, { from: 2, term: 1 }))).rejects.toBe(errStopped);
+  });
+
+  test("a read is answered in a Ready, on a leader that forgets nobody", async () => {
+    const r = await leading();
+    r.node.forgetLeader();
+    r.node.readIndex(encode("read"));
+    await settled();
+    const states = r.readys.flatMap((rd) => rd.readStates);
+    expect(states).toEqual([{ index: r.node.status()?.commit, requestCtx: encode("read") }]);
+    r.node.stop();
+  });
+
+  test("reports on peers reach the progress that the leader keeps of them", async () => {
+    const r = await leading(2);
+    await r.node.step(makeMessage(MessageType.MsgVoteResp, { from: 2, to: 1, term: 2 }));
+    await settled();
+    await r.node.step(makeMessage(MessageType.MsgAppResp, { from: 2, to: 1, term: 2, index: 3 }));
+    const state = () => r.node.status()?.progress.get(2)?.state;
+    expect(state()).toBe("StateReplicate");
+    r.node.reportUnreachable(2);
+    expect(state()).toBe("StateProbe");
+    r.node.reportSnapshot(2, "failure");
+    expect(state()).toBe("StateProbe");
+    r.node.stop();
+  });
+
+  test("what it logs of its leader: elected, changed, lost", async () => {
+    const lines: string[] = [];
+    const storage = new MemoryStorage();
+    const logger = { info: (text: string) => lines.push(text) };
+    const options = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: 1024, maxInflightMsgs: 16 };
+    const node = Node.start({ id: 1, storage, logger, ...options }, [{ id: 1 }, { id: 2 }, { id: 3 }]);
+    await node.step(makeMessage(MessageType.MsgHeartbeat, { from: 2, to: 1, term: 1 }));
+    await node.step(makeMessage(MessageType.MsgHeartbeat, { from: 3, to: 1, term: 2 }));
+    node.forgetLeader();
+    node.stop();
+    expect(lines.filter((line) => line.startsWith("raft.node"))).toEqual([
+      "raft.node: 1 elected leader 2 at term 1",
+      "raft.node: 1 changed leader from 2 to 3 at term 2",
+      "raft.node: 1 lost leader 3 at term 2",
+    ]);
+  });
+
+  test("no more than a limit of proposals wait for a leader, and one that was given up before does not wait at all", async () => {
+    const { node } = run(3);
+    await settled();
+    const waiting = Array.from({ length: 4096 }, () => node.propose(encode("x")).catch((error: unknown) => error));
+    await expect(node.propose(encode("one too many"))).rejects.toMatchObject({ code: "PROPOSAL_DROPPED" });
+    const abort = new AbortController();
+    abort.abort(new Error("given up"));
+    await expect(node.propose(encode("late"), abort.signal)).rejects.toThrow("given up");
+    node.stop();
+    expect(await Promise.all(waiting)).toEqual(waiting.map(() => errStopped));
+  });
+
+  test("after stop() ticks, reports and orders are ignored", async () => {
+    const r = await leading();
+    r.node.stop();
+    await r.done;
+    const count = r.readys.length;
+    r.node.tick();
+    r.node.campaign();
+    r.node.advance();
+    r.node.reportUnreachable(2);
+    await settled();
+    expect(r.readys).toHaveLength(count);
+    expect((await r.node.readies().next()).done).toBe(true);
   });
 });

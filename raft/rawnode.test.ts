@@ -1,123 +1,35 @@
 // A few RawNodes on a network that a test controls: elections, leases, transfer, reads, membership and limits as a user sees them.
 
 import { describe, expect, test } from "vitest";
-import type { Config } from "./config.ts";
 import { errProposalDropped, errStepLocalMsg, errStepPeerNotFound } from "./errors.ts";
 import {
   type AnyConfChange,
   type ConfChangeSingle,
   ConfChangeTransition,
-  type ConfState,
-  confChangeOf,
   confChangesFromString,
-  type Entry,
   type Message,
   MessageType,
   makeConfChangeV2,
   makeConfState,
-  makeHardState,
   makeMessage,
-  makeSnapshot,
 } from "./raftpb/index.ts";
 import { RawNode } from "./rawnode.ts";
-import type { Ready } from "./ready.ts";
 import { statusToJson } from "./status.ts";
 import { MemoryStorage } from "./storage.ts";
-import { localAppendThread, type ReadState } from "./types.ts";
+import { Group } from "./testing-group.ts";
+import { localAppendThread } from "./types.ts";
 import { isLocalMsgTarget } from "./util.ts";
 
 const { MsgHup, MsgVote, MsgPreVote, MsgAppResp, MsgTimeoutNow } = MessageType;
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-class Member {
-  readonly storage = new MemoryStorage();
-  readonly node: RawNode;
-  readonly applied: string[] = [];
-  readonly reads: ReadState[] = [];
-  readonly sent: Message[] = [];
-  confState: ConfState;
-
-  constructor(id: number, cs: ConfState, options: Partial<Config>) {
-    this.confState = cs;
-    this.storage.applySnapshot(makeSnapshot(1, 1, cs));
-    this.storage.setHardState(makeHardState(1, 0, 1));
-    const common = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: 4096, maxInflightMsgs: 16, applied: 1 };
-    this.node = new RawNode({ id, storage: this.storage, ...common, ...options });
-  }
-
-  /** Does what the next Ready asks; returns the messages. */
-  handle(): readonly Message[] {
-    const rd: Ready = this.node.ready();
-    if (rd.hardState !== undefined) this.storage.setHardState(rd.hardState);
-    if (rd.snapshot !== undefined) this.storage.applySnapshot(rd.snapshot);
-    this.storage.append(rd.entries);
-    this.reads.push(...rd.readStates);
-    for (const e of rd.committedEntries) this.apply(e);
-    this.node.advance();
-    this.sent.push(...rd.messages);
-    return rd.messages;
-  }
-
-  private apply(e: Entry): void {
-    const cc = confChangeOf(e);
-    if (cc !== undefined) this.confState = this.node.applyConfChange(cc);
-    else if (e.data !== undefined) this.applied.push(new TextDecoder().decode(e.data));
-  }
-}
-
-class Network {
-  readonly members: Map<number, Member>;
-  /** A message for which this is true is lost. */
-  lose: (m: Message) => boolean = () => false;
-
-  constructor(size: number, options: Partial<Config> = {}, cs?: ConfState) {
-    const ids = Array.from({ length: size }, (_, i) => i + 1);
-    const state = cs ?? makeConfState({ voters: ids });
-    this.members = new Map(ids.map((id) => [id, new Member(id, state, options)]));
-  }
-
-  at(id: number): Member {
-    return this.members.get(id) as Member;
-  }
-
-  /** Handles Readys and delivers messages until nothing happens any more. */
-  settle(): void {
-    for (let busy = true; busy; ) {
-      busy = false;
-      for (const member of this.members.values()) {
-        while (member.node.hasReady()) {
-          busy = true;
-          for (const m of member.handle()) if (!this.lose(m)) this.members.get(m.to)?.node.step(m);
-        }
-      }
-    }
-  }
-
-  elect(id: number): void {
-    this.at(id).node.campaign();
-    this.settle();
-    expect(this.at(id).node.basicStatus().raftState).toBe("StateLeader");
-  }
-
-  isolate(...ids: number[]): void {
-    this.lose = (m) => ids.includes(m.from) !== ids.includes(m.to);
-  }
-
-  tick(id: number, times: number): void {
-    for (let i = 0; i < times; i++) {
-      this.at(id).node.tick();
-      this.settle();
-    }
-  }
-}
-
-const roles = (net: Network) => [...net.members.values()].map((m) => m.node.basicStatus().raftState);
-const terms = (net: Network) => [...net.members.values()].map((m) => m.node.basicStatus().term);
+const roles = (net: Group) => [...net.members.values()].map((m) => m.node.basicStatus().raftState);
+const terms = (net: Group) => [...net.members.values()].map((m) => m.node.basicStatus().term);
 
 describe("elections", () => {
   test("a node that was cut off and comes back deposes the leader, unless it asks first (pre-vote)", () => {
     for (const preVote of [false, true]) {
-      const net = new Network(3, { preVote });
+      const net = new Group(3, { preVote });
       net.elect(1);
       const term = terms(net)[0] as number;
       net.isolate(3);
@@ -134,7 +46,7 @@ describe("elections", () => {
   });
 
   test("while the lease of a leader lasts, a follower that hears it gives nobody its vote", () => {
-    const net = new Network(3, { checkQuorum: true });
+    const net = new Group(3, { checkQuorum: true });
     net.elect(1);
     net.at(3).node.campaign();
     net.settle();
@@ -142,7 +54,7 @@ describe("elections", () => {
   });
 
   test("a leader that hears no quorum for an election timeout steps down", () => {
-    const net = new Network(3, { checkQuorum: true });
+    const net = new Group(3, { checkQuorum: true });
     net.elect(1);
     net.isolate(1);
     net.tick(1, 20);
@@ -150,7 +62,7 @@ describe("elections", () => {
   });
 
   test("a candidate with the shorter log is refused", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     net.isolate(3);
     net.at(1).node.propose(encode("x"));
@@ -162,7 +74,7 @@ describe("elections", () => {
   });
 
   test("a learner does not campaign", () => {
-    const net = new Network(2, {}, makeConfState({ voters: [1], learners: [2] }));
+    const net = new Group(2, {}, makeConfState({ voters: [1], learners: [2] }));
     net.tick(2, 40);
     expect(net.at(2).sent).toEqual([]);
   });
@@ -170,7 +82,7 @@ describe("elections", () => {
 
 describe("leadership transfer", () => {
   test("goes to the target, in spite of leases, once its log is complete", () => {
-    const net = new Network(3, { checkQuorum: true });
+    const net = new Group(3, { checkQuorum: true });
     net.elect(1);
     net.isolate(3);
     net.at(1).node.propose(encode("x"));
@@ -183,7 +95,7 @@ describe("leadership transfer", () => {
   });
 
   test("may be asked of a follower, holds up proposals, and is given up after an election timeout", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     net.lose = (m) => m.type === MsgTimeoutNow;
     net.at(2).node.transferLeader(3);
@@ -198,7 +110,7 @@ describe("leadership transfer", () => {
 
 describe("reads", () => {
   test("from any node are answered with an index at or above every committed write", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     for (const id of [1, 2, 3]) {
       net.at(1).node.propose(encode(`w${id}`));
@@ -211,7 +123,7 @@ describe("reads", () => {
   });
 
   test("are not confirmed by a leader that was cut off", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     net.isolate(1);
     net.at(1).node.readIndex(encode("r"));
@@ -220,7 +132,7 @@ describe("reads", () => {
   });
 
   test("wait for a new leader's first commit", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.lose = (m) => m.type === MsgAppResp;
     net.at(1).node.campaign();
     net.settle();
@@ -233,7 +145,7 @@ describe("reads", () => {
   });
 
   test("with a lease are answered at once", () => {
-    const net = new Network(3, { checkQuorum: true, readOnlyOption: "leaseBased" });
+    const net = new Group(3, { checkQuorum: true, readOnlyOption: "leaseBased" });
     net.elect(1);
     net.isolate(1);
     net.at(1).node.readIndex(encode("r"));
@@ -247,7 +159,7 @@ describe("membership", () => {
     makeConfChangeV2(confChangesFromString(text) as ConfChangeSingle[], transition);
 
   test("a simple change takes effect when it is applied", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     net.at(1).node.proposeConfChange(change("r3"));
     expect(net.at(1).confState.voters).toEqual([1, 2, 3]);
@@ -256,7 +168,7 @@ describe("membership", () => {
   });
 
   test("a joint change is left automatically, or when asked to", () => {
-    const net = new Network(4, {}, makeConfState({ voters: [1, 2, 3] }));
+    const net = new Group(4, {}, makeConfState({ voters: [1, 2, 3] }));
     net.elect(1);
     net.at(1).node.proposeConfChange(change("v4 r3"));
     net.settle();
@@ -271,7 +183,7 @@ describe("membership", () => {
   });
 
   test("while one change is pending a second becomes an empty entry", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     net.at(1).node.proposeConfChange(change("r3"));
     net.at(1).node.proposeConfChange(change("r2"));
@@ -281,7 +193,7 @@ describe("membership", () => {
 
   test("a leader that removes itself steps down if it is to", () => {
     for (const stepDownOnRemoval of [false, true]) {
-      const net = new Network(3, { stepDownOnRemoval });
+      const net = new Group(3, { stepDownOnRemoval });
       net.elect(1);
       net.at(1).node.proposeConfChange(change("r1"));
       net.settle();
@@ -291,7 +203,7 @@ describe("membership", () => {
   });
 
   test("a node that is too far behind is sent a snapshot, and goes on from there", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     net.isolate(3);
     for (let i = 0; i < 5; i++) net.at(1).node.propose(encode(`e${i}`));
@@ -310,7 +222,7 @@ describe("membership", () => {
 
 describe("limits", () => {
   test("beyond the uncommitted limit proposals are dropped, and taken again after a commit", () => {
-    const net = new Network(3, { maxUncommittedEntriesSize: 100 });
+    const net = new Group(3, { maxUncommittedEntriesSize: 100 });
     net.elect(1);
     net.isolate(1);
     const { node } = net.at(1);
@@ -323,7 +235,7 @@ describe("limits", () => {
   });
 
   test("several proposals made as one are one append to each node", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     net.at(1).sent.length = 0;
     expect(net.at(1).node.proposeMany([encode("a"), encode("b"), encode("c")])).toBeUndefined();
@@ -335,13 +247,13 @@ describe("limits", () => {
 
 describe("RawNode", () => {
   test("refuses local messages from outside, and responses from strangers", () => {
-    const { node } = new Network(3).at(1);
+    const { node } = new Group(3).at(1);
     expect(node.step(makeMessage(MsgHup, { from: 2 }))).toBe(errStepLocalMsg);
     expect(node.step(makeMessage(MsgAppResp, { from: 9, term: 1 }))).toBe(errStepPeerNotFound);
   });
 
   test("panics when a second Ready is taken before the first was advanced", () => {
-    const { node } = new Network(1).at(1);
+    const { node } = new Group(1).at(1);
     node.campaign();
     node.ready();
     node.propose(encode("x"));
@@ -349,7 +261,7 @@ describe("RawNode", () => {
   });
 
   test("a look at the next Ready takes nothing away", () => {
-    const { node } = new Network(3).at(1);
+    const { node } = new Group(3).at(1);
     node.campaign();
     const look = node.readyWithoutAccept();
     expect(look.messages.map((m) => m.type)).toEqual([MsgVote, MsgVote]);
@@ -372,11 +284,11 @@ describe("RawNode", () => {
     expect(rd.entries).toEqual(b.ready().entries);
     expect([rd.hardState, rd.committedEntries.length, rd.mustSync]).toEqual([{ term: 1, vote: 0, commit: 2 }, 2, true]);
     expect(() => start().bootstrap([])).toThrow(/at least one peer/);
-    expect(() => new Network(1).at(1).node.bootstrap(peers)).toThrow(/nonempty Storage/);
+    expect(() => new Group(1).at(1).node.bootstrap(peers)).toThrow(/nonempty Storage/);
   });
 
   test("shows its state, and each node's progress while it leads", () => {
-    const net = new Network(3);
+    const net = new Group(3);
     net.elect(1);
     const status = net.at(1).node.status();
     expect([...status.progress.keys()]).toEqual([1, 2, 3]);
@@ -388,7 +300,7 @@ describe("RawNode", () => {
   });
 
   test("with pre-vote a campaign asks first, and forgetting the leader lets a follower be asked", () => {
-    const net = new Network(3, { preVote: true, checkQuorum: true });
+    const net = new Group(3, { preVote: true, checkQuorum: true });
     net.elect(1);
     net.at(3).sent.length = 0;
     net.at(3).node.campaign();
@@ -403,7 +315,7 @@ describe("RawNode", () => {
   });
 
   test("with async storage writes nothing is counted as stable before the append thread has answered", () => {
-    const net = new Network(1, { asyncStorageWrites: true });
+    const net = new Group(1, { asyncStorageWrites: true });
     const { node, storage } = net.at(1);
     const work = (): Message[] => [...node.ready().messages];
     const answer = (m: Message): void => {

@@ -53,6 +53,7 @@ import {
   hardStatesEqual,
   isEmptyHardState,
   none,
+  type ReadState,
   type SnapshotStatus,
   type SoftState,
 } from "./types.ts";
@@ -63,6 +64,9 @@ export interface Peer {
   readonly id: number;
   readonly context?: Uint8Array;
 }
+
+// The node goes on adding to its own list while that is empty: a Ready must not share it.
+const noReadStates: readonly ReadState[] = Object.freeze([]);
 
 /** A node in the state that its storage holds: a follower. */
 function newRaft(c: Config): Raft {
@@ -180,7 +184,7 @@ export class RawNode {
     const rd = {
       softState: sameSoft ? undefined : softState,
       hardState: hardStatesEqual(hardState, this.prevHardState) ? undefined : hardState,
-      readStates: r.readStates,
+      readStates: r.readStates.length === 0 ? noReadStates : r.readStates,
       entries,
       snapshot: r.raftLog.nextUnstableSnapshot(),
       committedEntries: r.raftLog.nextCommittedEnts(!this.asyncStorageWrites),

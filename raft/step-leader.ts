@@ -156,9 +156,9 @@ function handleReadIndex(r: Raft, m: Message): void {
  * The follower does not hold what the append follows on. Its hint, the term that it has at rejectHint, lets the leader skip, in its
  * own log, every entry whose term is above that one: the follower's terms only fall from there on down, so none of these can match.
  *
- *     index       1 2 3 4 5 6 7 8 9
- *     leader      1 3 3 3 5 5 5 5 5     probes at 9, learns (6, term 2), and probes next at 1, not at 6, 5, 4, 3, 2
- *     follower    1 1 1 1 2 2
+ *     index       1 2 3 4 5 6 7 8
+ *     leader      2 2 4 4 4 6 6 6     probes at 8, learns (6, term 3), and probes next at 2, not at 6, 5, 4, 3
+ *     follower    2 2 3 3 3 3
  *
  * The follower does the same with its own log before it answers; together they need at most one probe a term.
  */

@@ -1,30 +1,29 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { errCompacted, errSnapOutOfDate, errUnavailable } from "./errors.ts";
-import { type Entry, entrySize, makeConfState, makeEntry, makeSnapshot, type Snapshot } from "./raftpb/index.ts";
+import { type Entry, entrySize, makeConfState, makeSnapshot, type Snapshot } from "./raftpb/index.ts";
 import { MemoryStorage } from "./storage.ts";
+import { entriesFrom } from "./testing.ts";
 import { noLimit } from "./types.ts";
-
-const run = (...ids: [term: number, index: number][]): Entry[] =>
-  ids.map(([term, index]) => makeEntry(undefined, term, index, undefined));
 
 /** A storage compacted at (3, 3) that holds (4, 4), (5, 5), (6, 6). */
 function storage(): MemoryStorage {
   const ms = new MemoryStorage();
   ms.applySnapshot(makeSnapshot(3, 3));
-  ms.append(run([4, 4], [5, 5], [6, 6]));
+  ms.append(entriesFrom(4, 4, 5, 6));
   return ms;
 }
 
 describe("MemoryStorage", () => {
-  test("knows the term of what it holds and of the entry before, nothing below and nothing above", () => {
+  test("knows the term of what it holds and of the entry before, nothing below and nothing above [TestStorageTerm]", () => {
     const ms = storage();
     expect([2, 3, 4, 6, 7].map((i) => ms.term(i))).toEqual([errCompacted, 3, 4, 6, errUnavailable]);
     expect([ms.firstIndex(), ms.lastIndex()]).toEqual([4, 6]);
   });
 
-  test("hands out entries up to a size, but at least one", () => {
+  test("hands out entries up to a size, but at least one [TestStorageEntries]", () => {
     const ms = storage();
-    const size = entrySize(run([4, 4])[0] as Entry);
+    const size = entrySize(entriesFrom(4, 4)[0] as Entry);
     const indexes = (maxSize: number) => (ms.entries(4, 7, maxSize) as Entry[]).map((e) => e.index);
     expect([0, size, 2 * size - 1, 2 * size, noLimit].map(indexes)).toEqual([[4], [4], [4], [4, 5], [4, 5, 6]]);
     expect(ms.entries(3, 5, noLimit)).toBe(errCompacted);
@@ -32,107 +31,72 @@ describe("MemoryStorage", () => {
     expect(new MemoryStorage().entries(1, 1, noLimit)).toBe(errUnavailable);
   });
 
-  test.each<[string, [number, number][], [number, number][]]>([
-    [
-      "the same entries",
-      [
-        [4, 4],
-        [5, 5],
-        [6, 6],
-      ],
-      [
-        [4, 4],
-        [5, 5],
-        [6, 6],
-      ],
-    ],
-    [
-      "a conflict in the middle",
-      [
-        [4, 4],
-        [7, 5],
-      ],
-      [
-        [4, 4],
-        [7, 5],
-      ],
-    ],
-    [
-      "an overlap and more",
-      [
-        [6, 6],
-        [6, 7],
-      ],
-      [
-        [4, 4],
-        [5, 5],
-        [6, 6],
-        [6, 7],
-      ],
-    ],
-    [
-      "what is partly compacted",
-      [
-        [3, 2],
-        [3, 3],
-        [8, 4],
-      ],
-      [[8, 4]],
-    ],
-    [
-      "what is wholly compacted",
-      [
-        [3, 2],
-        [3, 3],
-      ],
-      [
-        [4, 4],
-        [5, 5],
-        [6, 6],
-      ],
-    ],
-    [
-      "the next entry",
-      [[6, 7]],
-      [
-        [4, 4],
-        [5, 5],
-        [6, 6],
-        [6, 7],
-      ],
-    ],
-    [
-      "nothing",
-      [],
-      [
-        [4, 4],
-        [5, 5],
-        [6, 6],
-      ],
-    ],
-  ])("appends %s", (_what, appended, expected) => {
+  test.each<[what: string, Entry[], terms: number[]]>([
+    ["nothing", [], [4, 5, 6]],
+    ["the same entries", entriesFrom(4, 4, 5, 6), [4, 5, 6]],
+    ["a conflict in the middle", entriesFrom(4, 4, 7), [4, 7]],
+    ["a conflict at the first", entriesFrom(4, 7), [7]],
+    ["an overlap and more", entriesFrom(4, 4, 5, 6, 6), [4, 5, 6, 6]],
+    ["what is partly compacted", entriesFrom(2, 3, 3, 8), [8]],
+    ["what is wholly compacted", entriesFrom(2, 3, 3), [4, 5, 6]],
+    ["the next entry", entriesFrom(7, 6), [4, 5, 6, 6]],
+  ])("appends %s [TestStorageAppend]", (_what, appended, terms) => {
     const ms = storage();
-    ms.append(run(...appended));
-    const all = ms.entries(4, ms.lastIndex() + 1, noLimit) as Entry[];
-    expect(all.map((e) => [e.term, e.index])).toEqual(expected);
+    ms.append(appended);
+    expect(ms.entries(4, ms.lastIndex() + 1, noLimit)).toEqual(entriesFrom(4, ...terms));
   });
 
-  test("panics at a gap", () => {
-    expect(() => storage().append(run([7, 8]))).toThrow(/missing log entry \[last: 6, append at: 8\]/);
+  test("panics at a gap [TestStorageAppend]", () => {
+    expect(() => storage().append(entriesFrom(8, 7))).toThrow(/missing log entry \[last: 6, append at: 8\]/);
   });
 
   test("never changes a list that it has handed out", () => {
     const ms = storage();
     const before = ms.entries(4, 7, noLimit) as Entry[];
     const copy = [...before];
-    ms.append(run([9, 5]));
+    ms.append(entriesFrom(5, 9));
     ms.compact(4);
-    before.push(...run([1, 1]));
+    before.push(...entriesFrom(1, 1));
     expect(before.slice(0, 3)).toEqual(copy);
     expect((ms.entries(5, 6, noLimit) as Entry[]).map((e) => e.term)).toEqual([9]);
   });
 
-  test("compacts: the last dropped entry's term stays known", () => {
+  test("never changes a list that it has handed out, whatever comes next", () => {
+    const step = fc.oneof(
+      fc.record({
+        append: fc.nat(12),
+        terms: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
+      }),
+      fc.record({ compact: fc.nat(12) }),
+      fc.record({ snapshot: fc.nat(12) }),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+        const ms = storage();
+        const handedOut: { list: Entry[]; copy: Entry[] }[] = [];
+        for (const s of steps) {
+          const list = ms.entries(ms.firstIndex(), ms.lastIndex() + 1, noLimit);
+          if (Array.isArray(list)) handedOut.push({ list, copy: structuredClone(list) });
+          const at = (offset: number) => Math.min(ms.firstIndex() + offset, ms.lastIndex());
+          if ("append" in s) ms.append(entriesFrom(at(s.append) + 1, ...s.terms));
+          else if ("compact" in s) ms.compact(at(s.compact));
+          else ms.applySnapshot(makeSnapshot(ms.lastIndex() + s.snapshot, 9));
+        }
+        for (const { list, copy } of handedOut) expect(list).toEqual(copy);
+      }),
+    );
+  });
+
+  test("begins behind what was compacted, and ends with what was appended [TestStorageFirstIndex, TestStorageLastIndex]", () => {
+    const ms = storage();
+    expect([ms.firstIndex(), ms.lastIndex()]).toEqual([4, 6]);
+    ms.append(entriesFrom(7, 6));
+    ms.compact(4);
+    expect([ms.firstIndex(), ms.lastIndex()]).toEqual([5, 7]);
+    expect([new MemoryStorage().firstIndex(), new MemoryStorage().lastIndex()]).toEqual([1, 0]);
+  });
+
+  test("compacts: the last dropped entry's term stays known [TestStorageCompact]", () => {
     const ms = storage();
     expect(ms.compact(3)).toBe(errCompacted);
     expect(ms.compact(5)).toBeUndefined();
@@ -140,7 +104,7 @@ describe("MemoryStorage", () => {
     expect(() => ms.compact(7)).toThrow(/out of bound/);
   });
 
-  test("makes a snapshot with the entry's term, and keeps the configuration if none is given", () => {
+  test("makes a snapshot with the entry's term, and keeps the configuration if none is given [TestStorageCreateSnapshot]", () => {
     const ms = storage();
     const cs = makeConfState({ voters: [1, 2] });
     const first = ms.createSnapshot(4, cs, new Uint8Array([1])) as Snapshot;
@@ -155,10 +119,15 @@ describe("MemoryStorage", () => {
     expect(first.metadata.index).toBe(4);
   });
 
-  test("takes a newer snapshot in place of its log, and refuses an older one", () => {
+  test("takes a newer snapshot in place of its log, and refuses an older one [TestStorageApplySnapshot]", () => {
     const ms = storage();
     expect(ms.applySnapshot(makeSnapshot(3, 3))).toBe(errSnapOutOfDate);
     expect(ms.applySnapshot(makeSnapshot(9, 7))).toBeUndefined();
     expect([ms.firstIndex(), ms.lastIndex(), ms.term(9)]).toEqual([10, 9, 7]);
+    // A configuration alone, at index 0, is how a test or an application begins; it gives way to any snapshot.
+    const fresh = new MemoryStorage();
+    const confState = makeConfState({ voters: [1] });
+    for (let i = 0; i < 2; i++) expect(fresh.applySnapshot(makeSnapshot(0, 0, confState))).toBeUndefined();
+    expect(fresh.initialState()).toEqual({ hardState: undefined, confState });
   });
 });

@@ -1,9 +1,11 @@
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type ConfChangeSingle, ConfChangeType, confChangesFromString, confStatesEquivalent } from "../raftpb/index.ts";
-import { ProgressTracker } from "../tracker/tracker.ts";
+import { JointConfig } from "../quorum/joint.ts";
+import { MajorityConfig } from "../quorum/majority.ts";
+import { type ConfChangeType, confChangesFromString } from "../raftpb/index.ts";
+import { Inflights } from "../tracker/inflights.ts";
+import { Progress } from "../tracker/progress.ts";
+import { Config, ProgressTracker } from "../tracker/tracker.ts";
 import { Changer, ConfChangeError, type Configuration, describe as describeChanges } from "./confchange.ts";
-import { restore } from "./restore.ts";
 
 const empty = (): Changer => new Changer(new ProgressTracker(8, 0), 10);
 const on = ({ config, progress }: Configuration): Changer =>
@@ -21,11 +23,6 @@ function reach(text: string): Configuration {
   for (const cc of confChangesFromString(text)) current = on(must(current.simple([cc])));
   return { config: current.tracker.config, progress: current.tracker.progress };
 }
-
-const change: fc.Arbitrary<ConfChangeSingle> = fc.record({
-  type: fc.constantFrom(...Object.values(ConfChangeType)),
-  nodeId: fc.integer({ min: 1, max: 6 }),
-});
 
 describe("configuration changes", () => {
   test.each<[string, (c: Changer) => Configuration | ConfChangeError, RegExp]>([
@@ -64,42 +61,83 @@ describe("configuration changes", () => {
     }
   });
 
-  test("any joint change ends where the same changes one by one do", () => {
-    fc.assert(
-      fc.property(fc.array(change, { maxLength: 8 }), (changes) => {
-        const start = reach("v1 v2 v3 v4");
-        let oneByOne: Configuration | ConfChangeError = start;
-        for (const cc of changes) {
-          if (oneByOne instanceof ConfChangeError) return;
-          oneByOne = on(oneByOne).simple([cc]);
-        }
-        if (oneByOne instanceof ConfChangeError) return;
-        const joint = on(start).enterJoint(false, changes);
-        const left = on(must(joint)).leaveJoint();
-        expect(confStatesEquivalent(stateOf(must(left)), stateOf(oneByOne))).toBe(true);
-        expect([...must(left).progress.keys()].sort()).toEqual([...oneByOne.progress.keys()].sort());
-      }),
-      { numRuns: 500 },
-    );
-  });
-
-  test("any reachable configuration, joint ones too, is restored from its ConfState", () => {
-    fc.assert(
-      fc.property(fc.array(change, { maxLength: 8 }), fc.boolean(), (changes, autoLeave) => {
-        const joint = on(reach("v1 v2 v3 v4")).enterJoint(autoLeave, changes);
-        if (joint instanceof ConfChangeError) return;
-        for (const configuration of [joint, must(on(joint).leaveJoint())]) {
-          const cs = stateOf(configuration);
-          expect(confStatesEquivalent(stateOf(must(restore(empty(), cs))), cs)).toBe(true);
-        }
-      }),
-      { numRuns: 500 },
-    );
-  });
-
   test("prints changes", () => {
     expect(describeChanges(confChangesFromString("v1 l2 r3"))).toBe(
       "ConfChangeAddNode(1) ConfChangeAddLearnerNode(2) ConfChangeRemoveNode(3)",
     );
+  });
+
+  test("a type that nobody knows is refused", () => {
+    expect(on(reach("v1")).simple([{ type: 9 as ConfChangeType, nodeId: 2 }])).toMatchObject({
+      message: "unexpected conf type 9",
+    });
+  });
+
+  test("what is left out of a change is an added voter, and node 0, which changes nothing", () => {
+    const before = reach("v1");
+    expect(stateOf(must(on(before).simple([{ type: undefined, nodeId: 2 }])))).toMatchObject({ voters: [1, 2] });
+    expect(stateOf(must(on(before).simple([{ type: 0, nodeId: undefined }])))).toEqual(stateOf(before));
+  });
+
+  test("an error that is none of its own is not taken for a refusal", () => {
+    const broken = on(reach("v1"));
+    Object.defineProperty(broken.tracker, "config", {
+      get() {
+        throw new RangeError("not a refusal");
+      },
+    });
+    expect(() => broken.simple([])).toThrow(RangeError);
+  });
+});
+
+describe("a configuration that breaks a rule is refused before anything is changed:", () => {
+  const follower = (isLearner: boolean) => new Progress(0, 1, new Inflights(8, 0), isLearner, true);
+  const joint = new JointConfig(new MajorityConfig([1]), new MajorityConfig([1, 2]));
+  const one = new JointConfig(new MajorityConfig([1]));
+
+  test.each<[what: string, fields: Partial<Config>, learners: number[], reason: RegExp]>([
+    ["a voter without progress", { voters: new JointConfig(new MajorityConfig([9])) }, [], /no progress for 9/],
+    [
+      "a staged learner that is no outgoing voter",
+      { voters: joint, learnersNext: new Set([3]) },
+      [],
+      /3 is in LearnersNext, but not Voters\[1\]/,
+    ],
+    [
+      "a staged learner that is one already",
+      { voters: joint, learnersNext: new Set([2]) },
+      [2],
+      /2 is in LearnersNext, but is already marked as learner/,
+    ],
+    [
+      "a learner that votes in the outgoing half",
+      { voters: joint, learners: new Set([2]) },
+      [2],
+      /2 is in Learners and Voters\[1\]/,
+    ],
+    ["a learner that votes", { voters: one, learners: new Set([1]) }, [1], /1 is in Learners and Voters\[0\]/],
+    [
+      "a learner that is not marked as one",
+      { voters: one, learners: new Set([3]) },
+      [],
+      /3 is in Learners, but is not marked as learner/,
+    ],
+    [
+      "a staged learner outside of a joint configuration",
+      { voters: one, learnersNext: new Set([3]) },
+      [],
+      /3 is in LearnersNext/,
+    ],
+    [
+      "leaving automatically what is not joint",
+      { voters: one, autoLeave: true },
+      [],
+      /AutoLeave must be false when not joint/,
+    ],
+  ])("%s", (_what, fields, learners, reason) => {
+    const progress = new Map([1, 2, 3].map((id) => [id, follower(learners.includes(id))]));
+    const result = on({ config: new Config(fields), progress }).simple([]);
+    expect(result).toBeInstanceOf(ConfChangeError);
+    expect((result as ConfChangeError).message).toMatch(reason);
   });
 });

@@ -17,7 +17,7 @@ function slowCommitted(ids: number[], of: (id: number) => number): number {
   return best;
 }
 
-test("the committed index of a majority, and of two, is what counting gives", () => {
+test("the committed index of a majority, and of two, is what counting gives [quorum.TestQuick]", () => {
   fc.assert(
     fc.property(voters, voters, acked, (a, b, acks) => {
       const of = (id: number): number | undefined => acks[id];
@@ -53,4 +53,35 @@ test("prints ids in hexadecimal and in order, and a joint configuration as both 
   expect(String(new MajorityConfig([12, 2, 1]))).toBe("(1 2 c)");
   expect(String(new JointConfig(new MajorityConfig([1]), new MajorityConfig([2])))).toBe("(1)&&(2)");
   expect(String(new JointConfig(new MajorityConfig([1])))).toBe("(1)");
+});
+
+test.each<[what: string, acked: Record<number, number>, picture: string]>([
+  [
+    "each somewhere else",
+    { 1: 101, 2: 102, 3: 103 },
+    "       idx\n>      101    (id=1)\nx>     102    (id=2)\nxx>    103    (id=3)\n",
+  ],
+  [
+    "all at one index",
+    { 1: 100, 2: 100, 3: 100 },
+    "       idx\n>      100    (id=1)\n>      100    (id=2)\n>      100    (id=3)\n",
+  ],
+  [
+    "some at one index",
+    { 1: 100, 2: 102, 3: 102 },
+    "       idx\n>      100    (id=1)\nx>     102    (id=2)\nx>     102    (id=3)\n",
+  ],
+  [
+    "one that has not answered",
+    { 1: 101, 3: 103 },
+    "       idx\nx>     101    (id=1)\n?        0    (id=2)\nxx>    103    (id=3)\n",
+  ],
+])("the picture of three voters, %s, shows how many are behind each [quorum.TestDescribe]", (_what, acked, picture) => {
+  expect(new MajorityConfig([3, 1, 2]).describe((id) => acked[id])).toBe(picture);
+});
+
+test("the picture of a joint configuration is that of all its voters, and of none says so", () => {
+  const joint = new JointConfig(new MajorityConfig([1]), new MajorityConfig([2]));
+  expect(joint.describe(() => 7)).toBe("      idx\n>       7    (id=1)\n>       7    (id=2)\n");
+  expect(new MajorityConfig().describe(() => 7)).toBe("<empty majority quorum>");
 });

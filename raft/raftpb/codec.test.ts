@@ -107,6 +107,23 @@ function withoutEmptyLists(value: unknown): unknown {
 }
 const byteFields = new Set(["data", "context"]);
 
+/** Every number in the value is an integer that a double holds exactly. */
+function expectSafe(value: unknown): void {
+  if (typeof value === "number") expect(Number.isSafeInteger(value)).toBe(true);
+  else if (typeof value === "object" && value !== null && !(value instanceof Uint8Array)) {
+    Object.values(value).forEach(expectSafe);
+  }
+}
+
+/** A varint of any size. */
+function varint(value: bigint): number[] {
+  const out: number[] = [];
+  let rest = value;
+  for (; rest >= 128n; rest >>= 7n) out.push(Number(rest & 127n) | 128);
+  out.push(Number(rest));
+  return out;
+}
+
 const kinds: [string, fc.Arbitrary<unknown>, (x: never) => Uint8Array, (b: Uint8Array) => unknown][] = [
   ["Entry", entry, codec.encodeEntry, codec.decodeEntry],
   ["Message", message, codec.encodeMessage, codec.decodeMessage],
@@ -138,7 +155,7 @@ describe.each(kinds)("%s", (name, arbitrary, encode, decode) => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (random) => {
         try {
-          decode(random);
+          expectSafe(decode(random));
         } catch (error) {
           expect(error).toBeInstanceOf(codec.DecodeError);
         }
@@ -155,7 +172,7 @@ describe.each(kinds)("%s", (name, arbitrary, encode, decode) => {
         if (changed.length > 0) changed[at % changed.length] = byte;
         for (const broken of [whole.subarray(0, at % (whole.length + 1)), changed]) {
           try {
-            decode(broken);
+            expectSafe(decode(broken));
           } catch (error) {
             expect(error).toBeInstanceOf(codec.DecodeError);
           }
@@ -166,22 +183,58 @@ describe.each(kinds)("%s", (name, arbitrary, encode, decode) => {
 });
 
 describe("numbers", () => {
-  const termOf = (value: bigint): Uint8Array => {
-    const out = [0x08];
-    for (let rest = value; ; rest >>= 7n) {
-      if (rest < 128n) {
-        out.push(Number(rest));
-        return Uint8Array.from(out);
-      }
-      out.push(Number(rest & 127n) | 128);
-    }
-  };
+  const termOf = (value: bigint): Uint8Array => Uint8Array.from([0x08, ...varint(value)]);
 
   test("2^53 - 1 is read, and what is above it is refused rather than rounded", () => {
     expect(codec.decodeHardState(termOf(2n ** 53n - 1n)).term).toBe(Number.MAX_SAFE_INTEGER);
     for (const value of [2n ** 53n, 2n ** 53n + 1n, 2n ** 63n, 2n ** 64n - 1n]) {
       expect(() => codec.decodeHardState(termOf(value))).toThrow(/beyond 2\^53 - 1/);
     }
+  });
+
+  const numberFields = kinds.flatMap(([name, , , decode]) =>
+    schema
+      .lookupType(`raftpb.${name}`)
+      .fieldsArray.filter((field) => field.type === "uint64")
+      .map((field) => [name, field.name, field.id, decode] as const),
+  );
+
+  test.each(numberFields)("%s.%s is never taken from beyond 2^53 - 1", (_name, _field, id, decode) => {
+    const encoded = (value: bigint) => Uint8Array.from([id << 3, ...varint(value)]);
+    expect(decode(encoded(2n ** 53n - 1n))).toBeDefined();
+    fc.assert(
+      fc.property(fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }), (value) => {
+        expect(() => decode(encoded(value))).toThrow(codec.DecodeError);
+      }),
+    );
+  });
+
+  test("a varint without an end, a length without its bytes and a tag of no field are refused", () => {
+    const refused: [number[], RegExp][] = [
+      [[0x08, ...Array.from({ length: 10 }, () => 0xff), 0x01], /varint longer than 10 bytes/],
+      [[0x08, 0xff], /unexpected end of input/],
+      [[0x08], /unexpected end of input/],
+      [[0x07, 0x00], /illegal tag 7/],
+      [varint(2n ** 33n), /illegal tag/],
+      [[0x3a, 0x05, 0x00], /runs 4 bytes past the end/],
+    ];
+    for (const [encoded, reason] of refused) {
+      expect(() => codec.decodeMessage(Uint8Array.from(encoded))).toThrow(reason);
+    }
+  });
+
+  test("what nests too deeply, a number in place of a message and an unknown type are refused; unknown fields are skipped", () => {
+    let nested = makeMessage(MessageType.MsgStorageAppend, { to: 1 });
+    for (let i = 0; i < 20; i++) nested = { ...nested, responses: [nested] };
+    expect(() => codec.decodeMessage(codec.encodeMessage(nested))).toThrow(/nested too deeply/);
+    expect(() => codec.decodeMessage(Uint8Array.of(0x08, 99))).toThrow(/unknown message type 99/);
+    const hardState = { term: 1, vote: 2, commit: 3 };
+    const unknown = [0xfa, 0x01, 0x02, 0x08, 0x01, 0xf8, 0x01, 0x05];
+    expect(codec.decodeHardState(Uint8Array.from([...codec.encodeHardState(hardState), ...unknown]))).toEqual(
+      hardState,
+    );
+    expect(codec.decodeSnapshot(new Uint8Array(0)).metadata).toMatchObject({ index: 0, term: 0 });
+    expect(() => codec.decodeSnapshot(Uint8Array.of(0x12, 0x01, 0x0f))).toThrow(codec.DecodeError);
   });
 
   test.each([2 ** 53, 1.5, Number.NaN, Number.POSITIVE_INFINITY, -3])("%d cannot be encoded", (term) => {
@@ -202,5 +255,14 @@ describe("numbers", () => {
         expect(codec.entrySize(e)).toBe(codec.encodeEntry(e).length);
       }),
     );
+  });
+
+  test("the messages of every tick and every write stay small on the wire [raftpb.TestProtoMemorySizes]", () => {
+    const ordinary = { from: 1, to: 2, term: 7, index: 1_000_000, logTerm: 7, commit: 1_000_000 };
+    const size = (set: Partial<Message>, type: MessageType) => codec.encodeMessage(makeMessage(type, set)).length;
+    expect(size({ from: 1, to: 2, term: 7, commit: 1_000_000 }, MessageType.MsgHeartbeat)).toBeLessThanOrEqual(40);
+    expect(size(ordinary, MessageType.MsgAppResp)).toBeLessThanOrEqual(40);
+    const write = makeEntry(undefined, 7, 1_000_001, new Uint8Array(100));
+    expect(size({ ...ordinary, entries: [write] }, MessageType.MsgApp)).toBeLessThanOrEqual(100 + 60);
   });
 });
