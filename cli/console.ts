@@ -71,6 +71,7 @@ async function carryOut(cluster: LocalCluster, command: string, argument: string
 async function add(cluster: LocalCluster): Promise<void> {
   const id = cluster.freeId;
   const { endpoints } = cluster;
+  if (!URL.canParse(cluster.peerUrl(id))) throw new Error(`there is no port left for member ${id}`);
   await ask(endpoints, "POST", "/_members", jsonBody({ id, peerUrl: cluster.peerUrl(id), learner: true }));
   say(`member ${id} is a learner now; starting it`);
   cluster.start(id);

@@ -6,7 +6,7 @@ import { type ClusterFlags, LocalCluster, portStep, say } from "./local-cluster.
 import { type LogLevel, logLevels } from "./logger.ts";
 import { stopOnSignals } from "./signals.ts";
 
-const maxPort = 65535 - 99 * portStep;
+const maxPort = 65535 - 9 * portStep;
 
 const options = {
   size: { describe: "how many members", default: 3, coerce: integer("size", 1, 9) },
@@ -53,6 +53,6 @@ async function serve(flags: ClusterFlags): Promise<number> {
   void runConsole(cluster, process.stdin);
   await signals.stopped;
   const well = await cluster.endAll();
-  process.stdin.unref();
+  process.stdin.destroy(); // or the console would go on waiting for a line
   return well ? 0 : 1;
 }

@@ -73,7 +73,8 @@ describe("reads", () => {
     reads.flush(0, ask);
     const queued = reads.add(0);
     reads.expire(1000);
-    for (const read of [confirmed, asked, queued]) expect(await read).toMatchObject({ kind: "timeout" });
+    for (const read of [confirmed, asked]) expect(await read).toMatchObject({ kind: "timeout" });
+    expect(await queued).toMatchObject({ kind: "refused", code: "NO_LEADER" });
   });
 
   test("when the leader is lost, unconfirmed reads are refused and confirmed ones still wait for their index", async () => {

@@ -94,13 +94,17 @@ export class Reads {
 
   /** Settles those whose time is up, and starts a round over that has had no answer. */
   expire(now: number): void {
-    const message = `the read was not confirmed within ${this.limits.timeoutMs} ms`;
-    const inTime = (read: Read): boolean => {
-      if (read.deadline > now) return true;
-      read.settle({ kind: "timeout", message });
-      return false;
-    };
-    this.queued = this.queued.filter(inTime);
+    const { timeoutMs } = this.limits;
+    const orElse =
+      (late: ReadOutcome) =>
+      (read: Read): boolean => {
+        if (read.deadline > now) return true;
+        read.settle(late);
+        return false;
+      };
+    const message = `within ${timeoutMs} ms no leader was there to confirm the read`;
+    this.queued = this.queued.filter(orElse({ kind: "refused", code: "NO_LEADER", message }));
+    const inTime = orElse({ kind: "timeout", message: `the read was not confirmed within ${timeoutMs} ms` });
     this.confirmed = this.confirmed.map(({ index, reads }) => ({ index, reads: reads.filter(inTime) }));
     if (this.asked === undefined) return;
     const reads = this.asked.reads.filter(inTime);

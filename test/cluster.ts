@@ -235,6 +235,26 @@ export class TestCluster {
   }
 }
 
+/** A client port such that it, the peer port above it, and those of two more members, 100 and 200 higher, are free. */
+export async function freeBase(): Promise<number> {
+  for (;;) {
+    const first = net.createServer().listen(0, "127.0.0.1");
+    await once(first, "listening");
+    const base = (first.address() as net.AddressInfo).port;
+    const rest = [1, 100, 101, 200, 201].map((shift) => net.createServer().listen(base + shift, "127.0.0.1"));
+    const taken = await Promise.all(
+      rest.map((s) =>
+        once(s, "listening").then(
+          () => false,
+          () => true,
+        ),
+      ),
+    );
+    await Promise.all([first, ...rest].map((s) => new Promise((resolve) => s.close(resolve))));
+    if (!taken.includes(true)) return base;
+  }
+}
+
 /** Calls until the answer is there, giving way between tries. A test's own timeout ends it. */
 export async function until<T>(attempt: () => Promise<T | undefined>): Promise<T> {
   for (;;) {

@@ -7,7 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { main } from "../cli/index.ts";
-import { readyloop, startCommand, TestCluster, until } from "./cluster.ts";
+import { freeBase, readyloop, startCommand, TestCluster, until } from "./cluster.ts";
 
 /** A URL where nobody listens. */
 async function deadUrl(): Promise<string> {
@@ -91,7 +91,15 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
   test("--help shows every command and an example", async () => {
     const { code, stdout } = await readyloop("--help");
     expect(code).toBe(0);
-    for (const word of ["start-server", "start-cluster", "put", "get", "delete", "status", "READYLOOP_CLIENT_PORT"]) {
+    for (const word of [
+      "start-server",
+      "start-cluster",
+      "put",
+      "members",
+      "transfer",
+      "wal",
+      "READYLOOP_CLIENT_PORT",
+    ]) {
       expect(stdout).toContain(word);
     }
   });
@@ -122,7 +130,7 @@ describe("the client commands", () => {
     const { code, stdout } = await readyloop("status", endpoints);
     expect(code).toBe(0);
     const [head, gone, alive] = stdout.split("\n");
-    expect(head).toMatch(/ENDPOINT +ID +ROLE +TERM +LEADER +COMMIT +APPLIED +MEMBERS/);
+    expect(head).toMatch(/ENDPOINT +ID +ROLE +TERM +LEADER +COMMIT +APPLIED +SNAPSHOT +MEMBERS/);
     expect(gone).toContain("not reached");
     expect(alive).toMatch(/ 1 +leader .* 1 voters/);
   });
@@ -135,26 +143,6 @@ describe("the client commands", () => {
 });
 
 describe("start-cluster", () => {
-  /** A port such that it and those of two more members are free. */
-  async function freeBase(): Promise<number> {
-    for (;;) {
-      const first = net.createServer().listen(0, "127.0.0.1");
-      await once(first, "listening");
-      const base = (first.address() as net.AddressInfo).port;
-      const rest = [1, 100, 101, 200, 201].map((shift) => net.createServer().listen(base + shift, "127.0.0.1"));
-      const taken = await Promise.all(
-        rest.map((s) =>
-          once(s, "listening").then(
-            () => false,
-            () => true,
-          ),
-        ),
-      ).catch(() => [true]);
-      for (const server of [first, ...rest]) server.close();
-      if (!taken.includes(true)) return base;
-    }
-  }
-
   test("starts three members side by side, and Ctrl-C stops them all in good order", async () => {
     const directory = await fs.mkdtemp(path.join(os.tmpdir(), "readyloop-"));
     const base = await freeBase();

@@ -3,11 +3,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs/promises";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { freeBase } from "./cluster.ts";
 
 let directory: string;
 let child: ChildProcess;
@@ -26,24 +26,6 @@ afterEach(async () => {
   await fs.rm(directory, { recursive: true });
 });
 
-/** Ports in the steps that start-cluster takes; taken up at once, so that somebody else is unlikely to be faster. */
-async function freeBase(count: number): Promise<number> {
-  for (;;) {
-    const base = 20_000 + Math.floor(Math.random() * 20_000);
-    const servers = Array.from({ length: count }, (_, i) => net.createServer().listen(base + 100 * i, "127.0.0.1"));
-    const free = await Promise.all(
-      servers.map((s) =>
-        once(s, "listening").then(
-          () => true,
-          () => false,
-        ),
-      ),
-    );
-    await Promise.all(servers.map((s) => new Promise((resolve) => s.close(resolve))));
-    if (free.every(Boolean)) return base;
-  }
-}
-
 async function seen(pattern: RegExp): Promise<void> {
   const found = lines.findIndex((line) => pattern.test(line));
   if (found >= 0) {
@@ -55,7 +37,8 @@ async function seen(pattern: RegExp): Promise<void> {
 }
 
 test("a member is added, killed, started and removed while the cluster runs, and all end well", async () => {
-  const args = [`--client-port=${await freeBase(3)}`, `--peer-port=${await freeBase(3)}`, `--data-dir=${directory}`];
+  const base = await freeBase();
+  const args = [`--client-port=${base}`, `--peer-port=${base + 1}`, `--data-dir=${directory}`];
   const main = path.join(import.meta.dirname, "..", "main.ts");
   child = spawn(process.execPath, ["--import", "tsx", main, "start-cluster", "--size=1", ...args], {
     stdio: ["pipe", "pipe", "inherit"],
