@@ -7,6 +7,8 @@
 //
 // Imports nothing, so that it runs in a browser and in a simulator as it is.
 
+const encoder = new TextEncoder();
+
 export type Stored = string | Uint8Array;
 
 /** Below what a call may have of arguments, in every engine. */
@@ -22,6 +24,8 @@ export function store(bytes: Uint8Array): Stored {
 export function bytesOf(stored: Stored): Uint8Array {
   if (typeof stored !== "string") return stored;
   const bytes = new Uint8Array(stored.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = stored.charCodeAt(i);
+  // In one call if all are ASCII, as the bytes of a text mostly are: any other character takes two bytes, and then they do not fit.
+  const { read } = encoder.encodeInto(stored, bytes);
+  if (read < bytes.length) for (let i = 0; i < bytes.length; i++) bytes[i] = stored.charCodeAt(i);
   return bytes;
 }
