@@ -3,8 +3,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import yargs from "yargs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeDelete, encodePut } from "../kvstore/command.ts";
 import {
   ConfChangeTransition,
@@ -19,7 +18,7 @@ import { toConfChange } from "../server/changes.ts";
 import { encodeEnvelope } from "../server/envelope.ts";
 import { encodeNote } from "../server/notes.ts";
 import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
-import { walDump } from "./wal-dump.ts";
+import { inProcess } from "./testing.ts";
 
 const made: string[] = [];
 const temporary = (): string => {
@@ -66,30 +65,9 @@ const entries: readonly Entry[] = [
   { type: EntryType.EntryConfChange, term: 2, index: 10, data: Uint8Array.of(0x08) },
 ];
 
-/** Runs the command in this process. */
-async function dump(...args: string[]): Promise<{ code: number; stdout: string; stderr: string; lines: string[] }> {
-  let code = -1;
-  const written = { stdout: "", stderr: "" };
-  const spies = (["stdout", "stderr"] as const).map((stream) =>
-    vi.spyOn(process[stream], "write").mockImplementation((text) => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    const parser = yargs(["dump", ...args])
-      .strict()
-      .showHelpOnFail(false)
-      .fail((message, error) => {
-        throw error ?? new Error(message);
-      });
-    await walDump(parser, (command) => async (argv) => {
-      code = await command(argv);
-    }).parseAsync();
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-  return { code, ...written, lines: written.stdout.trimEnd().split("\n") };
+async function dump(...args: string[]) {
+  const result = await inProcess("wal", "dump", ...args);
+  return { ...result, lines: result.stdout.trimEnd().split("\n") };
 }
 
 describe("a log", () => {
@@ -161,7 +139,8 @@ describe("a log", () => {
     expect(await indexes("--from=8")).toEqual([8, 9, 10, 8]);
     expect(await indexes("--to=2")).toEqual([0, 1, 2]);
     expect(await indexes("--from=3", "--to=4")).toEqual([3, 4]);
-    await expect(dump(`--data-dir=${dataDir}`, "--from=x")).rejects.toThrow(/--from must be an integer/);
+    const { code, stderr } = await dump(`--data-dir=${dataDir}`, "--from=x");
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/--from must be an integer/) });
   });
 });
 
@@ -214,7 +193,8 @@ describe("a log that is not sound", () => {
   });
 
   test("because it is not there is an error that says so", async () => {
-    await expect(dump(`--data-dir=${temporary()}`)).rejects.toThrow(/holds no log/);
+    const { code, stderr } = await dump(`--data-dir=${temporary()}`);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/holds no log/) });
   });
 });
 

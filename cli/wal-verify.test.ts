@@ -1,12 +1,11 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, expect, test, vi } from "vitest";
-import yargs from "yargs";
+import { afterAll, expect, test } from "vitest";
 import { type Entry, makeConfState, makeSnapshot } from "../raft/index.ts";
 import { Snapshotter } from "../snap/index.ts";
 import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
-import { walVerify } from "./wal-verify.ts";
+import { inProcess } from "./testing.ts";
 
 const made: string[] = [];
 afterAll(() => {
@@ -67,33 +66,10 @@ function flip(file: string, offset: number): void {
   fs.writeFileSync(file, bytes);
 }
 
-/** Runs the command in this process. */
 async function verify(dataDir: string) {
-  let code = -1;
-  const written = { stdout: "", stderr: "" };
-  const spies = (["stdout", "stderr"] as const).map((stream) =>
-    vi.spyOn(process[stream], "write").mockImplementation((text) => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    const parser = yargs(["verify", `--data-dir=${dataDir}`])
-      .strict()
-      .exitProcess(false);
-    await walVerify(parser, (command) => async (argv) => {
-      code = await command(argv);
-    }).parseAsync();
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-  const report = Object.fromEntries(
-    written.stdout
-      .trimEnd()
-      .split("\n")
-      .map((line) => line.split(/ {2,}/)),
-  );
-  return { code, stderr: written.stderr, report, stdout: written.stdout };
+  const { code, stdout, stderr } = await inProcess("wal", "verify", `--data-dir=${dataDir}`);
+  const lines = stdout.trimEnd().split("\n");
+  return { code, stdout, stderr, report: Object.fromEntries(lines.map((line) => line.split(/ {2,}/))) };
 }
 
 test("a sound log is told in a few lines, while its member runs", async () => {

@@ -6,7 +6,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { main } from "../cli/index.ts";
+import { inProcess } from "../cli/testing.ts";
 import { freeBase, readyloop, startCommand, TestCluster, until } from "./cluster.ts";
 
 /** A URL where nobody listens. */
@@ -17,22 +17,6 @@ async function deadUrl(): Promise<string> {
   server.close();
   await once(server, "close");
   return `http://127.0.0.1:${port}`;
-}
-
-/** Runs the command line in this process: twenty processes would take a minute. */
-async function inProcess(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: "", stderr: "" };
-  const spies = (["stdout", "stderr"] as const).map((stream) =>
-    vi.spyOn(process[stream], "write").mockImplementation((text) => {
-      written[stream] += text;
-      return true;
-    }),
-  );
-  try {
-    return { code: await main(args), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
 }
 
 describe("a flag that is wrong gives one clear line and exit code 2", () => {

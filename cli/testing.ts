@@ -1,0 +1,20 @@
+// For tests: the command line in this process, since twenty processes would take a minute.
+
+import { vi } from "vitest";
+import { main } from "./index.ts";
+
+/** Runs one command; what it writes is kept. */
+export async function inProcess(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const written = { stdout: "", stderr: "" };
+  const spies = (["stdout", "stderr"] as const).map((stream) =>
+    vi.spyOn(process[stream], "write").mockImplementation((text) => {
+      written[stream] += text;
+      return true;
+    }),
+  );
+  try {
+    return { code: await main(args), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
