@@ -44,6 +44,7 @@ export interface ServerFlags {
   requestTimeoutMs: number;
   maxWaiting: number;
   maxValueBytes: number;
+  diskStallMs: number;
   snapshotCount: number;
   snapshotCatchupEntries: number;
   raftexampleApi: boolean;
@@ -98,6 +99,11 @@ const options = {
     describe: "largest value that a client may write",
     default: 1.5 * mebibyte,
     coerce: integer("max-value-bytes", 1, 32 * mebibyte),
+  },
+  "disk-stall-ms": {
+    describe: "a disk that takes longer for a write is taken for dead, and the member stops; 0: it waits",
+    default: 10_000,
+    coerce: integer("disk-stall-ms", 0, 3_600_000),
   },
   "snapshot-count": {
     describe: "take a snapshot after so many entries",

@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly requestTimeoutMs: number;
   /** Requests that may wait at a time; writes and reads are counted apart. */
   readonly maxWaiting: number;
+  /** A disk that takes longer than this for a write and its sync is taken for dead; 0: none is. */
+  readonly diskStallMs: number;
   /** A snapshot is taken after so many entries. */
   readonly snapshotCount: number;
   /** Entries kept in memory behind a snapshot, for peers that are a little late. */

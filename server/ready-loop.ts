@@ -81,6 +81,7 @@ export class ReadyLoop {
   private active = false;
   private scheduled = false;
   private stopped = false;
+  private diskSince: number | undefined;
 
   constructor(parts: LoopParts, owner: LoopOwner) {
     this.parts = parts;
@@ -95,6 +96,11 @@ export class ReadyLoop {
       this.scheduled = false;
       if (!this.stopped) this.running = this.run();
     });
+  }
+
+  /** Since when the loop has been waiting for the disk; undefined while it is not. No message leaves, and nothing is answered, meanwhile. */
+  get waitingForDiskSince(): number | undefined {
+    return this.diskSince;
   }
 
   /** Ends the loop after the Ready at hand; resolves when it has ended. */
@@ -112,7 +118,7 @@ export class ReadyLoop {
         if (this.stopped) return;
         const kept = this.owner.keepSnapshot();
         if (kept !== undefined) {
-          await kept;
+          await this.disk(kept);
           continue; // what was asked meanwhile is to be fed
         }
         this.owner.snapshotIfDue();
@@ -134,7 +140,7 @@ export class ReadyLoop {
     // 1. The snapshot's record in the log; the file was durable before raft heard of the snapshot. Were the entries written first, a crash
     //    in between would leave entries that follow a snapshot which is not there.
     const { snapshot } = rd;
-    if (snapshot !== undefined) await log.saveSnapshot(snapshot.metadata);
+    if (snapshot !== undefined) await this.disk(log.saveSnapshot(snapshot.metadata));
 
     // 2. Entries, then hard state, in one write and at most one fsync. Entries first: a commit index on disk must not
     //    speak of entries that are not. The write is done when save returns; the fsync runs on.
@@ -153,7 +159,7 @@ export class ReadyLoop {
     const held = committed.findIndex((e) => e.index >= firstNew);
     this.applyAndAnswer(held < 0 ? committed : committed.slice(0, held), rd);
 
-    await durable;
+    await this.disk(durable);
 
     // 3. The mirror that raft reads from. Before step 2 is durable, raft could build on entries that a crash takes away.
     if (snapshot !== undefined) storage.applySnapshot(snapshot);
@@ -180,6 +186,12 @@ export class ReadyLoop {
     // 8. Last: advance tells raft that all of this is done. It counts this node's own copy towards the commit index, and a next
     //    Ready may follow only now.
     node.advance();
+  }
+
+  private async disk(work: Promise<void>): Promise<void> {
+    this.diskSince = this.parts.clock.now();
+    await work;
+    this.diskSince = undefined;
   }
 
   private applyAndAnswer(entries: readonly Entry[], rd: Ready): void {

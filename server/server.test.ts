@@ -102,6 +102,33 @@ describe("a member", () => {
     expect(map.get("during")).toBeUndefined();
   });
 
+  test("whose disk hangs leads no more, and ends itself after a while", async () => {
+    const disks: { hangs: boolean }[] = [];
+    const members = await servers.startCluster(3, {
+      server: { diskStallMs: 1000 },
+      wrapLog: (log) => {
+        const disk = { hangs: false };
+        disks.push(disk);
+        const save: LogStore["save"] = (...args) => {
+          const saved = log.save(...args);
+          return disk.hangs ? new Promise(() => undefined) : saved;
+        };
+        return { ...asStore(log), save };
+      },
+    });
+    const leader = leaderOf(members);
+    const others = members.filter((m) => m !== leader);
+    (disks[members.indexOf(leader)] as { hangs: boolean }).hangs = true;
+    const write = leader.server.propose(put("k"));
+    await until(() => leader.server.status().role !== "leader");
+    expect(leader.failures).toEqual([]);
+    await until(() => leader.failures.length > 0);
+    expect(leader.failures[0]?.message).toMatch(/^the disk has not finished a write for \d+ ms/);
+    expect((await write).kind).toBe("unknown");
+    await until(() => others.some((m) => m.server.status().role === "leader"));
+    expect(await (others[0] as TestMember).server.propose(put("after"))).toMatchObject({ kind: "applied" });
+  });
+
   test("rebuilds its map from the log, and a replayed entry settles nobody's promise", async () => {
     const [first] = (await servers.startCluster(1)) as [TestMember];
     for (let i = 0; i < 50; i++) await first.server.propose(put(`k${i}`, String(i)));

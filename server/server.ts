@@ -65,6 +65,7 @@ export class Server implements Member {
   /** Nothing more is done, for this reason. */
   private stopping: string | undefined;
   private rejected = false;
+  private hasFailed = false;
 
   /** A member in the state that its log and its snapshot hold. Rejects if the snapshot cannot be read. */
   static async create(options: ServerOptions, parts: ServerParts): Promise<Server> {
@@ -95,11 +96,8 @@ export class Server implements Member {
       timeoutMs: requestTimeoutMs,
       maxBatchBytes: mebibyte,
     });
-    this.reads = new Reads(id, this.epoch, {
-      maxWaiting,
-      timeoutMs: requestTimeoutMs,
-      retryMs: tickMs * electionTicks,
-    });
+    const retryMs = tickMs * electionTicks;
+    this.reads = new Reads(id, this.epoch, { maxWaiting, timeoutMs: requestTimeoutMs, retryMs });
     this.membership = new Membership(this.epoch, requestTimeoutMs, {
       node: this.node,
       members,
@@ -112,7 +110,6 @@ export class Server implements Member {
       wake,
     });
     const limits = { count: options.snapshotCount, catchupEntries: options.snapshotCatchupEntries };
-    const failed = (error: Error): void => this.failed(error);
     this.snapshots = new Snapshots(limits, recovered?.snapshot, {
       store: parts.snapshots,
       log,
@@ -123,7 +120,7 @@ export class Server implements Member {
       transport,
       logger,
       now,
-      failed,
+      failed: (error) => this.failed(error),
       wake,
     });
     this.inbox = new Inbox({
@@ -175,6 +172,7 @@ export class Server implements Member {
   /** Settles what waits and ends the loop after the Ready at hand. */
   async stop(reason = "this member is shutting down"): Promise<void> {
     this.halt(reason);
+    if (this.hasFailed) return; // its disk may never answer
     await this.loop.stop();
     await this.snapshots.close();
   }
@@ -259,6 +257,12 @@ export class Server implements Member {
 
   private tick(): void {
     const now = this.parts.clock.now();
+    const stalled = now - (this.loop.waitingForDiskSince ?? now);
+    // By now the others have another leader, since no heartbeat has left; and nobody knows whether the disk will ever come back.
+    if (this.options.diskStallMs > 0 && stalled > this.options.diskStallMs) {
+      this.failed(new Error(`the disk has not finished a write for ${Math.round(stalled)} ms (--disk-stall-ms)`));
+      return;
+    }
     this.proposals.expire(now);
     this.reads.expire(now);
     this.membership.expire(now);
@@ -352,6 +356,7 @@ export class Server implements Member {
 
   failed(error: Error): void {
     if (this.stopping !== undefined) return;
+    this.hasFailed = true;
     this.halt(`this member has failed: ${error.message}`);
     this.parts.onFailure(error);
   }

@@ -133,6 +133,7 @@ export class TestServers {
         electionTicks: 10,
         requestTimeoutMs: 10_000,
         maxWaiting: 1000,
+        diskStallMs: 0,
         snapshotCount: 10_000,
         snapshotCatchupEntries: 5000,
         ...options.server,
