@@ -1,0 +1,103 @@
+// What the log costs beside the disk itself: append and sync against a bare write and fdatasync of as many bytes, append without a sync,
+// reading a long log back, and bytes on disk.
+//
+//     npm run bench:wal [-- --entries=1000000 --rounds=200]
+//
+// Log and bare file take turns, round by round, on the disk of the current directory, both on space that is written ahead. Compare the
+// columns of one row; the disk's own speed drifts.
+
+import fs from "node:fs";
+import path from "node:path";
+import { parseArgs, promisify } from "node:util";
+import { type Entry, makeEntry, makeHardState } from "../raft/index.ts";
+import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+
+const { values } = parseArgs({
+  options: { entries: { type: "string", default: "1000000" }, rounds: { type: "string", default: "200" } },
+});
+const rounds = Number(values.rounds);
+const root = fs.mkdtempSync(path.join(process.cwd(), ".bench-"));
+const fdatasync = promisify(fs.fdatasync);
+const metadata = encodeMetadata({ nodeId: 1, clusterId: 1 });
+const median = (list: number[]): number => list.sort((a, b) => a - b)[list.length >> 1] as number;
+
+const newLog = (name: string): Promise<Wal> =>
+  Wal.create({ fileSystem: nodeFileSystem, directory: path.join(root, name), metadata });
+
+function entriesFrom(index: number, count: number, data: Uint8Array): Entry[] {
+  return Array.from({ length: count }, (_, i) => makeEntry(undefined, 1, index + i, data));
+}
+
+const bytesIn = (name: string): number => {
+  const directory = path.join(root, name);
+  return fs.readdirSync(directory).reduce((sum, file) => sum + fs.statSync(path.join(directory, file)).size, 0);
+};
+
+async function beside(batch: number, size: number): Promise<void> {
+  const name = `sync-${batch}-${size}`;
+  const wal = await newLog(name);
+  const data = new Uint8Array(size).fill(120);
+  const perEntry = size + 48; // about what a frame takes
+  const file = fs.openSync(path.join(root, `${name}.bare`), "w");
+  fs.writeSync(file, Buffer.alloc((rounds + 1) * batch * perEntry));
+  fs.fsyncSync(file);
+  const bytes = Buffer.alloc(batch * perEntry, 120);
+  const log: number[] = [];
+  const bare: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const entries = entriesFrom(1 + round * batch, batch, data);
+    const began = performance.now();
+    await wal.save(makeHardState(1, 1, round * batch), entries, true);
+    const between = performance.now();
+    fs.writeSync(file, bytes, 0, bytes.length, round * bytes.length);
+    await fdatasync(file);
+    log.push(between - began);
+    bare.push(performance.now() - between);
+  }
+  fs.closeSync(file);
+  await wal.close();
+  const [ours, disk] = [median(log), median(bare)];
+  const us = (ms: number): string => `${Math.round(ms * 1000)} us`;
+  console.log(`| ${batch} x ${size} B | ${us(ours)} | ${us(disk)} | ${(ours / disk).toFixed(2)} |`);
+}
+
+async function withoutSync(size: number): Promise<void> {
+  const wal = await newLog(`append-${size}`);
+  const data = new Uint8Array(size).fill(120);
+  const times: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const entries = entriesFrom(1 + round * 100, 100, data);
+    const began = performance.now();
+    await wal.save(undefined, entries, false);
+    times.push((performance.now() - began) / 100);
+  }
+  await wal.close();
+  console.log(`| ${size} B | ${(median(times) * 1000).toFixed(2)} us |`);
+}
+
+async function replay(count: number): Promise<void> {
+  const wal = await newLog("replay");
+  const data = new Uint8Array(128).fill(120);
+  for (let i = 0; i < count; i += 1000) await wal.save(undefined, entriesFrom(1 + i, 1000, data), false);
+  await wal.save(makeHardState(1, 1, count), [], true);
+  await wal.close();
+  const directory = path.join(root, "replay");
+  const began = performance.now();
+  const { wal: opened, recovered } = await Wal.open({ fileSystem: nodeFileSystem, directory });
+  const ms = performance.now() - began;
+  if (recovered.entries.length !== count) throw new Error(`read ${recovered.entries.length} of ${count} entries`);
+  await opened.close();
+  const perSecond = Math.round(count / (ms / 1000));
+  console.log(`\n${count} entries of 128 bytes were read back in ${Math.round(ms)} ms: ${perSecond} a second.`);
+  console.log(`On disk each takes ${(bytesIn("replay") / count).toFixed(1)} bytes.`);
+}
+
+try {
+  console.log("| append and sync | log | bare write and fdatasync | ratio |\n|---|---|---|---|");
+  for (const size of [128, 1024]) for (const batch of [1, 10, 100]) await beside(batch, size);
+  console.log("\n| append without sync, 100 at a time | per entry |\n|---|---|");
+  for (const size of [128, 1024]) await withoutSync(size);
+  await replay(Number(values.entries));
+} finally {
+  fs.rmSync(root, { recursive: true });
+}
