@@ -71,6 +71,8 @@ export class Decoder {
   count = 0;
   /** Whether one of them had our fields. */
   ours = false;
+  /** The file was never shorter than this since it got its name; 0 if its head does not say so. */
+  allotted = 0;
   #offset = 0;
 
   constructor(file: File, size: number, chain: number | undefined) {
@@ -103,6 +105,7 @@ export class Decoder {
       return bad(offset, "a record that another program wrote follows records of this one", "foreign");
     }
     this.ours ||= record.durable !== undefined;
+    if (this.count === 1 && record.type === RecordType.metadata) this.allotted = record.durable ?? 0;
     this.count++;
     this.#offset += size;
     return { kind: "record", offset, record };

@@ -59,13 +59,17 @@ export class Encoder {
   }
 }
 
-/** The first record of a segment carries the chain so far; the others of its head follow it. */
+/**
+ * The first record of a segment carries the chain so far; the others of its head follow it. The second states durable what is so when the
+ * file gets its name: so many bytes of it.
+ */
 export function encodeHead(
   encoder: Encoder,
   metadata: Uint8Array,
   third: { type: RecordType; data: Uint8Array },
+  allotted: number,
 ): void {
   encoder.append(RecordType.crc, undefined, 0, 0);
-  encoder.append(RecordType.metadata, metadata, 0, 0);
+  encoder.append(RecordType.metadata, metadata, 0, allotted);
   encoder.append(third.type, third.data, 0, 0);
 }

@@ -37,8 +37,9 @@ export interface FileSystem {
   /** Names in the directory, in ascending order; undefined if there is no such directory. */
   list(directory: string): Promise<string[] | undefined>;
   /**
-   * Makes the directory and its missing parents with mode 0700, and lets their names survive a power cut (only this call
-   * knows which parents were missing). No error if it is there.
+   * Makes the directory and its missing parents with mode 0700, each name durable before the next is made (only this call knows which
+   * parents were missing). No error if it is there; its name is then synced all the same, or that of the last parent that is there: who made
+   * it may have been killed in between.
    */
   makeDirectory(directory: string): Promise<void>;
   syncDirectory(directory: string): Promise<void>;
@@ -46,7 +47,17 @@ export interface FileSystem {
   lock(directory: string): Promise<DirectoryLock>;
 }
 
-/** A failed call: which one, on what, and the system's code (EIO, ENOSPC, ...; LOCKED for a lock that is taken). */
+/** What people can do about the system's codes. */
+const remedies: Readonly<Record<string, string>> = {
+  EIO: "mend or replace the disk",
+  ENOSPC: "make room on the disk",
+  EDQUOT: "make room on the disk, or raise the quota",
+  EROFS: "make the disk writable; if nobody has made it read-only, it has failed: mend or replace it",
+  EACCES: "give this user access to it",
+  EPERM: "give this user access to it",
+};
+
+/** A failed call: which one, on what, the system's code (EIO, ENOSPC, ...; LOCKED for a lock that is taken), and what to do about it. */
 export class FileSystemError extends Error {
   override readonly name = "FileSystemError";
   readonly code: string;
@@ -54,7 +65,8 @@ export class FileSystemError extends Error {
   readonly path: string;
 
   constructor(call: string, path: string, code: string, detail: string) {
-    super(`${call} ${path}: ${detail}`);
+    const remedy = remedies[code];
+    super(`${call} ${path}: ${detail}${remedy === undefined ? "" : `; ${remedy}`}`);
     this.code = code;
     this.call = call;
     this.path = path;

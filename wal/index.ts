@@ -24,7 +24,8 @@
 //            field 3   data      bytes     metadata: etcdserverpb.Metadata (metadata.ts); entry, hard state: raftpb;
 //                                          snapshot: index, term, conf_state (record.ts)
 //            field 14  durable   varint    when this record was written, all earlier segments, and the bytes of this file
-//                                          below this offset, were known to be durable
+//                                          below this offset, were known to be durable; in the metadata record of a head:
+//                                          so many bytes the file had, durable, when it got its name
 //            field 15  checksum  fixed32   CRC-32C over the frame from its length word up to this value, started from the
 //                                          frame's offset in the file in place of 0
 //
@@ -37,9 +38,11 @@
 //   1. What datasync has acknowledged survives a power cut; what it has not may survive in any part, sector by sector.
 //   2. A write damages no byte outside its range.
 //   3. A rename is atomic; it survives a power cut once the directory has been synced.
-//   4. After a failed write or sync the file may hold anything: the process stops, and the next start reads what is there.
+//   4. After a failed write or sync the file may hold anything: the process stops, and the next start reads what is there. If the machine
+//      was not started anew in between, that may be pages that the failed sync never wrote, and a power cut still takes them.
 //   5. Bits flip. A flip is found when the log is opened; one in a part known to be durable is refused, not mended.
-//   6. An end that is lost whole, frame by frame, shows only if the hard state says that more was committed.
+//   6. A file that has become shorter shows by its size up to the first MiB. An end that is lost whole, frame by frame, behind that or
+//      with zeros in its place, shows only if the hard state says that more was committed.
 //
 // Creating
 //   1. A directory that is there and not empty is refused.
@@ -69,14 +72,14 @@
 //   4. In the last segment let X be the first bad frame, or the end if anything but zeros follows it. The rest of the file is
 //      searched for records that their own checksum proves sound (frames start at multiples of 8).
 //      One that states an offset above X as durable, or an X in the head: DAMAGED, with file and offset; nothing is changed.
-//      None: what lies from X on was never acknowledged. Step 6 will cut it.
+//      None: what lies from X on was never acknowledged. Step 6 will cut it. A file shorter than its head states is DAMAGED, too.
 //   5. The records are put together (read-all.ts): gaps, other metadata, a missing snapshot and a lost tail are refused. What a
 //      snapshot from the leader replaced is dropped.
 //   6. Temporary files are removed. If there is an X: the used part of the file is copied to `<name>.broken` and synced; the file
-//      is cut at X and synced. What follows X is then zero, so that no leftover can join what is written next.
+//      is cut at X and synced: filled with zeros up to the size that its head states. So no leftover can join what is written next.
 //
 // Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts (step 4), read-all.ts (step 5),
-// recovery.ts (opening), wal.ts (the rest), inspect.ts (only looking), node-file-system.ts (the disk).
+// recovery.ts (opening), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking), node-file-system.ts (the disk).
 
 export { crc32c } from "./crc32c.ts";
 export { replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";

@@ -105,13 +105,24 @@ async function syncDirectory(directory: string): Promise<void> {
 }
 
 async function makeDirectory(directory: string): Promise<void> {
-  const target = path.resolve(directory);
-  const first = await attempt("mkdir", directory, () => fs.promises.mkdir(target, { recursive: true, mode: 0o700 }));
-  if (first === undefined) return;
-  for (let made = target; made.length >= first.length; made = path.dirname(made)) {
+  const missing: string[] = [];
+  let present = path.resolve(directory);
+  for (; !(await isDirectory(present)); present = path.dirname(present)) missing.unshift(present);
+  // Whoever made it may have been killed before its name was synced. A parent that we may not read is not one of ours.
+  await syncDirectory(path.dirname(present)).catch((error: unknown) => {
+    if (!["EACCES", "EPERM"].includes(codeOf(error) ?? "")) throw error;
+  });
+  for (const made of missing) {
+    await attempt("mkdir", made, () => fs.promises.mkdir(made, { recursive: true, mode: 0o700 }));
     await syncDirectory(path.dirname(made));
   }
 }
+
+const isDirectory = (file: string): Promise<boolean> =>
+  fs.promises.stat(file).then(
+    (found) => found.isDirectory(),
+    () => false, // making it will tell
+  );
 
 function locked(directory: string, by: string): FileSystemError {
   const detail = `${by} has this directory open. Stop it first, or give this one another directory.`;

@@ -34,6 +34,8 @@ export interface Tail {
   readonly offset: number;
   /** Size of the file. */
   readonly size: number;
+  /** The file must not become shorter than this. */
+  readonly allotted: number;
   readonly chain: number;
 }
 
@@ -66,7 +68,7 @@ export async function recover(
     if (metadata === undefined) throw damaged(file.path, 0, "no metadata record");
     all.finish(directory);
     await removeLeftovers(fileSystem, directory);
-    const repaired = ending.bad && (await cutTail(fileSystem, directory, last.name, file, ending.bad, ending.used));
+    const repaired = ending.bad && (await cutTail(fileSystem, directory, last.name, file, ending.bad, ending));
     if (repaired !== undefined) {
       logger.warning?.(
         `${file.path}: cut a torn write at offset ${repaired.offset} (${repaired.reason}); a copy of the file is kept in ${repaired.backup}`,
@@ -75,7 +77,14 @@ export async function recover(
     const { hardState, entries } = all;
     return {
       recovered: { metadata, hardState, entries, repaired },
-      tail: { file, sequence: last.sequence, offset: ending.offset, size: await file.size(), chain: read.chain ?? 0 },
+      tail: {
+        file,
+        sequence: last.sequence,
+        offset: ending.offset,
+        size: await file.size(),
+        allotted: ending.allotted,
+        chain: read.chain ?? 0,
+      },
     };
   } catch (error) {
     await file.close();

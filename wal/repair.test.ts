@@ -67,6 +67,11 @@ function spoiling(original: string) {
   };
 }
 
+/** What a write leaves of which the end is lost. */
+function zeroFrom(file: string, offset: number): void {
+  fs.writeFileSync(file, fs.readFileSync(file).fill(0, offset));
+}
+
 function withWord(bytes: Buffer, word: bigint, offset: number): Buffer {
   bytes.writeBigUInt64LE(word, offset);
   return bytes;
@@ -94,18 +99,32 @@ describe("a torn tail", () => {
   it("is cut wherever the last frame breaks off, and the rest stays", async () => {
     const { outcome } = spoiling(log);
     for (let cut = last; cut < end; cut++) {
-      const truncated = await outcome((bytes) => bytes.subarray(0, cut));
       const zeroed = await outcome((bytes) => bytes.fill(0, cut));
       const garbled = await outcome((bytes) => bytes.fill(0xa7, cut, end));
-      for (const recovered of [truncated, zeroed, garbled]) {
+      for (const recovered of [zeroed, garbled]) {
         expect(recovered).toMatchObject({ hardState: hardState(1, 1, 2) });
         const got = (recovered as Recovered).entries;
         // The last byte of the checksum may well be the one that it was before.
         if (got.length === 4) expect(cut).toBeGreaterThanOrEqual(end - 4);
         else expect(got).toEqual(entries(1, 4));
       }
-      if (cut > last) expect((truncated as Recovered).repaired?.offset).toBe(last);
+      if (cut > last && cut < end - 4) expect((zeroed as Recovered).repaired?.offset).toBe(last);
     }
+  });
+
+  it("leaves the file as long as it was: one that is shorter than its head states has lost more, and is refused", async () => {
+    const { outcome } = spoiling(log);
+    const file = lastOf(log);
+    for (const size of [end + 8, end, end - 5, last, records[4]?.offset as number]) {
+      const refused = await outcome((bytes) => bytes.subarray(0, size));
+      expect(refused).toMatchObject({ code: "DAMAGED", file: expect.stringContaining(path.basename(file)) });
+      expect((refused as WalError).message).toMatch(`ends at offset ${size}, and had 8192 bytes`);
+    }
+    const directory = copyOf(log);
+    zeroFrom(lastOf(directory), end - 5);
+    expect((await reopened(directory)).repaired).toBeDefined();
+    expect(fs.statSync(lastOf(directory)).size).toBe(8192);
+    expect((await reopened(directory)).repaired).toBeUndefined();
   });
 
   it("is copied aside first, in a file of mode 0600; a later copy does not replace it", async () => {
@@ -130,7 +149,7 @@ describe("a torn tail", () => {
 
   it("is followed by new records that read back, here and by etcd's rules", async () => {
     const directory = copyOf(log);
-    fs.truncateSync(lastOf(directory), end - 5);
+    zeroFrom(lastOf(directory), end - 5);
     const { wal, recovered } = await Wal.open({ fileSystem: nodeFileSystem, directory, segmentBytes: 8192 });
     expect(recovered.repaired?.offset).toBe(last);
     await wal.save(hardState(2, 1, 2), entries(4, 20, 2), true);
@@ -180,7 +199,7 @@ describe("a torn tail", () => {
   it("is found again when the repair itself is interrupted, at any of its calls", async () => {
     for (let failing = 1; ; failing++) {
       const directory = copyOf(log);
-      fs.truncateSync(lastOf(directory), end - 5);
+      zeroFrom(lastOf(directory), end - 5);
       let calls = 0;
       const broken = watched((call) => {
         if (++calls === failing) throw new Error(`EIO: ${call}`);

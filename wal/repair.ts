@@ -26,6 +26,8 @@ export interface Ending {
   readonly damage: string | undefined;
   /** The offset after the last byte that is not zero. */
   readonly used: number;
+  /** The file must not become shorter than this. */
+  readonly allotted: number;
 }
 
 /** Judges the end of a segment, where `decoder` has just come upon `step`. Anything wrong in one that is not the last is damage. */
@@ -37,8 +39,8 @@ export async function judgeEnd(
   const { offset } = step;
   const rest = await searchRest(decoder.window, offset);
   const bad = step.kind === "bad" ? step : badAfterEnd(decoder, offset, rest);
-  const damage = bad && (isLast ? whyDamaged(bad, decoder, rest) : bad.reason);
-  return { offset, bad, damage, used: rest.used };
+  const damage = whyShortened(decoder) ?? (bad && (isLast ? whyDamaged(bad, decoder, rest) : bad.reason));
+  return { offset, bad, damage, used: rest.used, allotted: decoder.allotted };
 }
 
 function badAfterEnd(decoder: Decoder, offset: number, rest: Rest): BadFrame | undefined {
@@ -90,6 +92,12 @@ async function searchRest(window: Window, from: number): Promise<Rest> {
   return { used, ours, durable };
 }
 
+/** A power cut takes no byte from a file that was durable at this size: only damage does, and takes records that were durable with it. */
+function whyShortened({ allotted, window }: Decoder): string | undefined {
+  if (window.size >= allotted) return undefined;
+  return `the file ends at offset ${window.size}, and had ${allotted} bytes before it got its name`;
+}
+
 /** Why the bad frame is damage; undefined if it is a torn tail. `decoder` has read what precedes it, `rest` lies behind it. */
 function whyDamaged(bad: BadFrame, decoder: Decoder, rest: Rest): string | undefined {
   if (decoder.count < HEAD_RECORDS) return `${bad.reason}; the head of a segment is durable before it gets its name`;
@@ -111,17 +119,22 @@ export interface Repaired {
   readonly reason: string;
 }
 
-/** Copies the segment's used bytes aside, then cuts it at the bad frame. A crash at any point leaves the same choice again. */
+/**
+ * Copies the segment's used bytes aside, then cuts it at the bad frame: with zeros as far as the file must reach, and off behind that. A
+ * crash at any point leaves the same choice again.
+ */
 export async function cutTail(
   fileSystem: FileSystem,
   directory: string,
   name: string,
   file: File,
   bad: BadFrame,
-  used: number,
+  { used, allotted }: Ending,
 ): Promise<Repaired> {
   const backup = await backUp(fileSystem, directory, name, file, used);
-  await file.truncate(bad.offset);
+  const end = Math.max(bad.offset, allotted);
+  if (end > bad.offset) file.writeAt(new Uint8Array(Math.min(used, end) - bad.offset), bad.offset);
+  await file.truncate(end);
   await file.datasync();
   return { file: file.path, offset: bad.offset, backup, reason: bad.reason };
 }

@@ -16,10 +16,10 @@ import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
 import type { StartAt } from "./read-all.ts";
 import { encodeSnapshotRecord, RecordType, type WalSnapshot } from "./record.ts";
 import { parentOf, type Recovered, recover, removeLeftovers } from "./recovery.ts";
+import { allottedOf, writeSegment, writeZeros } from "./segment.ts";
 import { isSegmentFile, listSegments, segmentName } from "./util.ts";
 
 const SEGMENT_BYTES = 64_000_000;
-const ZEROS = new Uint8Array(1024 * 1024);
 const emptyHardState = makeHardState(0, 0, 0);
 
 export interface WalOptions {
@@ -51,6 +51,7 @@ interface State {
   readonly encoder: Encoder;
   readonly offset: number;
   readonly zeroedTo: number;
+  readonly allotted: number;
 }
 
 export class Wal {
@@ -76,6 +77,8 @@ export class Wal {
   #durable: number;
   /** The file holds zeros from #offset to here. */
   #zeroedTo: number;
+  /** The file must not become shorter than this. */
+  #allotted: number;
   #running: Promise<void> | undefined;
   #failure: WalError | undefined;
   #closed = false;
@@ -96,6 +99,7 @@ export class Wal {
     this.#offset = state.offset;
     this.#durable = state.offset;
     this.#zeroedTo = state.zeroedTo;
+    this.#allotted = state.allotted;
   }
 
   /**
@@ -123,7 +127,8 @@ export class Wal {
       }
       const encoder = new Encoder(0);
       const emptySnapshot = encodeSnapshotRecord({ index: 0, term: 0, confState: undefined });
-      encodeHead(encoder, options.metadata, { type: RecordType.snapshot, data: emptySnapshot });
+      const allotted = allottedOf(segmentBytesOf(options));
+      encodeHead(encoder, options.metadata, { type: RecordType.snapshot, data: emptySnapshot }, allotted);
       const name = segmentName(0, 0);
       const sizes = await writeSegment(fileSystem, `${temporary}/${name}`, encoder.take(), segmentBytesOf(options));
       await fileSystem.syncDirectory(temporary);
@@ -141,6 +146,7 @@ export class Wal {
         sequence: 0,
         file,
         encoder,
+        allotted,
         ...sizes,
       });
     } catch (error) {
@@ -177,6 +183,7 @@ export class Wal {
         encoder: new Encoder(tail.chain),
         offset: tail.offset,
         zeroedTo: tail.size,
+        allotted: tail.allotted,
       });
       return { wal, recovered };
     } catch (error) {
@@ -269,16 +276,20 @@ export class Wal {
     this.#closed = true;
     await this.#running?.catch(() => undefined); // its own caller hears of it
     try {
-      if (this.#failure !== undefined) throw this.#failure;
-      if (this.#durable < this.#offset) await this.#sync();
-      this.#append(RecordType.state, encodeHardState(this.#hardState));
-      this.#write();
-      await this.#sync();
+      await this.#seal().finally(() => this.#file.close());
     } catch (cause) {
       throw this.#fail(cause);
     } finally {
-      await this.#file.close().finally(() => this.#lock.release(this.#directory));
+      await this.#lock.release(this.#directory);
     }
+  }
+
+  async #seal(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#durable < this.#offset) await this.#sync();
+    this.#append(RecordType.state, encodeHardState(this.#hardState));
+    this.#write();
+    await this.#sync();
   }
 
   #exclusively(work: () => Promise<void>): Promise<void> {
@@ -331,10 +342,12 @@ export class Wal {
    */
   async #cut(): Promise<void> {
     const fileSystem = this.#fileSystem;
-    await this.#file.truncate(this.#offset);
+    await this.#file.truncate(Math.max(this.#offset, this.#allotted));
     await this.#sync();
     const path = `${this.#directory}/${segmentName(this.#sequence + 1, this.#lastIndex + 1)}`;
-    encodeHead(this.#encoder, this.#metadata, { type: RecordType.state, data: encodeHardState(this.#hardState) });
+    const allotted = allottedOf(this.#segmentBytes);
+    const state = { type: RecordType.state, data: encodeHardState(this.#hardState) };
+    encodeHead(this.#encoder, this.#metadata, state, allotted);
     const sizes = await writeSegment(fileSystem, `${path}.tmp`, this.#encoder.take(), this.#segmentBytes);
     await fileSystem.rename(`${path}.tmp`, path);
     await fileSystem.syncDirectory(this.#directory);
@@ -345,6 +358,7 @@ export class Wal {
     this.#offset = sizes.offset;
     this.#durable = sizes.offset;
     this.#zeroedTo = sizes.zeroedTo;
+    this.#allotted = allotted;
     this.#logger.info?.(`${path}: began a new segment`);
   }
 }
@@ -355,35 +369,3 @@ const trimmed = (directory: string): string => directory.replace(/(?<=.)\/+$/, "
 const isEmpty = (hs: HardState): boolean => hs.term === 0 && hs.vote === 0 && hs.commit === 0;
 
 const segmentBytesOf = (options: WalOptions): number => options.segmentBytes ?? SEGMENT_BYTES;
-
-/** Makes a segment that holds `head`, durable but for its name. Returns where its records and its zeros end. */
-async function writeSegment(
-  fileSystem: FileSystem,
-  path: string,
-  head: Uint8Array,
-  segmentBytes: number,
-): Promise<{ offset: number; zeroedTo: number }> {
-  const file = await fileSystem.open(path, "create");
-  try {
-    const zeroedTo = writeZeros(file, 0, head.length, segmentBytes);
-    file.writeAt(head, 0);
-    await file.datasync();
-    return { offset: head.length, zeroedTo: Math.max(zeroedTo, head.length) };
-  } finally {
-    await file.close();
-  }
-}
-
-/**
- * Writes zeros from `zeroedTo` on, so that a write that ends at `end` does not grow the file, and most later ones do not either:
- * the next sync has no new file size to store, and a full disk shows here, where nothing is lost, and not in a hole. Returns where
- * the zeros end now. A write that reaches the segment's end grows the file itself: the segment is done with it.
- */
-function writeZeros(file: File, zeroedTo: number, end: number, segmentBytes: number): number {
-  if (end <= zeroedTo || end >= segmentBytes) return zeroedTo;
-  const target = Math.min(Math.ceil(end / ZEROS.length) * ZEROS.length, segmentBytes);
-  for (let from = zeroedTo; from < target; from += ZEROS.length) {
-    file.writeAt(ZEROS.subarray(0, Math.min(ZEROS.length, target - from)), from);
-  }
-  return target;
-}

@@ -1,0 +1,45 @@
+// A segment's file before and ahead of its records: made with its head, durable but for its name, and zeros written ahead of the tail.
+//
+// With zeros ahead a save grows no file: its sync has no new size to store, and a full disk shows here, where nothing is lost, and not
+// in a hole. The head states how many bytes the file had when it got its name, so that one that was cut off is known for what it is.
+//
+// Counterpart of file_pipeline.go, which keeps a preallocated file ready; here a segment is made when it is needed.
+
+import type { File, FileSystem } from "./file-system.ts";
+
+const ZEROS = new Uint8Array(1024 * 1024);
+
+/** The size that a segment has at least when it gets its name: the zeros that writeSegment writes ahead. A multiple of 8. */
+export const allottedOf = (segmentBytes: number): number => Math.floor(Math.min(ZEROS.length, segmentBytes) / 8) * 8;
+
+/** Makes a segment that holds `head`, durable but for its name. Returns where its records and its zeros end. */
+export async function writeSegment(
+  fileSystem: FileSystem,
+  path: string,
+  head: Uint8Array,
+  segmentBytes: number,
+): Promise<{ offset: number; zeroedTo: number }> {
+  const file = await fileSystem.open(path, "create");
+  try {
+    const zeroedTo = writeZeros(file, 0, head.length, segmentBytes);
+    file.writeAt(head, 0);
+    await file.datasync();
+    return { offset: head.length, zeroedTo: Math.max(zeroedTo, head.length) };
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Writes zeros from `zeroedTo` on, so that a write that ends at `end` does not grow the file, and most later ones do not either:
+ * the next sync has no new file size to store, and a full disk shows here, where nothing is lost, and not in a hole. Returns where
+ * the zeros end now. A write that reaches the segment's end grows the file itself: the segment is done with it.
+ */
+export function writeZeros(file: File, zeroedTo: number, end: number, segmentBytes: number): number {
+  if (end <= zeroedTo || end >= segmentBytes) return zeroedTo;
+  const target = Math.min(Math.ceil(end / ZEROS.length) * ZEROS.length, segmentBytes);
+  for (let from = zeroedTo; from < target; from += ZEROS.length) {
+    file.writeAt(ZEROS.subarray(0, Math.min(ZEROS.length, target - from)), from);
+  }
+  return target;
+}
