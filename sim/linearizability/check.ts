@@ -1,0 +1,128 @@
+// Checks a recorded history: is there an order of its operations that explains it?
+//
+//     npm run check-history -- FILE [--picture=out.html] [--max-backtracks=N]
+//
+// FILE holds JSON lines (history.ts), or a history in one of porcupine's two formats (porcupine.ts).
+// Exit code: 0 linearizable; 1 not linearizable; 2 no verdict: the search ran out of its budget, or there was nothing to read.
+
+import fs from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { checkHistory, type Verdict } from "./checker.ts";
+import { HistoryError, parseHistory } from "./history.ts";
+import { mapModel } from "./model.ts";
+import { drawPicture } from "./picture.ts";
+import type { Failure } from "./picture-layout.ts";
+import { appendModel, kindOf, parseJepsenLog, parseMapLog, registerModel } from "./porcupine.ts";
+import type { Model, Operation } from "./specification.ts";
+
+const USAGE = "usage: npm run check-history -- FILE [--picture=out.html] [--max-backtracks=N]";
+const MAX_KEYS_SAID = 10;
+
+class UsageError extends Error {
+  override readonly name = "UsageError";
+  readonly code = "USAGE";
+}
+
+interface Arguments {
+  readonly file: string;
+  readonly picture: string | undefined;
+  readonly maxBacktracks: number | undefined;
+}
+
+function readArguments(): Arguments {
+  let parsed: { values: { picture?: string; "max-backtracks"?: string }; positionals: string[] };
+  try {
+    parsed = parseArgs({
+      options: { picture: { type: "string" }, "max-backtracks": { type: "string" } },
+      allowPositionals: true,
+    });
+  } catch (error) {
+    throw new UsageError(`${(error as Error).message}\n${USAGE}`);
+  }
+  const { values, positionals } = parsed;
+  const [file] = positionals;
+  if (file === undefined || positionals.length > 1) throw new UsageError(`give one file\n${USAGE}`);
+  const budget = values["max-backtracks"];
+  if (budget !== undefined && !/^\d{1,15}$/.test(budget))
+    throw new UsageError(`--max-backtracks is a whole number, not ${budget}\n${USAGE}`);
+  return { file, picture: values.picture, maxBacktracks: budget === undefined ? undefined : Number(budget) };
+}
+
+function run(): number {
+  const args = readArguments();
+  const text = fs.readFileSync(args.file, "utf8");
+  const line = (time: number): string => `line ${time}`;
+  switch (kindOf(text)) {
+    case "jepsen":
+      return check(parseJepsenLog(text), registerModel, args, line);
+    case "map":
+      return check(parseMapLog(text), appendModel, args, line);
+    case undefined: {
+      const operations = parseHistory(text);
+      const start = operations.reduce((least, o) => Math.min(least, o.call), Number.POSITIVE_INFINITY);
+      return check(operations, mapModel, args, (time) => `${((time - start) / 1e6).toFixed(3)} ms`);
+    }
+  }
+}
+
+function check<O extends Operation, S>(
+  operations: readonly O[],
+  model: Model<O, S>,
+  { file, picture, maxBacktracks }: Arguments,
+  describeTime: (time: number) => string,
+): number {
+  if (operations.length === 0) throw new HistoryError("there is no operation in it: nothing to check");
+  const before = performance.now();
+  const result = checkHistory(operations, model, maxBacktracks === undefined ? {} : { maxBacktracks });
+  const seconds = ((performance.now() - before) / 1000).toFixed(2);
+  const backtracks = result.keys.reduce((sum, key) => sum + key.backtracks, 0);
+  say(
+    `${file}: ${operations.length} operations on ${result.keys.length} key${result.keys.length === 1 ? "" : "s"}: ${result.verdict.replace("-", " ")} (${seconds} s, ${backtracks} choices taken back)`,
+  );
+  const failures = result.keys.filter((key) => key.verdict === "not-linearizable");
+  for (const failure of failures.slice(0, MAX_KEYS_SAID)) say(describeFailure(failure, model, describeTime));
+  if (failures.length > MAX_KEYS_SAID) say(`  and ${failures.length - MAX_KEYS_SAID} more keys without an order`);
+  const undecided = result.keys.filter((key) => key.verdict === "undecided").map((key) => JSON.stringify(key.key));
+  if (undecided.length > 0)
+    say(
+      `  undecided, try a larger --max-backtracks: keys ${undecided.slice(0, MAX_KEYS_SAID).join(", ")}${undecided.length > MAX_KEYS_SAID ? ", ..." : ""}`,
+    );
+  if (picture !== undefined && failures.length > 0) {
+    fs.writeFileSync(picture, drawPicture(failures, model, { title: path.basename(file), describeTime }));
+    say(`  picture: ${picture}`);
+  }
+  return exitCodes[result.verdict];
+}
+
+const exitCodes: Readonly<Record<Verdict, number>> = {
+  linearizable: 0,
+  "not-linearizable": 1,
+  undecided: 2,
+};
+
+function describeFailure<O extends Operation, S>(
+  { key, contradiction: { operation, order } }: Failure<O, S>,
+  model: Model<O, S>,
+  describeTime: (time: number) => string,
+): string {
+  const called = `called at ${describeTime(operation.call)}, returned at ${describeTime(operation.return!)}`;
+  return `  key ${JSON.stringify(key)}: no order explains ${model.describe(operation)} of client ${operation.client}, ${called}; without that return there is one, of ${order.length} operations`;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+try {
+  process.exitCode = run();
+} catch (error) {
+  const isExpected = error instanceof HistoryError || error instanceof UsageError || isSystemError(error);
+  if (!isExpected) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 2;
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error;
+}
