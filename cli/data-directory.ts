@@ -47,12 +47,17 @@ export interface OpenedLog {
 /** Opens what is there, which no two processes can. Throws for what cannot be trusted, and for the directory of another member. */
 export async function openDataDirectory(directory: string, id: number, log: PinoLogger): Promise<DataDirectory> {
   const logger = textLogger(log);
+  const names = (await fileSystem.list(directory)) ?? [];
+  const left = names.find((name) => name.startsWith("member."));
+  if (left !== undefined && !names.includes("member")) {
+    throw new Error(`${directory} holds ${left} and no member: a restore or a recovery was cut short; run it again`);
+  }
   await fileSystem.makeDirectory(path.join(directory, "member"));
   const snapshots = await Snapshotter.open({ fileSystem, directory: path.join(directory, "member", "snap"), logger });
   try {
     const walDirectory = walOf(directory);
-    const names = (await fileSystem.list(walDirectory)) ?? [];
-    if (names.some((name) => name.endsWith(".wal"))) {
+    const segments = (await fileSystem.list(walDirectory)) ?? [];
+    if (segments.some((name) => name.endsWith(".wal"))) {
       return { path: directory, snapshots, log: await openLog(walDirectory, id, snapshots, log) };
     }
     if ((await snapshots.list()).length > 0) {

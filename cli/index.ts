@@ -7,6 +7,8 @@ import yargs from "yargs";
 import { clientCommands } from "./client.ts";
 import { UsageError } from "./flags.ts";
 import { members } from "./members.ts";
+import { recover } from "./recover.ts";
+import { snapshot } from "./snapshot.ts";
 import { startCluster } from "./start-cluster.ts";
 import { startServer } from "./start-server.ts";
 import { transfer } from "./transfer.ts";
@@ -19,6 +21,8 @@ const examples: readonly (readonly [command: string, what: string])[] = [
   ["$0 get greeting", "read"],
   ["$0 status", "who leads, and how far everyone is"],
   ["$0 members add 4 http://127.0.0.1:2680 --learner", "a fourth member; then start it with start-server --join"],
+  ["$0 snapshot save backup.snap", "a backup, while the cluster runs"],
+  ["$0 recover --data-dir=data/1 --id=1 --peer-url=http://localhost:2380", "when the majority is lost for ever"],
   ["$0 wal dump --data-dir=data/1", "what a member has written down"],
 ];
 
@@ -52,6 +56,8 @@ export async function main(args: readonly string[]): Promise<number> {
   parser = clientCommands(parser, run);
   parser = members(parser, run);
   parser = transfer(parser, run);
+  parser = snapshot(parser, run);
+  parser = recover(parser, run);
   parser = wal(parser, run);
 
   try {

@@ -291,7 +291,9 @@ class RunningMember {
         "the data directory was made for another cluster than the one that --peers names: start with --join, or with another --data-dir",
       );
     }
-    this.log.warn("--peers differs from the list that this cluster was started with: the members in the log are used");
+    this.log.warn(
+      "--peers is not the list that this cluster was started with, or it was restored: the members in the log are used",
+    );
   }
 }
 

@@ -142,6 +142,33 @@ describe("a log", () => {
     const { code, stderr } = await dump(`--data-dir=${dataDir}`, "--from=x");
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/--from must be an integer/) });
   });
+
+  test("is shown in part with --type: records of these types, or entries of these", async () => {
+    const shown = async (...flags: string[]) =>
+      (await dump(`--data-dir=${dataDir}`, "--json", ...flags)).lines.map((line) => {
+        const { type, index } = JSON.parse(line);
+        return [type, index];
+      });
+    expect(await shown("--type=snapshot,state")).toEqual([
+      ["snapshot", 0],
+      ["state", undefined],
+      ["snapshot", 8],
+    ]);
+    expect(await shown("--type=entry")).toHaveLength(entries.length);
+    expect(await shown("--type=EntryConfChange,metadata")).toEqual([
+      ["metadata", undefined],
+      ["EntryConfChange", 10],
+    ]);
+    expect(await shown("--type=EntryConfChangeV2", "--from=8")).toEqual([
+      ["EntryConfChangeV2", 8],
+      ["EntryConfChangeV2", 9],
+    ]);
+    const { code, stderr } = await dump(`--data-dir=${dataDir}`, "--type=entries");
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/"entries" is no type; there are metadata, entry/),
+    });
+  });
 });
 
 test("each segment is headed by its name", async () => {

@@ -12,7 +12,8 @@
 //   snapshot  {"type": "snapshot", "index", "term", "confState"?, "text", "file", "offset"}
 //   another   {"type": number, "data", "text", "file", "offset"}
 //
-// --from and --to leave only the entries and snapshots of these indexes.
+// --from and --to leave only the entries and snapshots of these indexes, --type only the records of these types: those of the column TYPE,
+// or of entries alone, EntryNormal and so on.
 
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -28,6 +29,7 @@ import {
   describeConfState,
   describeHardState,
   type Entry,
+  EntryType,
   entryTypeName,
   goQuote,
   transitionName,
@@ -43,14 +45,30 @@ import {
   RecordType,
   readRecords,
 } from "../wal/index.ts";
-import { fromEnvironment, integer, type Parser, type Run } from "./flags.ts";
+import { fromEnvironment, integer, type Parser, type Run, UsageError } from "./flags.ts";
 
 const index = { requiresArg: true, defaultDescription: "no limit" } as const;
+
+const typeNames: readonly string[] = [...Object.keys(RecordType), ...Object.keys(EntryType)];
+
+/** A check for yargs' `coerce`: names of types, between commas. */
+function parseTypes(value: unknown): ReadonlySet<string> {
+  const names = [value].flat().flatMap((text) => String(text).split(","));
+  const unknown = names.find((name) => !typeNames.includes(name));
+  if (unknown === undefined) return new Set(names);
+  throw new UsageError(`--type: ${JSON.stringify(unknown)} is no type; there are ${typeNames.join(", ")}`);
+}
 
 const options = {
   "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
   from: { ...index, describe: "first index to show", coerce: integer("from", 0, Number.MAX_SAFE_INTEGER) },
   to: { ...index, describe: "last index to show", coerce: integer("to", 0, Number.MAX_SAFE_INTEGER) },
+  type: {
+    describe: `types to show: ${typeNames.join(", ")}`,
+    requiresArg: true,
+    defaultDescription: "all",
+    coerce: parseTypes,
+  },
   json: { describe: "one JSON value a line", type: "boolean", default: false },
 } as const;
 
@@ -58,6 +76,7 @@ interface DumpFlags {
   dataDir: string;
   from: number | undefined;
   to: number | undefined;
+  type: ReadonlySet<string> | undefined;
   json: boolean;
 }
 
@@ -66,7 +85,7 @@ export function walDump(parser: Parser, run: Run): Parser {
     "dump",
     "show the records of a log, in order",
     (y) => y.options(options).config(fromEnvironment({ "data-dir": undefined })),
-    run((flags) => dump({ ...flags, from: flags.from, to: flags.to })),
+    run((flags) => dump({ ...flags, from: flags.from, to: flags.to, type: flags.type })),
   );
 }
 
@@ -103,7 +122,7 @@ async function* inPieces(lines: AsyncIterable<string>): AsyncGenerator<string, v
 }
 
 async function* dumpLines(
-  { dataDir, from, to, json }: DumpFlags,
+  { dataDir, from, to, type, json }: DumpFlags,
   verdict: Verdict,
   fileSystem: FileSystem,
 ): AsyncGenerator<string, void, void> {
@@ -116,6 +135,7 @@ async function* dumpLines(
     }
     const shown = show(item);
     if (!all && (shown.index === undefined || shown.index < (from ?? 0) || shown.index > (to ?? Infinity))) continue;
+    if (type !== undefined && !type.has(shown.type) && !type.has(`Entry${shown.entryType}`)) continue;
     if (json) {
       yield JSON.stringify({
         ...shown.json,

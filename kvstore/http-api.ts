@@ -2,6 +2,7 @@
 //
 //     GET /_status                  id, role, term, leader, commit, applied, snapshot, members; on the leader each peer's progress
 //     GET /_health                  200 if this member leads or knows a leader, else 503 and why
+//     GET /_snapshot                all keys and values with a checksum: snapshot-download.ts
 //     GET /_members                 {"members":[{"id","peerUrl","role"}],"leader":id}, as this member knows them
 //     POST /_members                {"id","peerUrl","learner"} adds a member
 //     PATCH /_members               {"changes":[...]} makes several changes as one
@@ -10,23 +11,18 @@
 //     POST /_members/4/promote      a learner becomes a voter; /demote: a voter a learner
 //     POST /_leader                 {"transferee":2} hands leadership over
 //
-// A GET answers from this member's memory and waits for nothing, so that it answers when the cluster does not. The other requests, of
-// membership-api.ts, are answered with the members once they are carried out.
+// A GET answers from this member's memory and waits for nothing, so that it answers when the cluster does not; but GET /_snapshot is a
+// linearizable read unless it is asked for a stale one. The other requests, of membership-api.ts, are answered with the members once they
+// are carried out.
 
 import express, { type NextFunction, type Request, type Response } from "express";
 import type { Member } from "../server/interfaces.ts";
 import { fail, methodNotAllowed } from "./key-handler.ts";
-import {
-  type ApiOptions,
-  badMemberId,
-  foreignOrigin,
-  isForeign,
-  membershipRoutes,
-  type Route,
-} from "./membership-api.ts";
+import { badMemberId, foreignOrigin, isForeign, membershipRoutes, type Route } from "./membership-api.ts";
 import { type Problem, sendProblem } from "./problem.ts";
+import { type SnapshotOptions, snapshotRoute } from "./snapshot-download.ts";
 
-export function makeHttpApi(options: ApiOptions): express.Express {
+export function makeHttpApi(options: SnapshotOptions): express.Express {
   const { member, logger } = options;
   const routes: readonly Route[] = [
     {
@@ -41,6 +37,7 @@ export function makeHttpApi(options: ApiOptions): express.Express {
       about: "whether this member can serve",
       handle: (_req, res) => sendHealth(res, member),
     },
+    snapshotRoute(options),
     ...membershipRoutes(options),
   ];
 

@@ -19,10 +19,12 @@ import type { Duplex } from "node:stream";
 import { makeHttpApi } from "./http-api.ts";
 import { originForm } from "./key.ts";
 import { type KeyHandlerOptions, makeKeyHandler } from "./key-handler.ts";
+import type { KvMap } from "./map.ts";
 import { LINGER_MS, type Problem, problemAsBytes, sendProblem } from "./problem.ts";
 import { withRaftexampleCalls } from "./raftexample-api.ts";
 
 export interface KvServerOptions extends KeyHandlerOptions {
+  readonly map: Pick<KvMap, "get" | "snapshot">;
   /** POST and DELETE of a name that is a number add and remove a member, as in etcd's raftexample. */
   readonly raftexampleApi?: boolean;
   /** More connections than this are closed as they come. */

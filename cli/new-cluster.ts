@@ -1,0 +1,86 @@
+// The directory of a member whose cluster begins with data: for snapshot restore and recover.
+//
+//     member.new/snap/<term>-<index>.snap    the members of the new cluster, then the map
+//     member.new/wal/0000...wal              metadata: id, new cluster id, new incarnation; the snapshot's record; a hard state that commits it
+//
+// That is what a member has that the leader has just sent a snapshot to, and nothing else; so it starts as any member does, and all members of
+// the new cluster agree on term, index and configuration. Index and term are the old cluster's: they only have to be equal on all, and
+// whoever looks can see where the data came from. None has voted in that term, and the first election is in the next one.
+//
+// What is not kept, and why: incarnations, since every log is new (the leader notes them as the members appear); removed ids, since a member of
+// the old cluster has the old cluster's id in its log, which keeps it out whatever its own id.
+//
+// Promises: `member` appears by one rename, when all in it is durable. A crash before leaves `member.new`, which the next try removes.
+
+import { randomInt } from "node:crypto";
+import fs from "node:fs/promises";
+import path from "node:path";
+import { makeConfState } from "../raft/index.ts";
+import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
+import { Snapshotter } from "../snap/index.ts";
+import type { SnapshotPosition } from "../snap/names.ts";
+import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import type { PeerFlag } from "./flags.ts";
+
+const fileSystem = nodeFileSystem;
+
+export interface NewMember {
+  readonly dataDir: string;
+  readonly id: number;
+  readonly clusterId: number;
+  /** All members of the new cluster; each votes. */
+  readonly peers: readonly PeerFlag[];
+  /** That of the data. */
+  readonly position: SnapshotPosition;
+}
+
+/** A leftover of a try that was cut short does not count. */
+export const unfinishedName = "member.new";
+
+/** Builds `member.new`; `map` is the state of the map as a snapshot has it. */
+export async function buildMember(
+  { dataDir, id, clusterId, peers, position }: NewMember,
+  map: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const unfinished = path.join(dataDir, unfinishedName);
+  await fs.rm(unfinished, { recursive: true, force: true });
+  const { index, term } = position;
+  const confState = makeConfState({ voters: peers.map((peer) => peer.id) });
+  const snapshots = await Snapshotter.open({ fileSystem, directory: path.join(unfinished, "snap") });
+  try {
+    await snapshots.save({ index, term, confState }, withMembers(peers, index, map));
+    const metadata = encodeMetadata({ nodeId: id, clusterId, incarnation: randomInt(1, 2 ** 47) });
+    const wal = await Wal.create({ fileSystem, directory: path.join(unfinished, "wal"), metadata });
+    try {
+      await wal.saveSnapshot({ index, term, confState });
+      await wal.save({ term, vote: 0, commit: index }, [], true);
+    } finally {
+      await wal.close();
+    }
+  } finally {
+    await snapshots.close();
+  }
+}
+
+/** Gives `member.new` its name. */
+export async function adoptMember(dataDir: string): Promise<void> {
+  await fileSystem.rename(path.join(dataDir, unfinishedName), path.join(dataDir, "member"));
+  await fileSystem.syncDirectory(dataDir);
+}
+
+async function* withMembers(
+  peers: readonly PeerFlag[],
+  since: number,
+  map: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, void> {
+  const members = peers.map(({ id, url }) => ({ id, url, since, incarnation: 0 }));
+  yield encodeSnapshotHeader({ members, removed: [] });
+  yield* map;
+}
+
+/** For people: how to start it. */
+export function startLine(id: number, dataDir: string, peers: readonly PeerFlag[]): string {
+  const list = peers.map((peer) => `${peer.id}=${peer.url}`).join(",");
+  const { port } = new URL((peers.find((peer) => peer.id === id) as PeerFlag).url);
+  return `readyloop start-server --id=${id} --data-dir=${dataDir} --peer-port=${port || 80} --client-port=... --peers=${list}`;
+}

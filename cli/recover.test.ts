@@ -1,0 +1,162 @@
+// What recover takes from one member's directory. That the new cluster works, and the old one is kept out: new-cluster.test.ts.
+
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import pino from "pino";
+import { afterAll, beforeEach, expect, test } from "vitest";
+import { encodeDelete, encodePut } from "../kvstore/command.ts";
+import { KvMap } from "../kvstore/map.ts";
+import { type Entry, makeConfState, marshalConfChange } from "../raft/index.ts";
+import { toConfChange } from "../server/changes.ts";
+import { encodeEnvelope } from "../server/envelope.ts";
+import { encodeSnapshotHeader, splitSnapshot } from "../server/snapshot-header.ts";
+import { Snapshotter } from "../snap/index.ts";
+import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { openDataDirectory } from "./data-directory.ts";
+import { inProcess, onTerminal } from "./testing.ts";
+
+const fileSystem = nodeFileSystem;
+const made: string[] = [];
+let dataDir: string;
+beforeEach(() => {
+  dataDir = fs.mkdtempSync(path.join(os.tmpdir(), "readyloop-recover-"));
+  made.push(dataDir);
+});
+afterAll(() => {
+  for (const one of made) fs.rmSync(one, { recursive: true });
+});
+
+const request = { member: 2, epoch: 7, counter: 1 };
+const put = (key: string, value: string): Uint8Array => encodeEnvelope(request, encodePut(key, Buffer.from(value)));
+const entry = (index: number, data: Uint8Array | undefined): Entry => ({ type: 0, term: 3, index, data });
+const confState = makeConfState({ voters: [1, 2, 3] });
+
+/** Member 2 of three: a snapshot of index 5 if asked for, the log up to 9, of which it knew 7 to be committed. */
+async function makeMember(withSnapshot: boolean): Promise<void> {
+  const metadata = encodeMetadata({ nodeId: 2, clusterId: 77, incarnation: 88 });
+  const wal = await Wal.create({ fileSystem, directory: path.join(dataDir, "member", "wal"), metadata });
+  await wal.save(
+    { term: 3, vote: 1, commit: 5 },
+    [1, 2, 3, 4].map((i) => entry(i, put(`k${i}`, "old"))),
+    true,
+  );
+  await wal.save(undefined, [entry(5, undefined)], true);
+  const snapshots = await Snapshotter.open({ fileSystem, directory: path.join(dataDir, "member", "snap") });
+  if (withSnapshot) {
+    const map = new KvMap();
+    map.apply([encodePut("k1", Buffer.from("of the snapshot"))]);
+    const header = encodeSnapshotHeader({ members: [], removed: [9] });
+    const chunks = async function* () {
+      yield header;
+      yield* map.snapshot();
+    };
+    await snapshots.save({ index: 5, term: 3, confState }, chunks());
+    await wal.saveSnapshot({ index: 5, term: 3, confState });
+  }
+  const change = toConfChange([{ kind: "remove", id: 1 }], request);
+  const rest = [
+    entry(6, put("k6", "committed")),
+    { term: 3, index: 7, ...marshalConfChange(change) },
+    entry(8, put("k8", "perhaps acknowledged")),
+    entry(9, encodeEnvelope(request, encodeDelete("k2"))),
+  ];
+  await wal.save({ term: 4, vote: 2, commit: 7 }, rest, true);
+  await wal.close();
+  await snapshots.close();
+}
+
+const yes = "--yes-i-know-that-acknowledged-writes-may-be-lost";
+const recover = (...args: string[]) =>
+  inProcess("recover", `--data-dir=${dataDir}`, "--id=2", "--peer-url=http://127.0.0.1:2480", ...args);
+
+/** What a start would find. */
+async function opened() {
+  const { log, snapshots } = await openDataDirectory(dataDir, 2, pino({ level: "silent" }));
+  const snapshot = log?.recovered?.snapshot;
+  const map = new KvMap();
+  if (snapshot !== undefined) await map.restore((await splitSnapshot(snapshots.read(snapshot))).rest);
+  await log?.wal.close();
+  await snapshots.close();
+  return { ...log, get: (key: string) => Buffer.from(map.get(key) ?? []).toString(), size: map.size };
+}
+
+test("all of the log is kept, also what was not known to be committed, and this member is the only one", async () => {
+  await makeMember(false);
+  const { code, stderr } = await recover(yes);
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/It holds 5 keys; its log ends at index 9, term 3, and it knew of a commit\s+up to 7/);
+  const found = await opened();
+  expect(found.recovered).toMatchObject({
+    snapshot: { index: 9, term: 3, confState: { voters: [2] } },
+    hardState: { term: 3, vote: 0, commit: 9 },
+    entries: [],
+  });
+  expect(["k1", "k2", "k3", "k6", "k8"].map(found.get)).toEqual([
+    "old",
+    "",
+    "old",
+    "committed",
+    "perhaps acknowledged",
+  ]);
+  expect(found.size).toBe(5);
+  expect(found.clusterId).not.toBe(77);
+  expect(found.incarnation).not.toBe(88);
+});
+
+test("the state goes on from the newest snapshot", async () => {
+  await makeMember(true);
+  expect((await recover(yes)).code).toBe(0);
+  const found = await opened();
+  expect([found.get("k1"), found.get("k6"), found.get("k8"), found.size]).toEqual([
+    "of the snapshot",
+    "committed",
+    "perhaps acknowledged",
+    3,
+  ]);
+});
+
+test("it goes on only when the member's id is typed, and else changes nothing", async () => {
+  await makeMember(true);
+  for (const typed of ["y\n", "\n", "1\n", ""]) {
+    const { code, stderr } = await onTerminal(typed, recover);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/nothing was changed\n$/)]);
+    expect(fs.readdirSync(dataDir)).toEqual(["member"]);
+  }
+  expect((await opened()).clusterId).toBe(77);
+  expect((await onTerminal("2\n", recover)).code).toBe(0);
+  expect((await opened()).clusterId).not.toBe(77);
+});
+
+test("what the member was is kept, each time", async () => {
+  await makeMember(true);
+  await recover(yes);
+  await recover(yes);
+  expect(fs.readdirSync(dataDir)).toEqual(["member", "member.before-recovery", "member.before-recovery.2"]);
+  fs.rmSync(path.join(dataDir, "member"), { recursive: true });
+  fs.renameSync(path.join(dataDir, "member.before-recovery"), path.join(dataDir, "member"));
+  const found = await opened();
+  expect(found).toMatchObject({ clusterId: 77, incarnation: 88 });
+  expect(found.recovered?.entries.map(({ index }) => index)).toEqual([6, 7, 8, 9]);
+});
+
+test("a member that never took part in anything has nothing to recover", async () => {
+  const metadata = encodeMetadata({ nodeId: 2, clusterId: 77, incarnation: 88 });
+  const directory = path.join(dataDir, "member", "wal");
+  fs.mkdirSync(path.dirname(directory));
+  await (await Wal.create({ fileSystem, directory, metadata })).close();
+  const { code, stderr } = await recover(yes);
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/there is nothing to recover/)]);
+});
+
+test("a running member is left alone", async () => {
+  await makeMember(true);
+  const lock = await fileSystem.lock(path.join(dataDir, "member", "snap"));
+  try {
+    const { code, stderr } = await recover(yes);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/has this directory open. Stop it first/)]);
+    expect(fs.readdirSync(dataDir)).toEqual(["member"]);
+  } finally {
+    await lock.release();
+  }
+});

@@ -1,0 +1,129 @@
+// A snapshot as a file of its own, outside of any data directory: under any name, and the same bytes as a member's own snapshot
+// (snap/index.ts draws them): the members, then the map, and a checksum over all.
+//
+// Promises: a file is there under its name only when it is whole and durable, and no file that is there is ever replaced; what is returned
+// of a file has been checked to its last byte.
+
+import path from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { KvSnapshotError, SnapshotDecoder } from "../kvstore/map-snapshot.ts";
+import type { SnapshotMetadata } from "../raft/index.ts";
+import type { MembersState } from "../server/members.ts";
+import { splitSnapshot } from "../server/snapshot-header.ts";
+import { decodeHead, decodeTail, FormatError, LONGEST_HEAD_BYTES } from "../snap/format.ts";
+import { SnapError } from "../snap/index.ts";
+import { readSnapshot } from "../snap/read.ts";
+import { writeSnapshot } from "../snap/write.ts";
+import { type File, nodeFileSystem } from "../wal/index.ts";
+import { Progress } from "./progress.ts";
+
+const fileSystem = nodeFileSystem;
+/** More than a hundred thousand members. */
+const longestTailBytes = 1024 * 1024;
+
+/** What a sound file holds. */
+export interface Contents {
+  readonly metadata: SnapshotMetadata;
+  readonly members: MembersState;
+  readonly keys: number;
+  /** Of the whole file. */
+  readonly bytes: number;
+  /** CRC-32C, as the file has it. */
+  readonly checksum: number;
+}
+
+/** The file is not a snapshot, or not a sound one. */
+export class SnapshotFileError extends Error {
+  override readonly name = "SnapshotFileError";
+  readonly code = "SNAPSHOT_FILE";
+}
+
+/** Reads the file to its end, twice: whether it is what was written, then what that is. Throws SnapshotFileError, FileSystemError. */
+export async function checkSnapshotFile(file: string): Promise<Contents> {
+  const open = await fileSystem.open(file, "read");
+  try {
+    const bytes = await open.size();
+    const { metadata, checksum } = await readEnds(open, bytes);
+    for await (const _ of new Progress("checking", bytes).through(readSnapshot(open, metadata)));
+    const { state, rest } = await splitSnapshot(readSnapshot(open, metadata)).catch((error) => {
+      throw unsound(file, error);
+    });
+    let keys = 0;
+    const decoder = new SnapshotDecoder(() => {
+      keys++;
+    });
+    for await (const chunk of rest) decoder.push(chunk);
+    decoder.end();
+    return { metadata, members: state, keys, bytes, checksum };
+  } catch (error) {
+    if (error instanceof SnapError && error.code !== "DISK_FAILED") throw unsound(file, error);
+    // The checksum holds: it is somebody's snapshot, but no map.
+    if (error instanceof KvSnapshotError) throw unsound(file, error);
+    throw error;
+  } finally {
+    await open.close();
+  }
+}
+
+function unsound(file: string, cause: Error): SnapshotFileError {
+  return new SnapshotFileError(`${file} cannot be used: ${cause.message}`, { cause });
+}
+
+/** Where the snapshot belongs is in the file itself, and its name may be any. */
+async function readEnds(open: File, size: number): Promise<{ metadata: SnapshotMetadata; checksum: number }> {
+  try {
+    const head = new Uint8Array(Math.min(size, LONGEST_HEAD_BYTES));
+    await open.read(head, 0);
+    const { crc, dataEnd, end } = decodeHead(head, size);
+    if (end - dataEnd > longestTailBytes) throw new FormatError(`its metadata would be ${end - dataEnd} bytes long`);
+    const tail = new Uint8Array(end - dataEnd);
+    await open.read(tail, dataEnd);
+    return { metadata: decodeTail(tail), checksum: crc };
+  } catch (error) {
+    if (error instanceof FormatError) throw unsound(open.path, new Error(`not a sound snapshot: ${error.message}`));
+    throw error;
+  }
+}
+
+/** The map's part of a file, to be restored from. Throws at its end if the checksum does not hold. */
+export async function* mapOf(file: string, metadata: SnapshotMetadata): AsyncGenerator<Uint8Array, void, void> {
+  const open = await fileSystem.open(file, "read");
+  try {
+    yield* (await splitSnapshot(readSnapshot(open, metadata))).rest;
+  } finally {
+    await open.close();
+  }
+}
+
+/** Throws an Error if there is something of this name. */
+export async function refuseExisting(file: string): Promise<void> {
+  const names = await fileSystem.list(path.dirname(path.resolve(file)));
+  if (names === undefined)
+    throw new Error(`${path.dirname(path.resolve(file))}: there is no such directory: make it first`);
+  if (names.includes(path.basename(file))) {
+    throw new Error(`${file} is there already, and is not replaced: choose another name, or move it away`);
+  }
+}
+
+/** Writes a new file; what `chunks` throws is passed on, and then nothing is left. Throws also SnapError, FileSystemError. */
+export async function writeSnapshotFile(
+  file: string,
+  metadata: SnapshotMetadata,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const temporary = `${file}.${process.pid}.tmp`;
+  const open = await fileSystem.open(temporary, "create");
+  try {
+    try {
+      await writeSnapshot(open, metadata, chunks, () => setImmediate());
+    } finally {
+      await open.close();
+    }
+    await refuseExisting(file);
+    await fileSystem.rename(temporary, file);
+  } catch (error) {
+    await fileSystem.unlink(temporary);
+    throw error;
+  }
+  await fileSystem.syncDirectory(path.dirname(path.resolve(file)));
+}

@@ -1,0 +1,54 @@
+// snapshot restore: a new cluster from a backup. Run once for each member, with the same file and the same --peers, then start them all.
+//
+// The data are the file's, the members those of --peers, each with a vote. The cluster's id comes from --peers and the file, so that it is the
+// same on all members, and another than that of the cluster that the backup was taken of, even at the same addresses: an old member
+// that is still about is turned away at the handshake. To restore the same file once more at the same addresses, while members of the first
+// restoration may still run, give another --token: it is part of the id.
+
+import { createHash } from "node:crypto";
+import path from "node:path";
+import { nodeFileSystem } from "../wal/index.ts";
+import { type PeerFlag, UsageError } from "./flags.ts";
+import { adoptMember, buildMember, startLine, unfinishedName } from "./new-cluster.ts";
+import { type Contents, checkSnapshotFile, mapOf } from "./snapshot-file.ts";
+
+export interface RestoreFlags {
+  readonly file: string;
+  readonly dataDir: string;
+  readonly id: number;
+  readonly peers: readonly PeerFlag[];
+  readonly token: string;
+}
+
+export async function restoreSnapshot({ file, dataDir, id, peers, token }: RestoreFlags): Promise<number> {
+  if (!peers.some((peer) => peer.id === id)) {
+    throw new UsageError(`--peers names ${peers.map((peer) => peer.id).join(", ")}, and not --id=${id}`);
+  }
+  const directory = path.resolve(dataDir);
+  const found = ((await nodeFileSystem.list(directory)) ?? []).filter((name) => name !== unfinishedName);
+  if (found.length > 0) {
+    throw new Error(
+      `${directory} is not empty (${found[0]}): a restored member begins in a new directory. Choose another one`,
+    );
+  }
+  const contents = await checkSnapshotFile(file);
+  const { metadata, keys } = contents;
+  const clusterId = restoredClusterId(contents, peers, token);
+  await nodeFileSystem.makeDirectory(directory);
+  await buildMember({ dataDir: directory, id, clusterId, peers, position: metadata }, mapOf(file, metadata));
+  await adoptMember(directory);
+  process.stdout.write(
+    `member ${id} of the new cluster ${clusterId}: ${keys} keys, as of index ${metadata.index}\n` +
+      "Restore every other member from the same file, with the same --peers; then start each, this one with\n" +
+      `  ${startLine(id, dataDir, peers)}\n`,
+  );
+  return 0;
+}
+
+/** 52 bits, as those of a cluster that starts empty (clusterIdOf). */
+function restoredClusterId({ metadata, bytes, checksum }: Contents, peers: readonly PeerFlag[], token: string): number {
+  const { index, term } = metadata;
+  const list = peers.map(({ id, url }) => ({ id, url }));
+  const text = JSON.stringify({ restored: { index, term, bytes, checksum }, peers: list, token });
+  return Number.parseInt(createHash("sha256").update(text).digest("hex").slice(0, 13), 16);
+}

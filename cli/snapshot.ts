@@ -1,0 +1,66 @@
+// snapshot: backups. save from a running cluster, look at one, make a new cluster of it.
+
+import { endpoints, endpointsOfEnvironment } from "./endpoints.ts";
+import { fromEnvironment, integer, type Parser, parsePeers, type Run } from "./flags.ts";
+import { restoreSnapshot } from "./snapshot-restore.ts";
+import { saveSnapshot } from "./snapshot-save.ts";
+import { showSnapshot } from "./snapshot-status.ts";
+
+const fileOption = { describe: "the snapshot file", type: "string", demandOption: true } as const;
+
+const restoreOptions = {
+  "data-dir": {
+    describe: "the member's data directory, which must be empty or not there",
+    type: "string",
+    requiresArg: true,
+    demandOption: true,
+  },
+  id: { describe: "the member's id", demandOption: true, coerce: integer("id", 1, Number.MAX_SAFE_INTEGER) },
+  peers: {
+    describe: "peer URLs of all members of the new cluster, the same list for each of them",
+    demandOption: true,
+    coerce: parsePeers,
+  },
+  token: {
+    describe: "any word, the same for each member: tells this restoration from others of the same file",
+    type: "string",
+    default: "",
+  },
+} as const;
+
+export function snapshot(parser: Parser, run: Run): Parser {
+  return parser.command("snapshot", "save a backup, look at one, make a new cluster of one", (y) =>
+    y
+      .usage("$0 snapshot <command>\n\nBackups: a file with all keys and values, and a checksum.")
+      .command(
+        "save <file>",
+        "save all keys and values of a running cluster in a new file",
+        (z) =>
+          z
+            .positional("file", fileOption)
+            .option("stale", { describe: "the member's own copy, which may lag", type: "boolean", default: false })
+            .option("endpoints", endpoints)
+            .config(endpointsOfEnvironment()),
+        run(saveSnapshot),
+      )
+      .command(
+        "status <file>",
+        "show what a file holds; exit code 1 if it is damaged",
+        (z) =>
+          z.positional("file", fileOption).option("json", { describe: "print JSON", type: "boolean", default: false }),
+        run(showSnapshot),
+      )
+      .command(
+        "restore <file>",
+        "make the data directory of one member of a new cluster",
+        (z) => z.positional("file", fileOption).options(restoreOptions).config(fromEnvironment(restoreOptions)),
+        run(restoreSnapshot),
+      )
+      .example("$0 snapshot save monday.snap", "a backup, while the cluster runs")
+      .example(
+        "$0 snapshot restore monday.snap --id=1 --data-dir=new/1 --peers=...",
+        "the first member of a new cluster",
+      )
+      .demandCommand(1, "Which command? For example: readyloop snapshot save backup.snap"),
+  );
+}

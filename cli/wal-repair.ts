@@ -1,0 +1,81 @@
+// wal repair: cuts off a torn tail, by hand and after a question; a start would do the same without one.
+//
+// A torn tail is the end of a write that a power cut caught before its sync: nobody was told that it was done, so nothing is lost with it. What
+// opening the log does then is told in wal/index.ts; a copy of the file stays beside it, under the name that is printed.
+//
+// Promises: it refuses whatever is more than that. Bytes that were known to be durable and do not verify are promises that this member has made
+// and cannot keep, and no tool can make them good: the member has to be replaced. Nothing is changed on any way out but the one that says so,
+// and nothing while a member has the log open.
+//
+// Exit code 0: the log ends cleanly now, or did before. 1: it was left as it is.
+
+import path from "node:path";
+import { type LogItem, nodeFileSystem, readRecords, replaceThisMember, validSnapshots, Wal } from "../wal/index.ts";
+import { confirm } from "./confirm.ts";
+import { fromEnvironment, type Parser, type Run } from "./flags.ts";
+
+const options = {
+  "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
+  yes: { describe: "do not ask", type: "boolean", default: false },
+} as const;
+
+const fileSystem = nodeFileSystem;
+
+export function walRepair(parser: Parser, run: Run): Parser {
+  return parser.command(
+    "repair",
+    "cut off an end that was never completely written; keeps a copy",
+    (y) => y.options(options).config(fromEnvironment({ "data-dir": undefined })),
+    run(({ dataDir, yes }) => repair(path.join(dataDir, "member", "wal"), yes)),
+  );
+}
+
+async function repair(directory: string, yes: boolean): Promise<number> {
+  const end = await endOf(directory);
+  if (end === undefined) {
+    process.stdout.write(`${directory}: the log ends cleanly: there is nothing to repair\n`);
+    return 0;
+  }
+  const { file, offset, reason } = end;
+  if (end.kind === "damaged") {
+    process.stderr.write(
+      `readyloop: ${file}: damaged at offset ${offset}: ${reason}. This cannot be repaired, and nothing was changed. ${replaceThisMember}\n`,
+    );
+    return 1;
+  }
+  process.stdout.write(
+    `${file}: ${end.size} bytes from offset ${offset} on are no sound record (${reason}). They were never known to be durable, so nobody ` +
+      "was told that they were written.\n",
+  );
+  if (!yes && !(await confirm("Cut them off, and keep a copy of the file? (y/N) ", ["y", "yes"], "--yes"))) {
+    process.stderr.write("readyloop: nothing was changed\n");
+    return 1;
+  }
+  return cut(directory);
+}
+
+/** What stands where a clean log ends. Rejects with LOCKED if a member has it open: what is read of such a log may be a write half done. */
+async function endOf(directory: string): Promise<Exclude<LogItem, { kind: "record" }> | undefined> {
+  if ((await fileSystem.list(directory)) === undefined) {
+    throw new Error(`${directory}: there is no log: is --data-dir the one that the member was started with?`);
+  }
+  const lock = await fileSystem.lock(directory);
+  try {
+    for await (const item of readRecords(fileSystem, directory)) if (item.kind !== "record") return item;
+    return undefined;
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Opens the log as a start would, which does the work, and closes it again. */
+async function cut(directory: string): Promise<number> {
+  const startAt = (await validSnapshots(fileSystem, directory)).at(-1);
+  const { wal, recovered } = await Wal.open({ fileSystem, directory, startAt });
+  await wal.close();
+  const { repaired } = recovered;
+  if (repaired === undefined) throw new Error(`${directory}: the log has changed meanwhile: run wal verify`);
+  const { file, offset, backup } = repaired;
+  process.stdout.write(`${file}: ends at offset ${offset} now; what it was is kept in ${backup}\n`);
+  return 0;
+}

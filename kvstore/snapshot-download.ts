@@ -1,0 +1,106 @@
+// GET /_snapshot: the state of the map, for a backup that is taken while the cluster runs.
+//
+//     | JSON, one line, "\n" | the map as map-snapshot.ts writes it | SHA-256 of all before it: 32 bytes |
+//
+//     {"index":812,"term":3,"members":[{"id":1,"peerUrl":"http://...","role":"voter"},...]}
+//
+// Promises: what is sent is the state at one moment, with the index that it has; every write that was answered before the request is in it,
+// unless a stale one is asked for (?consistency=stale), which a member gives even when it knows no leader. Whoever reads can tell by the
+// checksum whether all of it came: a member that stops in between just ends the connection.
+//
+// The map is read while it is written to, and lays by what is overwritten meanwhile. So that slow readers cannot fill the memory with
+// that, one state is sent at a time. `term` is the member's term then, which is at least that of the entry at the index.
+//
+// `readyloop snapshot save` turns the answer into a snapshot file; kvstore/ knows nothing of files.
+
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { setImmediate } from "node:timers/promises";
+import type { Request, Response } from "express";
+import type { MemberStatus } from "../server/interfaces.ts";
+import { fail } from "./key-handler.ts";
+import type { KvMap } from "./map.ts";
+import type { ApiOptions, Route } from "./membership-api.ts";
+import { readTimeout, refusalOf } from "./outcome.ts";
+import { type Problem, sendProblem } from "./problem.ts";
+
+export interface SnapshotOptions extends ApiOptions {
+  readonly map: Pick<KvMap, "snapshot">;
+}
+
+export function snapshotRoute({ member, map, logger }: SnapshotOptions): Route {
+  let busy = false;
+
+  async function answer(req: Request, res: Response): Promise<void> {
+    const { consistency = "linearizable" } = req.query;
+    if (consistency !== "linearizable" && consistency !== "stale") return sendProblem(res, badConsistency);
+    if (busy) return sendProblem(res, onlyOne);
+    busy = true;
+    try {
+      const outcome = consistency === "stale" ? undefined : await member.readIndex();
+      if (outcome?.kind === "refused") return sendProblem(res, refusalOf(outcome));
+      if (outcome?.kind === "timeout") return sendProblem(res, readTimeout(outcome.message));
+      // In one turn: no command is applied between the two.
+      const status = member.status();
+      const state = map.snapshot();
+      if (status.applied === 0) return sendProblem(res, nothingYet);
+      res.writeHead(200, { "content-type": "application/octet-stream", "cache-control": "no-store" });
+      if (req.method === "HEAD") return void res.end();
+      await pipeline(Readable.from(bodyOf(status, state), { highWaterMark: 1 }), res);
+    } finally {
+      busy = false;
+    }
+  }
+
+  return {
+    method: "GET",
+    path: "/_snapshot",
+    about: "all keys and values, for readyloop snapshot save; ?consistency=stale: this member's own, which may lag",
+    handle: (req, res) =>
+      void answer(req, res).catch((error) => {
+        // Once the answer has begun, its end is all that can be said: the pipeline has cut the connection.
+        if (res.headersSent) logger.warn({}, `a snapshot was not sent to its end: ${(error as Error).message}`);
+        else fail(res, error, logger);
+      }),
+  };
+}
+
+async function* bodyOf(
+  { applied, term, members }: MemberStatus,
+  state: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, void> {
+  const hash = createHash("sha256");
+  const head = Buffer.from(`${JSON.stringify({ index: applied, term, members })}\n`);
+  hash.update(head);
+  yield head;
+  for await (const chunk of state) {
+    hash.update(chunk);
+    yield chunk;
+    await setImmediate(); // the map waits for nothing, so others would not have their turn
+  }
+  yield hash.digest();
+}
+
+const badConsistency: Problem = {
+  status: 400,
+  code: "BAD_CONSISTENCY",
+  message: "consistency is either linearizable or stale",
+  next: "send for example GET /_snapshot?consistency=stale",
+};
+
+const onlyOne: Problem = {
+  status: 503,
+  code: "SNAPSHOT_BUSY",
+  message: "this member is sending a snapshot to someone else",
+  next: "ask another member, or again when that is done",
+  headers: { "retry-after": "10" },
+};
+
+const nothingYet: Problem = {
+  status: 503,
+  code: "NOTHING_APPLIED",
+  message: "this member has applied nothing yet",
+  next: "ask another member, or again in a moment",
+  headers: { "retry-after": "1" },
+};
