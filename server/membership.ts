@@ -71,6 +71,7 @@ export class Membership {
   /** Applied, but the joint configuration is not left yet. */
   private leaving: Asked[] = [];
   private transferring: Transferring | undefined;
+  private handingOver: Promise<void> | undefined;
   /** The term in which this member was first seen to lead, and when. */
   private led = { term: 0, since: 0 };
   private stopped: string | undefined;
@@ -99,7 +100,10 @@ export class Membership {
   feed(): void {
     this.checkTransfer();
     const { term, raftState } = this.parts.node.basicStatus();
-    if (raftState === "StateLeader" && this.led.term !== term) this.led = { term, since: this.parts.now() };
+    if (raftState === "StateLeader") {
+      if (this.led.term !== term) this.led = { term, since: this.parts.now() };
+      this.letGoIfNoVoter();
+    }
     if (this.asked.length === 0) return;
     const asked = this.asked;
     this.asked = [];
@@ -137,7 +141,14 @@ export class Membership {
   }
 
   /** Gives leadership to the active voter that has most of the log, if there is one. Resolves when this member leads no more, or must stay. */
-  async handOver(): Promise<void> {
+  handOver(): Promise<void> {
+    this.handingOver ??= this.letGo().finally(() => {
+      this.handingOver = undefined;
+    });
+    return this.handingOver;
+  }
+
+  private async letGo(): Promise<void> {
     const to = this.successor([]);
     if (to === undefined || this.transferring !== undefined) return;
     await new Promise<ChangeOutcome>((settle) => {
@@ -176,6 +187,12 @@ export class Membership {
     this.asked = [];
     this.leaving = [];
     this.proposed.clear();
+  }
+
+  /** A leader that a change has left without a vote leads only until another has its whole log. */
+  private letGoIfNoVoter(): void {
+    const { id, trk, leadTransferee } = this.parts.node.raft;
+    if (!trk.config.voters.has(id) && leadTransferee === 0) void this.handOver();
   }
 
   /** False if it has to wait. */

@@ -146,6 +146,27 @@ describe("a change of the members", () => {
     expect(await change).toEqual(applied);
   });
 
+  test.each([
+    ["demoted", ConfChangeType.ConfChangeAddLearnerNode],
+    ["removed", ConfChangeType.ConfChangeRemoveNode],
+  ])("that leaves the leader of two %s, unasked, leaves the other one leading", async (_what, type) => {
+    const members = await servers.startCluster(2);
+    const leader = leaderOf(members);
+    const other = members.find((m) => m !== leader) as TestMember;
+    // As it happens when leadership moves between the asking and the applying.
+    const data = encodeConfChangeV2(makeConfChangeV2([{ type, nodeId: leader.id }]));
+    const entries = [makeEntry(EntryType.EntryConfChangeV2, 0, 0, data)];
+    const { id } = leader;
+    leader.server.inbox.receive(other.id, [makeMessage(MessageType.MsgProp, { from: other.id, to: id, entries })]);
+    await until(() => roleOf(other, id) !== "voter");
+    if (type === ConfChangeType.ConfChangeRemoveNode) {
+      await until(() => leader.rejections.length > 0);
+      await leader.shutDown();
+    }
+    await until(() => other.server.status().role === "leader");
+    expect(await other.server.propose(put("after"))).toMatchObject(applied);
+  });
+
   test("is answered when the member stops while it hands over for it", async () => {
     const members = await servers.startCluster(3);
     const leader = leaderOf(members);

@@ -162,10 +162,8 @@ export class Server implements Member {
    */
   async shutDown(reason = "this member is shutting down"): Promise<void> {
     this.closing ??= reason;
-    if (!this.rejected && this.stopping === undefined) {
-      await this.membership.handOver();
-      await this.drained();
-    }
+    if (this.stopping === undefined) await this.membership.handOver();
+    if (!this.rejected) await this.drained();
     await this.stop(reason);
   }
 
