@@ -72,7 +72,8 @@ export class Peers {
         "this id. Remove it, then add it with a new id and an empty data directory";
       return { kind: "lost-data", message };
     }
-    if (known !== undefined && incarnation !== 0) this.seen.set(id, incarnation);
+    // Also of one that is not known yet: its connection may outlast the entry that makes it known.
+    if (incarnation !== 0) this.seen.set(id, incarnation);
     if (address !== undefined) this.learn(id, address);
     return undefined;
   }
