@@ -1,0 +1,246 @@
+// The faults that come now and then: each kind strikes at random times of its own, and ends what it began.
+//
+// Whoever is struck is any member that runs, and the leader more often than others, because most of what can go wrong goes wrong there. Members
+// that are down come up again by themselves, as under a supervisor; one whose disk has failed after a power cut only (member.ts tells why).
+// Changes of the members are drawn from what the asked member knows of them, and may well be refused: the product is to say no.
+
+import type { MemberChange } from "../server/interfaces.ts";
+import { inside } from "./invariants.ts";
+import type { SimMember } from "./member.ts";
+import type { Network } from "./network.ts";
+import { cutInShape, drawShape } from "./partitions.ts";
+import type { Plan, Strike } from "./plan.ts";
+import type { Random } from "./random.ts";
+import type { World } from "./world.ts";
+
+export interface FaultParts {
+  readonly world: World;
+  readonly random: Random;
+  readonly plan: Plan;
+  readonly network: Network;
+  readonly members: ReadonlyMap<number, SimMember>;
+  /** Makes a member that is to join, not started yet. */
+  readonly newMember: () => SimMember;
+  readonly count: (what: string) => void;
+  readonly log: (text: string) => void;
+}
+
+/** At most so many members at a time. */
+const maxMembers = 7;
+
+export class Faults {
+  private readonly parts: FaultParts;
+  private readonly electionMs: number;
+  private ended = false;
+
+  constructor(parts: FaultParts) {
+    this.parts = parts;
+    const { tickMs, electionTicks } = parts.plan.settings;
+    this.electionMs = tickMs * electionTicks;
+  }
+
+  start(): void {
+    const { plan, random } = this.parts;
+    for (const [kind, meanMs] of plan.strikes) this.schedule(kind, meanMs, random.fork(kind));
+  }
+
+  private schedule(kind: Strike, meanMs: number, random: Random): void {
+    const { world } = this.parts;
+    world.after(-Math.log(1 - random.real()) * meanMs, () => {
+      if (this.ended) return;
+      this.strike(kind, random);
+      this.schedule(kind, meanMs, random);
+    });
+  }
+
+  private strike(kind: Strike, random: Random): void {
+    switch (kind) {
+      case "partition":
+        return this.partition(random);
+      case "crash":
+        return this.crash(random);
+      case "kill":
+        return this.restart("kill", this.one(random), random);
+      case "orderly restart":
+        return this.restart("orderly restart", this.one(random), random);
+      case "pause":
+        return this.pause(random);
+      case "slow disk":
+        return this.slowDisk(random);
+      case "failing disk":
+        return this.failingDisk(random);
+      case "membership":
+        return this.changeMembers(random);
+      case "transfer":
+        return this.transfer(random);
+    }
+  }
+
+  /** All faults end, and all members run that are not gone. */
+  end(): void {
+    const { network, members } = this.parts;
+    this.ended = true;
+    network.mend();
+    network.faults = { loss: 0, duplicate: 0, late: 0, lateMs: 0, cutStream: 0 };
+    for (const member of members.values()) {
+      member.disk.heal();
+      member.diskMayFail = false;
+      member.diskTimes.sync = 3;
+      member.process?.wakeUp();
+      member.start();
+    }
+  }
+
+  private get up(): SimMember[] {
+    return [...this.parts.members.values()].filter((member) => member.running !== undefined);
+  }
+
+  private leader(): SimMember | undefined {
+    const leads = (member: SimMember): boolean =>
+      member.running !== undefined && inside(member.running.server).node.raft.state === "StateLeader";
+    return this.up.find(leads);
+  }
+
+  /** Any member that runs; the leader more often than others. */
+  private one(random: Random, leadersShare = 0.4): SimMember | undefined {
+    const leader = this.leader();
+    if (leader !== undefined && random.chance(leadersShare)) return leader;
+    return this.up.length === 0 ? undefined : random.pick(this.up);
+  }
+
+  private tell(kind: string, text: string): void {
+    this.parts.count(kind);
+    this.parts.log(`${kind}: ${text}`);
+  }
+
+  private partition(random: Random): void {
+    const { network, world, members } = this.parts;
+    const one = this.one(random, 0.7)?.id;
+    if (network.isCut || one === undefined || members.size < 2) return;
+    const ids = random.shuffle([...members.keys()]);
+    const shape = drawShape(random);
+    cutInShape(shape, network, one, ids, random);
+    this.tell(`partition: ${shape}`, `${one} of ${ids.join(" ")}`);
+    world.after(random.spread(0.2, 8) * this.electionMs, () => network.mend());
+  }
+
+  private crash(random: Random): void {
+    const { up } = this;
+    if (up.length === 0) return;
+    const how = random.pick(["one", "one", "one", "two", "all"] as const);
+    const first = this.one(random) as SimMember;
+    const others = random.shuffle(up.filter((member) => member !== first));
+    const victims = how === "all" ? up : [first, ...others.slice(0, how === "two" ? 1 : 0)];
+    this.tell(`crash: ${how}`, victims.map(({ id }) => id).join(" "));
+    for (const victim of victims) this.restart("crash", victim, random);
+  }
+
+  private restart(how: "crash" | "kill" | "orderly restart", victim: SimMember | undefined, random: Random): void {
+    if (victim?.running === undefined) return;
+    const { world } = this.parts;
+    this.tell(how, `member ${victim.id}`);
+    const comeBack = (): void => world.after(random.spread(0.1, 5) * this.electionMs, () => victim.start());
+    if (how === "orderly restart") void victim.shutDown().then(comeBack);
+    else if (how === "crash") victim.powerCut();
+    else victim.kill();
+    comeBack();
+  }
+
+  private pause(random: Random): void {
+    const victim = this.one(random);
+    if (victim === undefined) return;
+    this.tell("pause", `member ${victim.id}`);
+    victim.pause(random.spread(0.5, 5) * this.electionMs);
+  }
+
+  private slowDisk(random: Random): void {
+    const victim = this.one(random);
+    if (victim === undefined) return;
+    this.tell("slow disk", `member ${victim.id}`);
+    victim.diskTimes.sync = random.spread(20, 1.5 * this.electionMs);
+    this.parts.world.after(random.spread(0.5, 6) * this.electionMs, () => {
+      victim.diskTimes.sync = 3;
+    });
+  }
+
+  /** One call fails. What the disk holds after it nobody knows: the machine is switched off before it is used again. */
+  private failingDisk(random: Random): void {
+    const victim = this.one(random);
+    if (victim?.running === undefined) return;
+    const { world } = this.parts;
+    const kind = random.pick(["write", "datasync", "syncDirectory", "rename", "create"] as const);
+    this.tell("failing disk", `${kind} of member ${victim.id}`);
+    victim.diskMayFail = true;
+    victim.disk.failNext((call) => call.kind === kind, random.pick(["EIO", "ENOSPC"] as const));
+    world.after(random.spread(0.5, 5) * this.electionMs, () => {
+      victim.disk.heal();
+      victim.powerCut();
+      victim.diskMayFail = false;
+      victim.start();
+    });
+  }
+
+  private transfer(random: Random): void {
+    const asked = this.one(random);
+    if (asked?.running === undefined) return;
+    const { running } = asked;
+    const to = random.pick([...this.parts.members.keys()]);
+    this.tell("transfer", `to member ${to}`);
+    running.process.after(1, () => {
+      void running.server.transferLeadership(to).then((outcome) => this.parts.count(`transfer ${outcome.kind}`));
+    });
+  }
+
+  private changeMembers(random: Random): void {
+    const asked = this.one(random);
+    if (asked?.running === undefined) return;
+    const { running } = asked;
+    const changes = this.drawChanges(running.server.status().members, random);
+    if (changes === undefined) return;
+    const text = changes.map((change) => `${change.kind} ${change.id}`).join(", ");
+    this.tell(changes.length > 1 ? "joint change" : `change: ${changes[0]?.kind}`, text);
+    running.process.after(1, () => {
+      void running.server.changeMembers(changes).then((outcome) => {
+        const result = outcome.kind === "conflict" ? `conflict ${outcome.code}` : outcome.kind;
+        this.parts.count(`change ${result}`);
+        this.parts.log(`change ${text}: ${result}`);
+      });
+    });
+  }
+
+  private drawChanges(
+    known: readonly { id: number; role: "voter" | "learner" }[],
+    random: Random,
+  ): MemberChange[] | undefined {
+    const voters = random.shuffle(known.filter(({ role }) => role === "voter").map(({ id }) => id));
+    const learners = random.shuffle(known.filter(({ role }) => role === "learner").map(({ id }) => id));
+    const drawn: MemberChange[] = [];
+    const add = (): void => {
+      if (known.length >= maxMembers) return;
+      const { id, url } = this.parts.newMember();
+      drawn.push({ kind: "add", id, peerUrl: url, learner: true });
+    };
+    const draws: (() => void)[] = [
+      add,
+      () => learners[0] !== undefined && drawn.push({ kind: "promote", id: learners[0] }),
+      () => learners[0] !== undefined && drawn.push({ kind: "promote", id: learners[0] }),
+      () => voters.length > 1 && drawn.push({ kind: "demote", id: voters[0] as number }),
+      () => voters.length > 1 && drawn.push({ kind: "remove", id: voters[0] as number }),
+      () => learners[0] !== undefined && drawn.push({ kind: "remove", id: learners[0] }),
+      () => {
+        // A replacement in one step.
+        if (learners[0] === undefined || voters.length < 2) return;
+        drawn.push(
+          { kind: "promote", id: learners[0] },
+          { kind: random.pick(["remove", "demote"]), id: voters[0] as number },
+        );
+      },
+      () => {
+        if (voters.length < 4) return;
+        drawn.push({ kind: "demote", id: voters[0] as number }, { kind: "remove", id: voters[1] as number });
+      },
+    ];
+    random.pick(draws)();
+    return drawn.length === 0 ? undefined : drawn;
+  }
+}

@@ -1,0 +1,329 @@
+// One member of the simulated cluster: the real server on a fake disk, over all its lives.
+//
+// A life is a Process. Starting opens the data directory as the command line does (cli/data-directory.ts): snapshots first, then the log behind the
+// newest one that the log confirms. A crash ends the process between two events; what the disk then holds is drawn by the disk. The
+// machine's clock drifts by a rate of its own.
+
+import type { Entry, HardState, Logger } from "../raft/index.ts";
+import type { LogStore, Recovered, Rejection } from "../server/interfaces.ts";
+import type { ServerOptions, ServerParts } from "../server/options.ts";
+import { Server } from "../server/server.ts";
+import { Snapshotter } from "../snap/index.ts";
+import { decodeMetadata, encodeMetadata, type FileSystem, validSnapshots, Wal } from "../wal/index.ts";
+import { type DiskCall, FakeDisk } from "./disk.ts";
+import { Endpoint } from "./endpoint.ts";
+import { type Invariants, inside } from "./invariants.ts";
+import { WatchedLog } from "./log-image.ts";
+import type { Network } from "./network.ts";
+import type { Random } from "./random.ts";
+import { WatchedMap } from "./watched-map.ts";
+import { Process, type World } from "./world.ts";
+
+export interface MemberSettings {
+  readonly clusterId: number;
+  readonly tickMs: number;
+  readonly electionTicks: number;
+  readonly requestTimeoutMs: number;
+  readonly snapshotCount: number;
+  readonly snapshotCatchupEntries: number;
+  readonly segmentBytes: number;
+  /** Bytes of entries in one append: the server's own limit is never met by so little data. */
+  readonly maxSizePerMsg: number;
+}
+
+export interface MemberListener {
+  count(what: string): void;
+  log(id: number, text: string): void;
+  /** False if nobody wants the lines: then none is made. */
+  readonly isTracing: boolean;
+}
+
+export interface MemberParts {
+  readonly world: World;
+  readonly network: Network;
+  readonly random: Random;
+  readonly invariants: Invariants;
+  readonly settings: MemberSettings;
+  readonly listener: MemberListener;
+  readonly mutation?: Mutation | undefined;
+}
+
+/** Breaks a part on purpose, to see whether that is found. */
+export interface Mutation {
+  /** Of the log, beneath whoever watches it: what it says is believed. */
+  readonly log?: (log: LogStore, fileSystem: FileSystem) => LogStore;
+  readonly fileSystem?: (fileSystem: FileSystem) => FileSystem;
+  /** Of the parts as the server sees them: what it does with them is watched. */
+  readonly parts?: (parts: ServerParts) => ServerParts;
+  readonly options?: (options: ServerOptions) => ServerOptions;
+  /** Called before the server starts. */
+  readonly server?: (server: Server) => void;
+}
+
+const asItIs = <T>(part: T): T => part;
+
+type Peers = readonly { readonly id: number; readonly url: string }[];
+
+export interface Running {
+  readonly process: Process;
+  readonly server: Server;
+  readonly map: WatchedMap;
+  readonly endpoint: Endpoint;
+  readonly close: () => Promise<void>;
+}
+
+const urlOf = (id: number): string => `http://10.0.0.${id}:2380`;
+const root = "/data";
+
+export class SimMember {
+  readonly id: number;
+  readonly url: string;
+  running: Running | undefined;
+  /** Why it will not start again. */
+  gone: string | undefined;
+  /** How fast its clock runs. */
+  rate = 1;
+  /** Milliseconds that a sync, and any other call of the disk, take. */
+  disk: FakeDisk;
+  readonly diskTimes = { sync: 3, other: 0.1 };
+  /** A call of the disk may fail: then the member is to stop. */
+  diskMayFail = false;
+  process: Process | undefined;
+  private diskFailed = false;
+  private readonly parts: MemberParts;
+  private readonly founders: Peers | undefined;
+  private contacts: Peers;
+
+  /** `founders` for a member of the first hour; `contacts` for one that joins. */
+  constructor(id: number, parts: MemberParts, peers: { founders?: Peers; contacts?: Peers }) {
+    this.id = id;
+    this.url = urlOf(id);
+    this.parts = parts;
+    this.founders = peers.founders;
+    this.contacts = peers.contacts ?? [];
+    const random = parts.random.fork(`disk ${id}`);
+    this.disk = new FakeDisk({ random: (n) => random.below(n), wait: (call) => this.wait(call) });
+  }
+
+  static urlOf(id: number): string {
+    return urlOf(id);
+  }
+
+  get isUp(): boolean {
+    return this.process !== undefined;
+  }
+
+  /** Begins a life. */
+  start(): void {
+    if (this.process !== undefined || this.gone !== undefined) return;
+    // After a failed sync nobody knows what is on the disk and what only seems to be: the machine was switched off and on.
+    if (this.diskFailed) this.disk = this.disk.powerCut();
+    this.diskFailed = false;
+    const process = new Process(this.parts.world, this.rate);
+    this.process = process;
+    this.open(process).catch((error) => this.failed(process, error));
+  }
+
+  /** The power fails. */
+  powerCut(): void {
+    this.end((disk) => disk.powerCut());
+  }
+
+  /** The process is killed; the system goes on, and with it what was written. */
+  kill(): void {
+    this.end((disk) => disk.killed());
+  }
+
+  private end(next: (disk: FakeDisk) => FakeDisk): void {
+    this.process?.kill();
+    this.process = undefined;
+    this.running = undefined;
+    this.disk = next(this.disk);
+  }
+
+  /** In good order: hands over, answers what waits, closes its files. */
+  async shutDown(): Promise<void> {
+    const { running } = this;
+    if (running === undefined) return;
+    try {
+      await running.server.shutDown();
+      await running.close();
+    } catch (error) {
+      this.failed(running.process, error instanceof Error ? error : new Error(String(error)));
+    }
+    if (this.process === running.process) this.kill();
+  }
+
+  pause(forMs: number): void {
+    this.process?.pause(forMs);
+  }
+
+  private get fileSystem(): FileSystem {
+    return (this.parts.mutation?.fileSystem ?? asItIs<FileSystem>)(this.disk);
+  }
+
+  private wait(call: DiskCall): Promise<void> | undefined {
+    const { sync, other } = this.diskTimes;
+    const isSync = call.kind === "datasync" || call.kind === "syncDirectory";
+    const time = isSync ? sync : other;
+    // The process that makes the call: the answer comes to it, or to nobody.
+    return this.process?.sleep(time * (0.5 + this.parts.world.random.real()));
+  }
+
+  private async open(process: Process): Promise<void> {
+    const { settings, network, random, invariants, world, listener } = this.parts;
+    const mutation = this.parts.mutation ?? {};
+    const draws = random.fork(`life ${this.id} ${world.now}`);
+    const logger = this.logger();
+    const opened = await this.openDirectory(process, draws, logger);
+    if (opened === undefined) return;
+    const { wal, snapshots, incarnation, recovered, joins } = opened;
+    invariants.recovered(this.id, recovered);
+    const endpoint = new Endpoint({ id: this.id, incarnation, url: this.url, process, network });
+    const map = new WatchedMap((chain, data) => this.check(() => invariants.compare(chain, data)));
+    const saving = (_hardState: HardState | undefined, entries: readonly Entry[]): void =>
+      this.check(() => {
+        if (this.running !== undefined) invariants.observe({ id: this.id, ...this.running });
+        invariants.saving(this.id, entries);
+      });
+    const saved = (hardState: HardState): void => this.check(() => invariants.saved(this.id, hardState));
+    const log = (mutation.log ?? asItIs<LogStore>)(wal, this.fileSystem);
+    const server = await Server.create(
+      (mutation.options ?? asItIs)({
+        id: this.id,
+        incarnation,
+        recovered,
+        peers: joins ? { how: "join", list: this.contacts } : { how: "start", list: this.founders ?? [] },
+        maxWaiting: 1000,
+        diskStallMs: 0,
+        ...settings,
+      }),
+      (mutation.parts ?? asItIs)({
+        log: new WatchedLog(log, invariants.factsOf(this.id), { saving, saved }),
+        snapshots,
+        transport: endpoint,
+        stateMachine: map,
+        clock: process.clock(),
+        logger,
+        random: (n) => draws.below(n),
+        onFailure: (error) => this.failed(process, error),
+        onRejected: (rejection) => this.rejected(rejection),
+      }),
+    );
+    const close = async (): Promise<void> => {
+      await endpoint.close();
+      await wal.close();
+      await snapshots.close();
+    };
+    Object.assign(inside(server).node.raft.config, { maxSizePerMsg: settings.maxSizePerMsg });
+    mutation.server?.(server);
+    this.running = { process, server, map, endpoint, close };
+    listener.count(recovered === undefined ? "first start" : "restart");
+    server.start();
+  }
+
+  private logger(): Logger {
+    const { isTracing } = this.parts.listener;
+    const line = (text: string): void => this.parts.listener.log(this.id, text);
+    return isTracing ? { debug: line, info: line, warning: line, error: line, fatal: line } : {};
+  }
+
+  /** As openDataDirectory of cli/data-directory.ts; undefined if the cluster does not take this member. */
+  private async openDirectory(process: Process, draws: Random, logger: Logger) {
+    const { fileSystem } = this;
+    const pause = (): Promise<void> => process.sleep(0);
+    await fileSystem.makeDirectory(`${root}/member`);
+    const snapshots = await Snapshotter.open({ fileSystem, directory: `${root}/member/snap`, logger, pause });
+    const directory = `${root}/member/wal`;
+    const { segmentBytes, clusterId } = this.parts.settings;
+    const names = (await fileSystem.list(directory)) ?? [];
+    let log: { wal: Wal; incarnation: number; recovered: Recovered | undefined } | undefined;
+    if (names.some((name) => name.endsWith(".wal"))) log = await this.openLog(directory, snapshots, logger);
+    else if ((await snapshots.list()).length > 0) throw new Error("there are snapshots, and no log");
+    const joins = this.founders === undefined && log?.recovered === undefined;
+    if (joins && !(await this.join(process, log?.incarnation ?? 0))) return undefined;
+    if (log === undefined) {
+      const incarnation = 1 + draws.below(2 ** 47);
+      const metadata = encodeMetadata({ nodeId: this.id, clusterId, incarnation });
+      const wal = await Wal.create({ fileSystem, directory, metadata, segmentBytes, logger });
+      log = { wal, incarnation, recovered: undefined };
+    }
+    return { ...log, snapshots, joins };
+  }
+
+  private async openLog(directory: string, snapshots: Snapshotter, logger: Logger) {
+    const { fileSystem } = this;
+    const confirmed = await validSnapshots(fileSystem, directory);
+    const newest = await snapshots.newest(confirmed);
+    await snapshots.discardUnconfirmed(confirmed);
+    const startAt = { index: newest?.index ?? 0, term: newest?.term ?? 0 };
+    const { segmentBytes } = this.parts.settings;
+    const { wal, recovered } = await Wal.open({ fileSystem, directory, startAt, segmentBytes, logger });
+    if (recovered.repaired !== undefined) this.parts.listener.count("torn log repaired");
+    const { incarnation = 0 } = decodeMetadata(recovered.metadata);
+    const { hardState, entries } = recovered;
+    const isEmpty = newest === undefined && hardState === undefined && entries.length === 0;
+    return { wal, incarnation, recovered: isEmpty ? undefined : { snapshot: newest, hardState, entries } };
+  }
+
+  /** Asks the members that it knows until one lets it in; false if it never will. */
+  private async join(process: Process, incarnation: number): Promise<boolean> {
+    const { network } = this.parts;
+    for (let turn = 0; ; turn++) {
+      const contact = this.contacts[turn % this.contacts.length];
+      if (contact === undefined) throw new Error("nobody to ask is known");
+      const peer = network.at(contact.url);
+      if (peer?.handler !== undefined && network.canConnect(this.id, contact.id)) {
+        const answer = await new Promise<Rejection | Peers | undefined>((resolve) => {
+          process.after(2000, () => resolve(undefined));
+          peer.process.after(network.delay(), () => {
+            const rejection = peer.handler?.admit(this.id, incarnation, undefined);
+            const members = rejection ?? peer.handler?.addresses();
+            process.after(network.delay(), () => resolve(members));
+          });
+        });
+        if (answer !== undefined && !("kind" in answer)) {
+          this.contacts = answer;
+          return true;
+        }
+        if (answer !== undefined && answer.kind !== "unknown") {
+          this.rejected(answer);
+          return false;
+        }
+      }
+      await process.sleep(500);
+    }
+  }
+
+  private rejected({ kind, message }: Rejection): void {
+    const { world, listener } = this.parts;
+    listener.count(`member turned away: ${kind}`);
+    listener.log(this.id, message);
+    if (kind === "lost-data") world.fail(new Error(`member ${this.id} is told that it lost its data: ${message}`));
+    this.gone = message;
+    // Not at once: the server is in the middle of something.
+    this.process?.after(0, () => this.kill());
+  }
+
+  private failed(process: Process, error: Error): void {
+    const { world, listener } = this.parts;
+    listener.log(this.id, `failed: ${error.message}`);
+    if (!process.alive) return;
+    if (!this.diskMayFail || error.name === "InvariantError" || error.name === "RaftPanic") {
+      world.fail(new Error(`member ${this.id} failed: ${error.message}`, { cause: error }));
+      return;
+    }
+    listener.count("stopped by its disk");
+    this.diskFailed = true;
+    process.after(0, () => this.kill());
+  }
+
+  private check(look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      this.parts.world.fail(error);
+      throw error;
+    }
+  }
+}

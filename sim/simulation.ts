@@ -1,0 +1,286 @@
+// One run: a cluster of real members on a simulated network, disk and clock, clients that use it, and faults that hit it; all from one seed.
+//
+// First the safety phase: faults come and go, the invariants are looked at after each event. Then the liveness phase: all faults end, and the
+// cluster must come to rest in bounded time: one leader, all members equal, every client served. At last the history that
+// the clients wrote down is checked for linearizability.
+//
+// Promises: a seed and the same options give the same run, event for event; `traceHash` says so in 32 bits.
+
+import { describeMessage, type Message } from "../raft/index.ts";
+import { Client, type HistoryEntry } from "./clients.ts";
+import { Faults } from "./faults.ts";
+import { Invariants, inside } from "./invariants.ts";
+import { checkHistory } from "./linearizability/checker.ts";
+import { mapModel } from "./linearizability/model.ts";
+import { type MemberParts, SimMember } from "./member.ts";
+import { Network } from "./network.ts";
+import { makePlan, type Plan, type PlanOptions } from "./plan.ts";
+import { Random } from "./random.ts";
+import { pictureOf } from "./states.ts";
+import { chained } from "./watched-map.ts";
+import { type Process, World } from "./world.ts";
+
+export interface RunOptions {
+  readonly seed: number;
+  readonly ticks?: number | undefined;
+  /** Only these of the faults that the seed draws. */
+  readonly only?: PlanOptions["only"];
+  /** Takes each line of the run's text. */
+  readonly trace?: ((line: string) => void) | undefined;
+  readonly mutation?: MemberParts["mutation"];
+}
+
+export interface RunResult {
+  readonly seed: number;
+  /** What was wrong; undefined if nothing was. */
+  readonly error: Error | undefined;
+  readonly plan: Plan;
+  /** Virtual time. */
+  readonly simulatedMs: number;
+  readonly steps: number;
+  readonly traceHash: number;
+  /** How often what happened. */
+  readonly counts: ReadonlyMap<string, number>;
+  readonly entries: number;
+  readonly elections: number;
+  readonly operations: number;
+  /** The pictures of the cluster that were seen (states.ts). */
+  readonly states: ReadonlySet<string>;
+  readonly history: readonly HistoryEntry[];
+}
+
+/** After the faults have ended, all must be well within so many ticks. */
+const livenessTicks = 600;
+
+export async function simulate(options: RunOptions): Promise<RunResult> {
+  const simulation = new Simulation(options);
+  let error: Error | undefined;
+  try {
+    await simulation.run();
+  } catch (caught) {
+    error = caught instanceof Error ? caught : new Error(String(caught));
+  }
+  return simulation.result(error);
+}
+
+class Simulation {
+  private readonly options: RunOptions;
+  private readonly plan: Plan;
+  private readonly random: Random;
+  private readonly world: World;
+  private readonly network: Network;
+  private readonly invariants: Invariants;
+  private readonly members = new Map<number, SimMember>();
+  private readonly faults: Faults;
+  private readonly clients: Client[];
+  private readonly history: HistoryEntry[] = [];
+  private readonly counts = new Map<string, number>();
+  private readonly memberParts: MemberParts;
+  private readonly states = new Set<string>();
+  private traceHash = 0;
+  private moments = 0;
+
+  constructor(options: RunOptions) {
+    this.options = options;
+    const random = new Random(options.seed);
+    this.random = random;
+    this.plan = makePlan(random.fork("plan"), { ticks: options.ticks ?? 1000, only: options.only });
+    const { plan } = this;
+    this.world = new World(random.fork("world"));
+    const count = (what: string): void => this.count(what);
+    this.network = new Network(this.world, random.fork("network"), {
+      sent: (from, m) => this.sent(from, m),
+      delivered: (to, m) => this.delivered(to, m),
+      count,
+    });
+    this.network.faults = plan.network;
+    this.invariants = new Invariants(plan.members);
+    const { trace } = options;
+    const listener = {
+      count,
+      isTracing: trace !== undefined,
+      log: (id: number, text: string) => this.line(String(id), text),
+    };
+    const { world, network, invariants } = this;
+    const settings = plan.settings;
+    this.memberParts = { world, network, random, invariants, settings, listener, mutation: options.mutation };
+    const ids = Array.from({ length: plan.members }, (_, i) => i + 1);
+    const founders = ids.map((id) => ({ id, url: SimMember.urlOf(id) }));
+    for (const id of ids) this.add(new SimMember(id, this.memberParts, { founders }));
+    this.clients = Array.from({ length: plan.clients }, (_, i) => this.newClient(i + 1));
+    this.faults = new Faults({
+      world,
+      random: random.fork("faults"),
+      plan,
+      network,
+      members: this.members,
+      newMember: () => this.newMember(),
+      count,
+      log: (text) => this.line("world", text),
+    });
+  }
+
+  async run(): Promise<void> {
+    const { world, plan } = this;
+    world.watch(() => this.look());
+    for (const member of this.members.values()) member.start();
+    for (const client of this.clients) this.fork(client.run());
+    this.faults.start();
+    this.takePictures();
+    await world.runUntil(plan.ticks * plan.settings.tickMs);
+    await this.comeToRest();
+    await this.checkHistory();
+  }
+
+  result(error: Error | undefined): RunResult {
+    const { plan, world, traceHash, counts, history, options } = this;
+    return {
+      seed: options.seed,
+      error,
+      plan,
+      simulatedMs: world.now,
+      steps: world.steps,
+      traceHash: chained(traceHash, new TextEncoder().encode(`${world.now} ${world.steps} ${JSON.stringify(history)}`)),
+      counts,
+      entries: this.invariants.committed.length,
+      elections: this.invariants.elections,
+      operations: history.length,
+      states: this.states,
+      history,
+    };
+  }
+
+  private add(member: SimMember): SimMember {
+    this.members.set(member.id, member);
+    const { drift } = this.plan;
+    member.rate = 1 + this.random.fork(`clock ${member.id}`).spread(-drift, drift);
+    if (drift > 0) this.count("clock drift");
+    return member;
+  }
+
+  /** It asks to join from now on, as a process that an operator has started. */
+  private newMember(): SimMember {
+    const id = Math.max(...this.members.keys()) + 1;
+    const contacts = [...this.members.values()]
+      .filter(({ gone }) => gone === undefined)
+      .map(({ id, url }) => ({ id, url }));
+    const member = this.add(new SimMember(id, this.memberParts, { contacts }));
+    member.start();
+    return member;
+  }
+
+  private newClient(id: number): Client {
+    const { world, random, plan, history } = this;
+    return new Client(id, {
+      world,
+      random: random.fork(`client ${id}`),
+      settings: plan.client,
+      history,
+      members: () => [...this.members.values()].filter(({ gone }) => gone === undefined),
+      acknowledged: (index, command) => this.check(() => this.invariants.acknowledged(index, command)),
+      count: (what) => this.count(what),
+      moment: () => ++this.moments,
+    });
+  }
+
+  private takePictures(): void {
+    this.states.add(pictureOf([...this.members.values()]));
+    this.world.after(this.plan.settings.tickMs, () => this.takePictures());
+  }
+
+  /** What goes wrong in it ends the run. */
+  private fork(work: Promise<unknown>): void {
+    work.catch((error) => this.world.fail(error));
+  }
+
+  private check(look: () => void): void {
+    try {
+      look();
+    } catch (error) {
+      this.world.fail(error);
+    }
+  }
+
+  private look(): void {
+    for (const { id, running } of this.members.values()) {
+      if (running !== undefined) this.check(() => this.invariants.observe({ id, ...running }));
+    }
+  }
+
+  private count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  }
+
+  private line(who: string, text: string): void {
+    this.options.trace?.(`${this.world.now.toFixed(3).padStart(12)} ${who}: ${text}`);
+  }
+
+  private sent(from: Process, m: Message): void {
+    const member = this.members.get(m.from);
+    if (member?.process === from) this.check(() => this.invariants.sent(m.from, m));
+  }
+
+  private delivered(to: number, m: Message): void {
+    const { now } = this.world;
+    for (const n of [now * 1000, to, m.from, m.type, m.term, m.index, m.commit, m.entries.length]) {
+      this.traceHash = (Math.imul(this.traceHash ^ (n | 0), 0x01000193) + (n | 0)) | 0;
+    }
+    if (this.options.trace !== undefined) this.line(String(to), `received ${describeMessage(m)}`);
+  }
+
+  /** The liveness phase. */
+  private async comeToRest(): Promise<void> {
+    const { world, plan, clients } = this;
+    this.faults.end();
+    this.line("world", "all faults have ended");
+    for (const client of clients) client.stop();
+    const { tickMs } = plan.settings;
+    const deadline = world.now + livenessTicks * tickMs;
+    let served = 0;
+    const last = this.newClient(0);
+    this.fork(
+      last.succeed("last").then((found) => {
+        if (!found) throw new Error("liveness: a value that was just put is not there");
+        served++;
+      }),
+    );
+    let restless: string | undefined = "the run has not begun";
+    while (restless !== undefined && world.now < deadline) {
+      await world.runUntil(world.now + tickMs);
+      restless = served === 0 ? "a client waits for its answer" : this.restless();
+    }
+    if (restless !== undefined) throw new Error(`liveness: after ${livenessTicks} ticks without faults ${restless}`);
+    this.count("came to rest");
+    for (const { running } of this.members.values()) {
+      if (running !== undefined) this.invariants.compare(running.map.chain, await running.map.data());
+    }
+  }
+
+  /** Why the cluster has not come to rest; undefined if it has. */
+  private restless(): string | undefined {
+    const up = [...this.members.values()].flatMap(({ running }) => (running === undefined ? [] : [running.server]));
+    const statuses = up.map((server) => server.status());
+    const term = Math.max(...statuses.map((status) => status.term));
+    const leader = statuses.find((status) => status.role === "leader" && status.term === term);
+    if (leader === undefined) return "no member leads the newest term";
+    const server = up.find((one) => one.status().id === leader.id);
+    if (server === undefined || inside(server).node.raft.trk.config.voters.isJoint()) return "the members are changing";
+    for (const { id } of leader.members) {
+      const status = statuses.find((one) => one.id === id);
+      if (status === undefined) return `member ${id} does not run`;
+      if (status.leader !== leader.id) return `member ${id} does not know the leader`;
+      if (status.applied !== leader.applied || leader.applied !== inside(server).node.raft.raftLog.lastIndex()) {
+        return `member ${id} has applied ${status.applied} entries, and the leader has ${inside(server).node.raft.raftLog.lastIndex()}`;
+      }
+    }
+    return undefined;
+  }
+
+  private async checkHistory(): Promise<void> {
+    const result = checkHistory(this.history, mapModel, {});
+    this.count(`history ${result.verdict}`);
+    if (result.verdict !== "not-linearizable") return;
+    const keys = result.keys.filter(({ verdict }) => verdict === "not-linearizable").map(({ key }) => key);
+    throw new Error(`linearizability: the history of ${keys.join(", ")} cannot be put in any order`);
+  }
+}

@@ -1,0 +1,131 @@
+// What a run leaves for the table, and the tables.
+
+import { type FaultName, faultNames } from "./plan.ts";
+import type { RunResult } from "./simulation.ts";
+
+export interface Job {
+  readonly seed: number;
+  readonly ticks: number;
+  readonly only?: readonly FaultName[] | undefined;
+}
+
+/** A result that can be sent from thread to thread. */
+export interface Summary {
+  readonly seed: number;
+  readonly error: string | undefined;
+  readonly simulatedMs: number;
+  readonly steps: number;
+  readonly traceHash: number;
+  readonly entries: number;
+  readonly elections: number;
+  readonly operations: number;
+  readonly counts: readonly (readonly [what: string, count: number])[];
+  readonly states: readonly string[];
+}
+
+export function summaryOf(result: RunResult): Summary {
+  const { seed, simulatedMs, steps, traceHash, entries, elections, operations } = result;
+  const error = result.error?.message;
+  const numbers = { seed, simulatedMs, steps, traceHash, entries, elections, operations };
+  return { ...numbers, error, counts: [...result.counts], states: [...result.states] };
+}
+
+/** What must have happened at least once in a long run: each fault, and what faults are to bring about. */
+export const mustHappen: readonly string[] = [
+  "lost message",
+  "duplicate message",
+  "late message",
+  "message into a cut",
+  "clock drift",
+  "partition: one alone",
+  "partition: one does not hear",
+  "partition: one is not heard",
+  "partition: two groups",
+  "partition: two groups and a bridge",
+  "partition: one link",
+  "partition: some directions",
+  "crash: one",
+  "crash: two",
+  "crash: all",
+  "kill",
+  "orderly restart",
+  "pause",
+  "slow disk",
+  "failing disk",
+  "stopped by its disk",
+  "torn log repaired",
+  "change: add",
+  "change: promote",
+  "change: demote",
+  "change: remove",
+  "joint change",
+  "member turned away: removed",
+  "transfer applied",
+  "snapshot sent",
+  "snapshot cut",
+  "lost answer",
+  "put unknown",
+];
+
+/** Adds up the runs of many seeds. */
+export class Totals {
+  runs = 0;
+  failures: { readonly seed: number; readonly error: string }[] = [];
+  private simulatedMs = 0;
+  private steps = 0;
+  private entries = 0;
+  private elections = 0;
+  private operations = 0;
+  private readonly counts = new Map<string, number>();
+  private readonly states = new Set<string>();
+
+  add(summary: Summary): void {
+    this.runs++;
+    this.simulatedMs += summary.simulatedMs;
+    this.steps += summary.steps;
+    this.entries += summary.entries;
+    this.elections += summary.elections;
+    this.operations += summary.operations;
+    for (const [what, count] of summary.counts) this.counts.set(what, (this.counts.get(what) ?? 0) + count);
+    for (const state of summary.states) this.states.add(state);
+    if (summary.error !== undefined) this.failures.push({ seed: summary.seed, error: summary.error });
+  }
+
+  /** What should have happened and never did. */
+  get missing(): string[] {
+    return mustHappen.filter((what) => !this.counts.has(what));
+  }
+
+  table(): string {
+    const number = (n: number): string => Math.round(n).toLocaleString("en-US");
+    const rows: [string, string][] = [
+      ["seeds", number(this.runs)],
+      ["failures", number(this.failures.length)],
+      ["simulated hours", (this.simulatedMs / 3_600_000).toFixed(1)],
+      ["events", number(this.steps)],
+      ["committed entries", number(this.entries)],
+      ["elections", number(this.elections)],
+      ["client operations", number(this.operations)],
+      ["cluster states seen", number(this.states.size)],
+      ["", ""],
+      ...[...this.counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, n]): [string, string] => [what, number(n)]),
+    ];
+    const widths = [0, 1].map((column) => Math.max(...rows.map((row) => (row[column] as string).length)));
+    return rows
+      .map(([what, n]) => `${what.padEnd(widths[0] as number)}  ${n.padStart(widths[1] as number)}`.trimEnd())
+      .join("\n");
+  }
+}
+
+/** Names of faults, as the command line has them: separated by commas. Throws for one that is none. */
+export function parseFaults(text: string): FaultName[] {
+  return text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "")
+    .map((name) => {
+      const found = faultNames.find((other) => other === name);
+      if (found === undefined) throw new Error(`there is no fault "${name}": there are ${faultNames.join(", ")}`);
+      return found;
+    });
+}
