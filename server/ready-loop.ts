@@ -144,7 +144,10 @@ export class ReadyLoop {
 
     // 2. Entries, then hard state, in one write and at most one fsync. Entries first: a commit index on disk must not
     //    speak of entries that are not. The write is done when save returns; the fsync runs on.
-    const durable = log.save(rd.hardState, rd.entries, rd.mustSync || snapshot !== undefined);
+    const decides = this.decidesOnMembers(rd);
+    const durable = log.save(rd.hardState, rd.entries, rd.mustSync || snapshot !== undefined || decides);
+    // Nobody may leave before the commit of its removal is durable here: of two voters, the other would ask it for its vote after a power cut.
+    if (decides) await this.disk(durable);
 
     // 4, first half. What promises nothing need not wait for this disk (thesis 10.2.1): a leader's appends travel to the others
     //    while it writes its own copy, and it counts that copy only when it is durable.
@@ -186,6 +189,17 @@ export class ReadyLoop {
     // 8. Last: advance tells raft that all of this is done. It counts this node's own copy towards the commit index, and a next
     //    Ready may follow only now.
     node.advance();
+  }
+
+  /** Whether this leader learns with this Ready that a change of the members is committed, and is about to tell. */
+  private decidesOnMembers({ hardState }: Ready): boolean {
+    const { state, pendingConfIndex, raftLog } = this.parts.node.raft;
+    return (
+      state === "StateLeader" &&
+      hardState !== undefined &&
+      hardState.commit >= pendingConfIndex &&
+      pendingConfIndex > raftLog.applied
+    );
   }
 
   private async disk(work: Promise<void>): Promise<void> {
