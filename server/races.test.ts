@@ -1,5 +1,7 @@
 // Things that happen at an unlucky moment: a member away while the others were replaced, a slow disk under a change, a stop in the middle.
 
+import fs from "node:fs";
+import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { KvMap } from "../kvstore/map.ts";
 import {
@@ -227,7 +229,8 @@ test.each([false, true])(
       makeMessage(MessageType.MsgSnap, { from: 1, to: 4, term: 1, snapshot }),
       data(),
     );
-    await new Promise((resolve) => setTimeout(resolve, 20)); // time for the file to be written
+    const files = path.join(member.directory, "member", "snap");
+    await until(() => fs.readdirSync(files).some((name) => name.endsWith(".snap")));
     open();
     await taken;
     await until(() => member.server.status().applied === 10 || member.failures.length > 0);
