@@ -5,31 +5,39 @@
 // Promises: a member starts from the newest snapshot that its log confirms and whose checksum holds, and from the log behind it. If a snapshot is
 // damaged it is set aside and the one before it is taken, as long as the log reaches back that far. It never starts empty where there
 // was something: whoever forgets what it has promised can undo what the cluster has acknowledged.
+//
+// The disk is handed in, so that the simulator and the tests of durability open their members by these very lines.
 
-import { createHash, randomInt } from "node:crypto";
-import path from "node:path";
-import type { Logger as PinoLogger } from "pino";
-import type { SnapshotMetadata } from "../raft/index.ts";
+import type { Logger, SnapshotMetadata } from "../raft/index.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import { Snapshotter } from "../snap/index.ts";
 import {
   decodeMetadata,
   encodeMetadata,
+  type FileSystem,
   type Metadata,
-  nodeFileSystem,
   RecordType,
+  type Repaired,
   readRecords,
   validSnapshots,
   Wal,
   WalError,
 } from "../wal/index.ts";
-import { type PeerFlag, UsageError } from "./flags.ts";
-import { textLogger } from "./logger.ts";
+import { UsageError } from "./flags.ts";
 
-const fileSystem = nodeFileSystem;
+export interface DirectoryOptions {
+  readonly fileSystem: FileSystem;
+  /** `--data-dir`. */
+  readonly path: string;
+  /** Of the member. */
+  readonly id: number;
+  readonly logger?: Logger | undefined;
+  /** As the log and the snapshots have it, if not given. */
+  readonly segmentBytes?: number | undefined;
+  readonly pause?: (() => Promise<void>) | undefined;
+}
 
 export interface DataDirectory {
-  readonly path: string;
   readonly snapshots: Snapshotter;
   /** Undefined if there is none yet: createLog makes it. */
   readonly log: OpenedLog | undefined;
@@ -42,31 +50,32 @@ export interface OpenedLog {
   readonly incarnation: number;
   /** Undefined if nothing was ever saved in it. */
   readonly recovered: Recovered | undefined;
+  /** Set if the log ended in a torn write, which was cut off. */
+  readonly repaired: Repaired | undefined;
 }
 
 /** Opens what is there, which no two processes can. Throws for what cannot be trusted, and for the directory of another member. */
-export async function openDataDirectory(directory: string, id: number, log: PinoLogger): Promise<DataDirectory> {
-  const logger = textLogger(log);
-  const names = (await fileSystem.list(directory)) ?? [];
+export async function openDataDirectory(options: DirectoryOptions): Promise<DataDirectory> {
+  const { fileSystem, path, logger, pause } = options;
+  const names = (await fileSystem.list(path)) ?? [];
   const left = names.find((name) => name.startsWith("member."));
   if (left !== undefined && !names.includes("member")) {
-    throw new Error(`${directory} holds ${left} and no member: a restore or a recovery was cut short; run it again`);
+    throw new Error(`${path} holds ${left} and no member: a restore or a recovery was cut short; run it again`);
   }
-  await fileSystem.makeDirectory(path.join(directory, "member"));
-  const snapshots = await Snapshotter.open({ fileSystem, directory: path.join(directory, "member", "snap"), logger });
+  await fileSystem.makeDirectory(`${path}/member`);
+  const snapshots = await Snapshotter.open({ fileSystem, directory: `${path}/member/snap`, logger, pause });
   try {
-    const walDirectory = walOf(directory);
-    const segments = (await fileSystem.list(walDirectory)) ?? [];
+    const segments = (await fileSystem.list(walOf(path))) ?? [];
     if (segments.some((name) => name.endsWith(".wal"))) {
-      return { path: directory, snapshots, log: await openLog(walDirectory, id, snapshots, log) };
+      return { snapshots, log: await openLog(options, snapshots) };
     }
     if ((await snapshots.list()).length > 0) {
       throw new Error(
-        `${directory} holds snapshots but no log, which says what this member has promised since. Put the log back; if it is lost, ` +
+        `${path} holds snapshots but no log, which says what this member has promised since. Put the log back; if it is lost, ` +
           "remove this member from the cluster and add a new one, with a new id and an empty data directory",
       );
     }
-    return { path: directory, snapshots, log: undefined };
+    return { snapshots, log: undefined };
   } catch (error) {
     await snapshots.close();
     throw error;
@@ -74,46 +83,48 @@ export async function openDataDirectory(directory: string, id: number, log: Pino
 }
 
 /** Makes the log of a new member. */
-export async function createLog(directory: string, id: number, clusterId: number, log: PinoLogger): Promise<OpenedLog> {
-  const incarnation = randomInt(1, 2 ** 47);
-  const metadata = encodeMetadata({ nodeId: id, clusterId, incarnation });
-  const wal = await Wal.create({ fileSystem, directory: walOf(directory), metadata, logger: textLogger(log) });
-  return { wal, clusterId, incarnation, recovered: undefined };
+export async function createLog(options: DirectoryOptions, identity: Required<Metadata>): Promise<OpenedLog> {
+  const { fileSystem, path, logger, segmentBytes } = options;
+  const metadata = encodeMetadata(identity);
+  const wal = await Wal.create({ fileSystem, directory: walOf(path), metadata, segmentBytes, logger });
+  const { clusterId, incarnation } = identity;
+  return { wal, clusterId, incarnation, recovered: undefined, repaired: undefined };
 }
 
-const walOf = (directory: string): string => path.join(directory, "member", "wal");
+const walOf = (path: string): string => `${path}/member/wal`;
 
-async function openLog(directory: string, id: number, snapshots: Snapshotter, log: PinoLogger): Promise<OpenedLog> {
+async function openLog(options: DirectoryOptions, snapshots: Snapshotter): Promise<OpenedLog> {
+  const { fileSystem, path, id, logger } = options;
   // Whose log it is comes first: what follows sets files aside.
-  const { nodeId, clusterId, incarnation } = await readMetadata(directory);
+  const { nodeId, clusterId, incarnation } = await readMetadata(fileSystem, walOf(path));
   if (nodeId !== id) {
     throw new UsageError(
-      `${directory} is the log of member ${nodeId}, not of ${id}: start with --id=${nodeId}, or with another --data-dir`,
+      `${path} is the log of member ${nodeId}, not of ${id}: start with --id=${nodeId}, or with another --data-dir`,
     );
   }
-  const confirmed = await validSnapshots(fileSystem, directory);
+  const confirmed = await validSnapshots(fileSystem, walOf(path));
   const newest = await snapshots.newest(confirmed);
-  const { wal, recovered } = await openAt(directory, newest, confirmed.at(-1)?.index ?? 0, log);
-  await snapshots.discardUnconfirmed(confirmed);
-  const { hardState, entries, repaired } = recovered;
-  if (repaired !== undefined) {
-    log.warn(
-      repaired,
-      "the log ended in a record that was not completely written: it was cut off, and a copy was kept",
-    );
+  const { wal, recovered } = await openBehind(options, newest, confirmed.at(-1)?.index ?? 0);
+  try {
+    await snapshots.discardUnconfirmed(confirmed);
+  } catch (error) {
+    await wal.close().catch(() => undefined); // what failed first is what to tell
+    throw error;
   }
+  const { hardState, entries, repaired } = recovered;
   const from = newest === undefined ? "" : `snapshot at index ${newest.index}, `;
-  log.info(`recovered ${from}${entries.length} entries, commit ${hardState?.commit ?? 0}`);
+  logger?.info?.(`recovered ${from}${entries.length} entries, commit ${hardState?.commit ?? 0}`);
   const isEmpty = newest === undefined && hardState === undefined && entries.length === 0;
   return {
     wal,
     clusterId,
     incarnation,
     recovered: isEmpty ? undefined : { snapshot: newest, hardState, entries },
+    repaired,
   };
 }
 
-async function readMetadata(directory: string): Promise<Required<Metadata>> {
+async function readMetadata(fileSystem: FileSystem, directory: string): Promise<Required<Metadata>> {
   for await (const item of readRecords(fileSystem, directory)) {
     if (item.kind !== "record") break;
     if (item.record.type === RecordType.metadata) return decodeMetadata(item.record.data);
@@ -122,13 +133,14 @@ async function readMetadata(directory: string): Promise<Required<Metadata>> {
 }
 
 /** Opens the log behind this snapshot, or from its beginning, if it reaches back that far. */
-async function openAt(directory: string, newest: SnapshotMetadata | undefined, confirmed: number, log: PinoLogger) {
+async function openBehind(options: DirectoryOptions, newest: SnapshotMetadata | undefined, confirmed: number) {
+  const { fileSystem, path, logger, segmentBytes } = options;
   const startAt = { index: newest?.index ?? 0, term: newest?.term ?? 0 };
   try {
-    const opened = await Wal.open({ fileSystem, directory, startAt, logger: textLogger(log) });
+    const opened = await Wal.open({ fileSystem, directory: walOf(path), startAt, segmentBytes, logger });
     if (confirmed > startAt.index) {
       const from = newest === undefined ? "the beginning of the log" : `the snapshot at index ${startAt.index}`;
-      log.warn(`the snapshot at index ${confirmed} is damaged or gone: starting from ${from} instead`);
+      logger?.warning?.(`the snapshot at index ${confirmed} is damaged or gone: starting from ${from} instead`);
     }
     return opened;
   } catch (error) {
@@ -140,10 +152,4 @@ async function openAt(directory: string, newest: SnapshotMetadata | undefined, c
       { cause: error },
     );
   }
-}
-
-/** The id of a cluster that starts with these members: the same 52 bits on each of them. */
-export function clusterIdOf(peers: readonly PeerFlag[]): number {
-  const text = peers.map(({ id, url }) => `${id}=${url}`).join(",");
-  return Number.parseInt(createHash("sha256").update(text).digest("hex").slice(0, 13), 16);
 }

@@ -12,7 +12,6 @@
 //
 // Promises: `member` appears by one rename, when all in it is durable. A crash before leaves `member.new`, which the next try removes.
 
-import { randomInt } from "node:crypto";
 import fs from "node:fs/promises";
 import path from "node:path";
 import { makeConfState } from "../raft/index.ts";
@@ -20,6 +19,7 @@ import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { Snapshotter } from "../snap/index.ts";
 import type { SnapshotPosition } from "../snap/names.ts";
 import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { drawIncarnation } from "./cluster-id.ts";
 import type { PeerFlag } from "./flags.ts";
 
 const fileSystem = nodeFileSystem;
@@ -49,7 +49,7 @@ export async function buildMember(
   const snapshots = await Snapshotter.open({ fileSystem, directory: path.join(unfinished, "snap") });
   try {
     await snapshots.save({ index, term, confState }, withMembers(peers, index, map));
-    const metadata = encodeMetadata({ nodeId: id, clusterId, incarnation: randomInt(1, 2 ** 47) });
+    const metadata = encodeMetadata({ nodeId: id, clusterId, incarnation: drawIncarnation() });
     const wal = await Wal.create({ fileSystem, directory: path.join(unfinished, "wal"), metadata });
     try {
       await wal.saveSnapshot({ index, term, confState });

@@ -3,7 +3,6 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import pino from "pino";
 import { afterAll, beforeEach, expect, test } from "vitest";
 import { encodeDelete, encodePut } from "../kvstore/command.ts";
 import { KvMap } from "../kvstore/map.ts";
@@ -72,7 +71,7 @@ const recover = (...args: string[]) =>
 
 /** What a start would find. */
 async function opened() {
-  const { log, snapshots } = await openDataDirectory(dataDir, 2, pino({ level: "silent" }));
+  const { log, snapshots } = await openDataDirectory({ fileSystem: nodeFileSystem, path: dataDir, id: 2 });
   const snapshot = log?.recovered?.snapshot;
   const map = new KvMap();
   if (snapshot !== undefined) await map.restore((await splitSnapshot(snapshots.read(snapshot))).rest);

@@ -12,17 +12,17 @@
 // `member` is kept beside the new one as member.before-recovery, as it was (but that a start's own repairs were made: a torn end cut
 // off, with a copy kept).
 
-import { randomInt } from "node:crypto";
 import path from "node:path";
 import { KvMap } from "../kvstore/index.ts";
 import { type Entry, EntryType } from "../raft/index.ts";
 import { decodeEnvelope } from "../server/envelope.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
 import { nodeFileSystem } from "../wal/index.ts";
+import { drawClusterId } from "./cluster-id.ts";
 import { confirm } from "./confirm.ts";
 import { type DataDirectory, openDataDirectory } from "./data-directory.ts";
 import { fromEnvironment, integer, originOf, type Parser, type Run } from "./flags.ts";
-import { makeLogger } from "./logger.ts";
+import { makeLogger, textLogger } from "./logger.ts";
 import { adoptMember, buildMember, startLine } from "./new-cluster.ts";
 
 const yesFlag = "yes-i-know-that-acknowledged-writes-may-be-lost";
@@ -68,12 +68,17 @@ async function recoverMember(flags: RecoverFlags): Promise<number> {
   const dataDir = path.resolve(flags.dataDir);
   await refuseWithoutLog(dataDir);
   // Opened as for a start, so that nobody else can, and what a start would refuse is refused.
-  const directory = await openDataDirectory(dataDir, id, makeLogger("warn", "auto"));
+  const directory = await openDataDirectory({
+    fileSystem: nodeFileSystem,
+    path: dataDir,
+    id,
+    logger: textLogger(makeLogger("warn", "auto")),
+  });
   const peers = [{ id, url: peerUrl }];
-  const clusterId = randomInt(1, 2 ** 47);
+  const clusterId = drawClusterId();
   let state: State;
   try {
-    state = await stateOf(directory);
+    state = await stateOf(dataDir, directory);
     process.stderr.write(warning(id, state));
     const sure = flags.yesIKnowThatAcknowledgedWritesMayBeLost;
     if (!sure && !(await confirm(`Type the member's id (${id}) to go on: `, [String(id)], `--${yesFlag}`))) {
@@ -108,7 +113,7 @@ async function refuseWithoutLog(dataDir: string): Promise<void> {
   throw new Error(`${dataDir} holds no member's log: ${hint}`);
 }
 
-async function stateOf({ path: dataDir, snapshots, log }: DataDirectory): Promise<State> {
+async function stateOf(dataDir: string, { snapshots, log }: DataDirectory): Promise<State> {
   const recovered = log?.recovered;
   const last = recovered?.entries.at(-1) ?? recovered?.snapshot;
   if (recovered === undefined || last === undefined) {

@@ -5,9 +5,9 @@
 // that is still about is turned away at the handshake. To restore the same file once more at the same addresses, while members of the first
 // restoration may still run, give another --token: it is part of the id.
 
-import { createHash } from "node:crypto";
 import path from "node:path";
 import { nodeFileSystem } from "../wal/index.ts";
+import { idOf } from "./cluster-id.ts";
 import { type PeerFlag, UsageError } from "./flags.ts";
 import { adoptMember, buildMember, startLine, unfinishedName } from "./new-cluster.ts";
 import { type Contents, checkSnapshotFile, mapOf } from "./snapshot-file.ts";
@@ -50,5 +50,5 @@ function restoredClusterId({ metadata, bytes, checksum }: Contents, peers: reado
   const { index, term } = metadata;
   const list = peers.map(({ id, url }) => ({ id, url }));
   const text = JSON.stringify({ restored: { index, term, bytes, checksum }, peers: list, token });
-  return Number.parseInt(createHash("sha256").update(text).digest("hex").slice(0, 13), 16);
+  return idOf(text);
 }

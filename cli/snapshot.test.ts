@@ -5,13 +5,14 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import os from "node:os";
 import path from "node:path";
-import pino from "pino";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { KvMap } from "../kvstore/map.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
 import { makeConfState, makeSnapshot } from "../raft/index.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
-import { clusterIdOf, openDataDirectory } from "./data-directory.ts";
+import { nodeFileSystem } from "../wal/index.ts";
+import { clusterIdOf } from "./cluster-id.ts";
+import { openDataDirectory } from "./data-directory.ts";
 import { parsePeers } from "./flags.ts";
 import { writeSnapshotFile } from "./snapshot-file.ts";
 import { inProcess } from "./testing.ts";
@@ -179,7 +180,7 @@ describe("snapshot restore", () => {
       `--peers=${peers}`,
       ...args,
     );
-  const open = (id: number) => openDataDirectory(inDirectory(`m${id}`), id, pino({ level: "silent" }));
+  const open = (id: number) => openDataDirectory({ fileSystem: nodeFileSystem, path: inDirectory(`m${id}`), id });
 
   test("makes a directory that starts from the data, with the members of --peers and no others", async () => {
     const file = await savedFile();

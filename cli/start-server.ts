@@ -15,7 +15,9 @@ import { createKvServer, KvMap } from "../kvstore/index.ts";
 import type { Rejection } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
 import { WebSocketTransport } from "../transport/index.ts";
-import { clusterIdOf, createLog, type OpenedLog, openDataDirectory } from "./data-directory.ts";
+import { nodeFileSystem } from "../wal/index.ts";
+import { clusterIdOf, drawIncarnation } from "./cluster-id.ts";
+import { createLog, type OpenedLog, openDataDirectory } from "./data-directory.ts";
 import {
   fromEnvironment,
   integer,
@@ -211,14 +213,17 @@ class RunningMember {
     const { flags, log, closers } = this;
     const { id, host, peers } = flags;
     const dataDir = path.resolve(flags.dataDir ?? path.join("data", String(id)));
-    const directory = await openDataDirectory(dataDir, id, log);
+    const where = { fileSystem: nodeFileSystem, path: dataDir, id, logger: textLogger(log) };
+    const directory = await openDataDirectory(where);
     closers.push(() => directory.snapshots.close());
     if (directory.log !== undefined) closers.push(() => (directory.log as OpenedLog).wal.close());
 
     const contacts = await this.contacts(directory.log);
-    const opened = directory.log ?? (await createLog(dataDir, id, contacts?.clusterId ?? clusterIdOf(peers), log));
+    const clusterId = directory.log?.clusterId ?? contacts?.clusterId ?? clusterIdOf(peers);
+    const identity = { nodeId: id, clusterId, incarnation: drawIncarnation() };
+    const opened = directory.log ?? (await createLog(where, identity));
     if (directory.log === undefined) closers.push(() => opened.wal.close());
-    const { clusterId, incarnation, recovered } = opened;
+    const { incarnation, recovered } = opened;
     this.checkCluster(opened);
 
     const limits = { requestTimeoutMs: flags.requestTimeoutMs + 1000 };

@@ -1,15 +1,14 @@
 // One member of the simulated cluster: the real server on a fake disk, over all its lives.
 //
-// A life is a Process. Starting opens the data directory as the command line does (cli/data-directory.ts): snapshots first, then the log behind the
-// newest one that the log confirms. A crash ends the process between two events; what the disk then holds is drawn by the disk. The
+// A life is a Process. Starting opens the data directory with the lines of the command line (cli/data-directory.ts). A crash ends the process between two events; what the disk then holds is drawn by the disk. The
 // machine's clock drifts by a rate of its own.
 
+import { createLog, openDataDirectory } from "../cli/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
-import type { LogStore, Recovered, Rejection } from "../server/interfaces.ts";
+import type { LogStore, Rejection } from "../server/interfaces.ts";
 import type { ServerOptions, ServerParts } from "../server/options.ts";
 import { Server } from "../server/server.ts";
-import { Snapshotter } from "../snap/index.ts";
-import { decodeMetadata, encodeMetadata, type FileSystem, validSnapshots, Wal } from "../wal/index.ts";
+import type { FileSystem } from "../wal/index.ts";
 import { type DiskCall, FakeDisk } from "./disk.ts";
 import { Endpoint } from "./endpoint.ts";
 import { type Invariants, inside } from "./invariants.ts";
@@ -73,7 +72,6 @@ export interface Running {
 }
 
 const urlOf = (id: number): string => `http://10.0.0.${id}:2380`;
-const root = "/data";
 
 export class SimMember {
   readonly id: number;
@@ -228,42 +226,18 @@ export class SimMember {
     return isTracing ? { debug: line, info: line, warning: line, error: line, fatal: line } : {};
   }
 
-  /** As openDataDirectory of cli/data-directory.ts; undefined if the cluster does not take this member. */
+  /** Opens the data directory as the command line does; undefined if the cluster does not take this member. */
   private async openDirectory(process: Process, draws: Random, logger: Logger) {
-    const { fileSystem } = this;
-    const pause = (): Promise<void> => process.sleep(0);
-    await fileSystem.makeDirectory(`${root}/member`);
-    const snapshots = await Snapshotter.open({ fileSystem, directory: `${root}/member/snap`, logger, pause });
-    const directory = `${root}/member/wal`;
     const { segmentBytes, clusterId } = this.parts.settings;
-    const names = (await fileSystem.list(directory)) ?? [];
-    let log: { wal: Wal; incarnation: number; recovered: Recovered | undefined } | undefined;
-    if (names.some((name) => name.endsWith(".wal"))) log = await this.openLog(directory, snapshots, logger);
-    else if ((await snapshots.list()).length > 0) throw new Error("there are snapshots, and no log");
+    const pause = (): Promise<void> => process.sleep(0);
+    const where = { fileSystem: this.fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause };
+    const { snapshots, log } = await openDataDirectory(where);
+    if (log?.repaired !== undefined) this.parts.listener.count("torn log repaired");
     const joins = this.founders === undefined && log?.recovered === undefined;
     if (joins && !(await this.join(process, log?.incarnation ?? 0))) return undefined;
-    if (log === undefined) {
-      const incarnation = 1 + draws.below(2 ** 47);
-      const metadata = encodeMetadata({ nodeId: this.id, clusterId, incarnation });
-      const wal = await Wal.create({ fileSystem, directory, metadata, segmentBytes, logger });
-      log = { wal, incarnation, recovered: undefined };
-    }
-    return { ...log, snapshots, joins };
-  }
-
-  private async openLog(directory: string, snapshots: Snapshotter, logger: Logger) {
-    const { fileSystem } = this;
-    const confirmed = await validSnapshots(fileSystem, directory);
-    const newest = await snapshots.newest(confirmed);
-    await snapshots.discardUnconfirmed(confirmed);
-    const startAt = { index: newest?.index ?? 0, term: newest?.term ?? 0 };
-    const { segmentBytes } = this.parts.settings;
-    const { wal, recovered } = await Wal.open({ fileSystem, directory, startAt, segmentBytes, logger });
-    if (recovered.repaired !== undefined) this.parts.listener.count("torn log repaired");
-    const { incarnation = 0 } = decodeMetadata(recovered.metadata);
-    const { hardState, entries } = recovered;
-    const isEmpty = newest === undefined && hardState === undefined && entries.length === 0;
-    return { wal, incarnation, recovered: isEmpty ? undefined : { snapshot: newest, hardState, entries } };
+    const identity = { nodeId: this.id, clusterId, incarnation: 1 + draws.below(2 ** 47) };
+    const opened = log ?? (await createLog(where, identity));
+    return { ...opened, snapshots, joins };
   }
 
   /** Asks the members that it knows until one lets it in; false if it never will. */

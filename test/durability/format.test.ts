@@ -5,12 +5,12 @@
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
-import pino from "pino";
 import { expect, test } from "vitest";
 import { openDataDirectory } from "../../cli/data-directory.ts";
 import { KvMap } from "../../kvstore/map.ts";
 import { decodeEnvelope } from "../../server/envelope.ts";
 import { splitSnapshot } from "../../server/snapshot-header.ts";
+import { nodeFileSystem } from "../../wal/index.ts";
 
 test("a directory of format 1 opens, and holds the keys, the members and the spent ids that it held", async () => {
   const kept = path.join(import.meta.dirname, "format-1");
@@ -18,7 +18,7 @@ test("a directory of format 1 opens, and holds the keys, the members and the spe
   try {
     await fs.cp(kept, directory, { recursive: true });
     const { keys, members } = JSON.parse(await fs.readFile(path.join(kept, "expected.json"), "utf8"));
-    const { snapshots, log } = await openDataDirectory(directory, 1, pino({ level: "silent" }));
+    const { snapshots, log } = await openDataDirectory({ fileSystem: nodeFileSystem, path: directory, id: 1 });
     if (log?.recovered?.snapshot === undefined) throw new Error("nothing was recovered");
     const { snapshot, entries } = log.recovered;
     const { state, rest } = await splitSnapshot(snapshots.read(snapshot));

@@ -4,6 +4,7 @@
 // acknowledged. So what a start finds must be what the records up to some point amount to, and that point must lie between the
 // last record that was acknowledged and the last that was written. The history works that out by itself, with no help of wal/ or snap/.
 
+import { openDataDirectory } from "../../cli/data-directory.ts";
 import {
   type Entry,
   type HardState,
@@ -12,8 +13,9 @@ import {
   makeSnapshot,
   type SnapshotMetadata,
 } from "../../raft/raftpb/index.ts";
-import { Snapshotter } from "../../snap/index.ts";
-import { crc32c, type FileSystem, type Recovered, validSnapshots, Wal, type WalOptions } from "../../wal/index.ts";
+import type { Recovered } from "../../server/interfaces.ts";
+import type { Snapshotter } from "../../snap/index.ts";
+import { crc32c, type FileSystem, Wal } from "../../wal/index.ts";
 
 export const WAL = "/data/member/wal";
 export const SNAP = "/data/member/snap";
@@ -70,38 +72,33 @@ export interface Member {
   readonly found: Found;
 }
 
-/** Opens what is there, in the order of the real start. */
+/** Opens what is there, with the lines of the real start. */
 export async function openMember(fileSystem: FileSystem, segmentBytes: number): Promise<Member> {
-  await fileSystem.makeDirectory("/data/member");
-  const snapshots = await Snapshotter.open({ fileSystem, directory: SNAP, pause: () => Promise.resolve() });
-  const options: WalOptions = { fileSystem, directory: WAL, segmentBytes };
-  let opened: Wal | undefined;
+  const pause = (): Promise<void> => Promise.resolve();
+  const { snapshots, log } = await openDataDirectory({ fileSystem, path: "/data", id: 1, segmentBytes, pause });
+  if (log === undefined) {
+    const position = zero;
+    return {
+      snapshots,
+      wal: undefined,
+      recovered: undefined,
+      snapshot: "none",
+      position,
+      newest: undefined,
+      found: nothing,
+    };
+  }
   try {
-    const names = (await fileSystem.list(WAL)) ?? [];
-    if (!names.some((name) => name.endsWith(".wal"))) {
-      return {
-        snapshots,
-        wal: undefined,
-        recovered: undefined,
-        snapshot: "none",
-        position: zero,
-        newest: undefined,
-        found: nothing,
-      };
-    }
-    const confirmed = await validSnapshots(fileSystem, WAL);
-    const newest = await snapshots.newest(confirmed);
-    await snapshots.discardUnconfirmed(confirmed);
-    const { index, term } = newest ?? { index: 0, term: 0 };
-    const { wal, recovered } = await Wal.open({ ...options, startAt: { index, term } });
-    opened = wal;
-    if (!Buffer.from(recovered.metadata).equals(metadata)) throw new Error("other metadata than was written");
+    const { wal, recovered = { snapshot: undefined, hardState: undefined, entries: [] } } = log;
+    if (log.clusterId !== 7) throw new Error("other metadata than was written");
+    const newest = recovered.snapshot;
+    const { index, term } = newest ?? zero;
     const data = newest === undefined ? new Uint8Array(0) : await collect(snapshots.read(newest));
     const snapshot = snapshotText(index, term, data);
     const found = textOf(snapshot, recovered.hardState, recovered.entries);
     return { snapshots, wal, recovered, snapshot, position: { index, term }, newest, found };
   } catch (error) {
-    await opened?.close();
+    await log.wal.close();
     await snapshots.close();
     throw error;
   }
