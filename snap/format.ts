@@ -11,8 +11,7 @@
 // may be missing. Ports save and Read of snapshotter.go, and snappb/snap.proto.
 
 import { decodeSnapshot, encodeSnapshot, Reader, type SnapshotMetadata } from "../raft/raftpb/index.ts";
-import { crc32c } from "../wal/crc32c.ts";
-import { crc32cCombine } from "./crc32c-combine.ts";
+import { crc32c, crc32cCombine } from "../wal/crc32c.ts";
 
 const TAG_CRC = 0x08; // snappb.Snapshot field 1, varint
 const TAG_SNAPSHOT = 0x12; // snappb.Snapshot field 2, bytes

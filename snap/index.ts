@@ -26,15 +26,16 @@
 // do. Every protobuf reader takes such varints; 35 bits bound a file to 32 GiB. etcd itself writes the shortest form, and no data
 // field at all where there is no data: both are read here. The metadata follows the data, as the order of the fields has it anyway.
 //
-// The checksum covers the size of the data, which comes first and is known last: see crc32c-combine.ts.
+// The checksum covers the size of the data, which comes first and is known last: see wal/crc32c.ts.
 //
 // Read are files laid out like this, no others: fields in this order, none twice, none unknown in the head. The checksum proves
 // the snapshot, and the size of the file the bytes before it; so any flipped bit is found. Two limits are etcd's and not ours: it
 // loads a file into memory as a whole, and it takes a checksum of 0, which one file in four thousand million has, for that of an
 // empty file.
 //
-// Assumptions: those of the log (wal/index.ts), but for the fourth. A file whose write or sync failed is thrown away whole and was
-// promised to nobody, so the process may go on and save again.
+// Assumptions: those of the log (wal/index.ts). The fourth asks for less here: a file whose write or sync failed never gets its name, is
+// thrown away whole, and was promised to nobody; so the process may go on and save again, to a new file. One that has its name is
+// on the disk as it is read.
 //
 // Saving
 //   1. The data is written to a temporary file in pieces of at most 256 KiB, with a turn for others after each, and a sync every

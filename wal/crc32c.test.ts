@@ -1,5 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { crc32c } from "./crc32c.ts";
+import { crc32c, crc32cCombine } from "./crc32c.ts";
 import { slowCrc32c, text } from "./testing.ts";
 
 describe("crc32c", () => {
@@ -24,7 +25,40 @@ describe("crc32c", () => {
     }
   });
 
+  it("agrees with it where there are many bytes, too", () => {
+    const bytes = Uint8Array.from({ length: 200_000 }, (_, i) => (i * 151 + (i >> 7) * 13 + 7) & 0xff);
+    for (const size of [
+      127, 128, 129, 143, 144, 255, 1040, 49_151, 49_152, 49_153, 49_167, 49_168, 49_280, 98_304, 199_990,
+    ]) {
+      for (const start of [0, 3]) {
+        const part = bytes.subarray(start, start + size);
+        expect(crc32c(bytes, 0xdeadbeef, start, start + size)).toBe(slowCrc32c(part, 0xdeadbeef));
+        expect(crc32c(part)).toBe(slowCrc32c(part));
+      }
+    }
+  });
+
   it("is continued by handing the checksum so far to the next call", () => {
     expect(crc32c(text("56789"), crc32c(text("1234")))).toBe(0xe3069283);
+  });
+});
+
+describe("the checksum combined of two", () => {
+  it("is that of the joined bytes, whatever their sizes", () => {
+    const bytes = fc.uint8Array({ maxLength: 700 });
+    fc.assert(
+      fc.property(bytes, bytes, (a, b) => {
+        expect(crc32cCombine(crc32c(a), crc32c(b), b.length)).toBe(crc32c(Buffer.concat([a, b])));
+      }),
+    );
+  });
+
+  it("of three parts is the same whichever two are joined first, with sizes beyond 32 bits too", () => {
+    const [a, b, c] = [0x12345678, 0x9abcdef0, 0x0fedcba9];
+    for (const size of [5, 2 ** 31, 2 ** 32 - 1, 2 ** 34 + 7]) {
+      const left = crc32cCombine(crc32cCombine(a, b, size), c, size);
+      expect(left).toBe(crc32cCombine(a, crc32cCombine(b, c, size), 2 * size));
+      expect(left).not.toBe(crc32cCombine(a, crc32cCombine(b, c, size), 2 * size + 1));
+    }
   });
 });

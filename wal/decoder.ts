@@ -8,7 +8,7 @@
 
 import { crc32c } from "./crc32c.ts";
 import type { File } from "./file-system.ts";
-import { frameSize, RecordType, readFrame, readLengthWord, type WalRecord, WORD_SIZE } from "./record.ts";
+import { frameSize, HEAD_RECORDS, RecordType, readFrame, readLengthWord, type WalRecord, WORD_SIZE } from "./record.ts";
 
 const CHUNK_SIZE = 1024 * 1024;
 const SECTOR_SIZE = 512;
@@ -73,6 +73,8 @@ export class Decoder {
   ours = false;
   /** The file was never shorter than this since it got its name; 0 if its head does not say so. */
   allotted = 0;
+  /** Everything below was durable when one of the records was written, or when the file got its name. */
+  vouched = 0;
   #offset = 0;
 
   constructor(file: File, size: number, chain: number | undefined) {
@@ -106,8 +108,10 @@ export class Decoder {
     }
     this.ours ||= record.durable !== undefined;
     if (this.count === 1 && record.type === RecordType.metadata) this.allotted = record.durable ?? 0;
+    else this.vouched = Math.max(this.vouched, record.durable ?? 0);
     this.count++;
     this.#offset += size;
+    if (this.count === HEAD_RECORDS && this.allotted > 0) this.vouched = this.#offset;
     return { kind: "record", offset, record };
   }
 

@@ -6,8 +6,7 @@
 // Ports encoder.go. Leaves out its page writer: a batch goes to the page cache in one call, and our own checksum does not need
 // torn writes to be recognisable by their sectors.
 
-import { crc32c } from "./crc32c.ts";
-import { maxFrameSize, RecordType, writeFrame } from "./record.ts";
+import { maxFrameSize, type RecordData, RecordType, writeFrame } from "./record.ts";
 
 const BUFFER_SIZE = 1024 * 1024;
 
@@ -30,15 +29,11 @@ export class Encoder {
    * Adds a record to the batch. `start` is the offset of the batch in its file, a multiple of 8; `durable` the offset below
    * which everything in that file is known to be durable now.
    */
-  append(type: RecordType, data: Uint8Array | undefined, start: number, durable: number): void {
-    if (data !== undefined) this.#chain = crc32c(data, this.#chain);
-    this.#reserve(maxFrameSize(data?.length ?? 0));
-    this.#used += writeFrame(this.#buffer, this.#used, start + this.#used, {
-      type,
-      crc: this.#chain,
-      data,
-      durable,
-    });
+  append(type: RecordType, data: RecordData, start: number, durable: number): void {
+    this.#reserve(maxFrameSize(data));
+    const frame = writeFrame(this.#buffer, this.#used, start + this.#used, this.#chain, { type, data, durable });
+    this.#used += frame.size;
+    this.#chain = frame.chain;
   }
 
   /** The batch so far, valid until the next append; the encoder starts a new one. */

@@ -4,7 +4,8 @@
 // What each call promises is what a crash test may rely on, no more:
 //  - writeAt and truncate change what a reader of this process sees at once, and what survives a power cut only after datasync;
 //  - a created, renamed or unlinked name survives a power cut only after syncDirectory of its parent (but see makeDirectory);
-//  - a call that fails throws a FileSystemError; nothing is retried here or above.
+//  - a call that fails throws a FileSystemError; nothing is retried here or above. After a datasync that failed, a later one that does
+//    not fail says nothing about what was written before: it may be read, and never reach the disk, unless it is written again.
 //
 // writeAt is synchronous: it copies into the page cache, which costs less than a trip through the thread pool. datasync is not:
 // it waits for the disk, and what arrives meanwhile shares the next one.

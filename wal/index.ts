@@ -37,9 +37,11 @@
 // Assumptions
 //   1. What datasync has acknowledged survives a power cut; what it has not may survive in any part, sector by sector.
 //   2. A write damages no byte outside its range.
-//   3. A rename is atomic; it survives a power cut once the directory has been synced.
-//   4. After a failed write or sync the file may hold anything: the process stops, and the next start reads what is there. If the machine
-//      was not started anew in between, that may be pages that the failed sync never wrote, and a power cut still takes them.
+//   3. A rename is atomic; it survives a power cut once the directory has been synced, also where an earlier sync of it failed: a file
+//      system whose journal cannot be written takes no more.
+//   4. After a failed write or sync the file may hold anything. If the machine goes on, nobody can tell by reading: the pages that
+//      the failed sync did not write pass for clean, and no later sync writes them, until they are written to again. So the process
+//      stops, and the next start counts on nothing that it has not written anew, unless a record states it durable.
 //   5. Bits flip. A flip is found when the log is opened; one in a part known to be durable is refused, not mended.
 //   6. A file that has become shorter shows by its size up to the first MiB. An end that is lost whole, frame by frame, behind that or
 //      with zeros in its place, shows only if the hard state says that more was committed.
@@ -67,19 +69,26 @@
 //
 // Opening
 //   1. The directory is locked. Segments are listed; from the one that holds the start on, their sequence has no gap.
-//   2. The directory and each file are synced before they are read: nothing is decided on bytes that a second crash could undo.
+//   2. The directory and each file are synced before they are read: what a killed process left in the page cache reaches the disk.
 //   3. Records are read in order; of each, the checksum, then the chain. Anything wrong in a segment that is not the last: refused.
 //   4. In the last segment let X be the first bad frame, or the end if anything but zeros follows it. The rest of the file is
 //      searched for records that their own checksum proves sound (frames start at multiples of 8).
 //      One that states an offset above X as durable, or an X in the head: DAMAGED, with file and offset; nothing is changed.
-//      None: what lies from X on was never acknowledged. Step 6 will cut it. A file shorter than its head states is DAMAGED, too.
+//      None: what lies from X on was never acknowledged. Step 7 will leave it out. A file shorter than its head states is DAMAGED, too.
 //   5. The records are put together (read-all.ts): gaps, other metadata, a missing snapshot and a lost tail are refused. What a
 //      snapshot from the leader replaced is dropped.
-//   6. Temporary files are removed. If there is an X: the used part of the file is copied to `<name>.broken` and synced; the file
-//      is cut at X and synced: filled with zeros up to the size that its head states. So no leftover can join what is written next.
+//   6. Temporary files are removed. If there is an X: the used part of the file is copied to `<name>.broken`, under a temporary name
+//      until it is synced.
+//   7. Of the last segment, what no record states durable may not be on the disk (assumption 4), and is written anew. A segment that has
+//      only its head was durable when it got its name. In a log that was closed all is stated durable but the repeated hard state: its
+//      bytes are written once more where they are, and synced; a crash in this write may spoil them, and they are not missed.
+//      Otherwise the records up to X or the end are copied to `<name>.tmp`, with zeros up to the size that the head states; it is
+//      synced, renamed to `<name>`, and the directory is synced. A crash leaves the old file or the new one. No leftover from behind X
+//      can join what is written next.
 //
 // Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts (step 4), read-all.ts (step 5),
-// recovery.ts (opening), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking), node-file-system.ts (the disk).
+// recovery.ts (opening), copy.ts (steps 6 and 7), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking),
+// node-file-system.ts (the disk).
 
 export { crc32c } from "./crc32c.ts";
 export { replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { encodeEntry, makeEntry } from "../raft/raftpb/index.ts";
 import {
   decodeSnapshotRecord,
   encodeSnapshotRecord,
   frameSize,
   maxFrameSize,
+  type RecordData,
   RecordType,
   readFrame,
   readLengthWord,
@@ -11,24 +13,28 @@ import {
 } from "./record.ts";
 import { slowCrc32c, text } from "./testing.ts";
 
-function frameOf(data: Uint8Array | undefined, offset = 64, durable = 40): Uint8Array {
-  const into = new Uint8Array(maxFrameSize(data?.length ?? 0)).fill(0xee);
-  return into.slice(0, writeFrame(into, 0, offset, { type: RecordType.entry, crc: 0x01020304, data, durable }));
+const chain = 0x11223344;
+
+function frameOf(data: RecordData, offset = 64, durable = 40, before = chain): Uint8Array {
+  const into = new Uint8Array(maxFrameSize(data)).fill(0xee);
+  const frame = writeFrame(into, 0, offset, before, { type: RecordType.entry, data, durable });
+  return into.slice(0, frame.size);
 }
 
 describe("a frame", () => {
   it("has these bytes", () => {
     const frame = frameOf(text("hi"));
-    const covered = 8 + 14; // all up to the checksum's value
+    const crc = slowCrc32c(text("hi"), chain);
+    const covered = 8 + 15; // all up to the checksum's value
     const checksum = slowCrc32c(frame.subarray(0, covered), 64);
     expect([...frame]).toEqual([
-      ...[18, 0, 0, 0, 0, 0, 0, 0x80 | 6], // 18 bytes of record, 6 of padding
+      ...[19, 0, 0, 0, 0, 0, 0, 0x80 | 5], // 19 bytes of record, 5 of padding
       ...[0x08, 2], // type
-      ...[0x10, 0x84, 0x86, 0x88, 0x08], // crc
+      ...[0x10, ...[0, 7, 14, 21].map((shift) => ((crc >>> shift) & 0x7f) | 0x80), crc >>> 28], // the chain behind it
       ...[0x1a, 2, 0x68, 0x69], // data
       ...[0x70, 40], // durable
       ...[0x7d, checksum & 0xff, (checksum >> 8) & 0xff, (checksum >> 16) & 0xff, checksum >>> 24],
-      ...[0, 0, 0, 0, 0, 0],
+      ...[0, 0, 0, 0, 0],
     ]);
   });
 
@@ -41,10 +47,38 @@ describe("a frame", () => {
       expect(frameSize(recordSize)).toBe(frame.length);
       expect(readFrame(frame, 0, 8 * size, recordSize)).toEqual({
         type: RecordType.entry,
-        crc: 0x01020304,
+        crc: slowCrc32c(data, chain),
         data,
         durable: 2 ** 31 + size,
       });
+    }
+  });
+
+  it("holds the chain in its shortest form, and checksums all the same, wherever the data then begin", () => {
+    const sizes = new Set<number>();
+    for (let before = 0; before < 3000; before++) {
+      const frame = frameOf(text("data"), 8, 8, before);
+      const recordSize = readLengthWord(frame, 0) as number;
+      sizes.add(recordSize);
+      const crc = slowCrc32c(text("data"), before);
+      expect(readFrame(frame, 0, 8, recordSize)).toEqual({ type: 2, crc, data: text("data"), durable: 8 });
+      expect(frame.subarray(8 + recordSize).every((byte) => byte === 0)).toBe(true);
+    }
+    expect(sizes.size).toBeGreaterThan(1);
+  });
+
+  it("of an entry holds the bytes of its encoding", () => {
+    for (const data of [undefined, new Uint8Array(0), text("x"), new Uint8Array(5000).fill(7)]) {
+      for (const type of [undefined, 0, 1, 2] as const) {
+        for (const n of [0, 1, 127, 128, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53 - 1]) {
+          const e = makeEntry(type, n, 2 ** 53 - 1 - n, data);
+          expect(Buffer.compare(frameOf(e), frameOf(encodeEntry(e)))).toBe(0);
+        }
+      }
+    }
+    for (const n of [-1, 0.5, 2 ** 53, Number.NaN]) {
+      expect(() => frameOf(makeEntry(0, n, 1, undefined))).toThrow(RangeError);
+      expect(() => frameOf(makeEntry(0, 1, n, undefined))).toThrow(RangeError);
     }
   });
 

@@ -6,8 +6,8 @@
 // Ports walpb/record.proto and the frame arithmetic of encoder.go and decoder.go.
 
 import protobuf from "protobufjs/minimal.js";
-import { type ConfState, Reader, readConfState, writeConfState } from "../raft/raftpb/index.ts";
-import { crc32c } from "./crc32c.ts";
+import { type ConfState, type Entry, entrySize, Reader, readConfState, writeConfState } from "../raft/raftpb/index.ts";
+import { crc32c, crc32cCombine } from "./crc32c.ts";
 
 export const RecordType = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
@@ -33,6 +33,7 @@ const TAG_DATA = 0x1a; // field 3, bytes
 const TAG_DURABLE = 0x70; // field 14, varint
 const TAG_CHECKSUM = 0x7d; // field 15, four bytes
 const CHECKSUM_SIZE = 4;
+const LONGEST_CRC = 5; // a varint of 32 bits
 
 const readFixed32 = (b: Uint8Array, at: number): number =>
   (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
@@ -56,51 +57,100 @@ export function readLengthWord(bytes: Uint8Array, at: number): number | undefine
 
 function writeLengthWord(bytes: Uint8Array, at: number, recordSize: number): void {
   const padding = paddingOf(recordSize);
-  for (let i = 0, rest = recordSize; i < 7; i++, rest = Math.floor(rest / 256)) bytes[at + i] = rest % 256;
+  const high = Math.floor(recordSize / 2 ** 32);
+  for (let i = 0; i < 4; i++) bytes[at + i] = recordSize >>> (8 * i);
+  for (let i = 0; i < 3; i++) bytes[at + 4 + i] = high >>> (8 * i);
   bytes[at + 7] = padding === 0 ? 0 : 0x80 | padding;
 }
 
-/** Upper bound of the frame size for a record with `dataSize` bytes of data. */
-export const maxFrameSize = (dataSize: number): number => dataSize + 48;
+/** What goes into a record: bytes, an entry, which is encoded in its place, or in a crc record nothing. */
+export type RecordData = Uint8Array | Entry | undefined;
+
+const dataSizeOf = (data: RecordData): number => {
+  if (data === undefined) return 0;
+  return data instanceof Uint8Array ? data.length : entrySize(data);
+};
+
+/** Upper bound of the frame size for a record with these data. */
+export function maxFrameSize(data: RecordData): number {
+  const bytes = data === undefined || data instanceof Uint8Array ? data : data.data;
+  return (bytes?.length ?? 0) + 80;
+}
 
 /**
- * Writes the frame of one record into `into` at `at` and returns its size. `offset` is the frame's offset in its file; `data` is
- * undefined in a crc record, which etcd writes without that field.
+ * Writes the frame of one record into `into` at `at`. `offset` is the frame's offset in its file, `chain` the one before it. Returns the
+ * frame's size and the chain behind it. Throws RangeError for an entry whose index or term is not an integer in [0, 2^53).
  */
 export function writeFrame(
   into: Uint8Array,
   at: number,
   offset: number,
-  record: { type: RecordType; crc: number; data: Uint8Array | undefined; durable: number },
-): number {
-  const { data } = record;
-  let p = at + WORD_SIZE;
-  into[p++] = TAG_TYPE;
-  into[p++] = record.type;
-  into[p++] = TAG_CRC;
-  p = writeVarint(into, p, record.crc);
-  if (data !== undefined) {
-    into[p++] = TAG_DATA;
-    p = writeVarint(into, p, data.length);
-    into.set(data, p);
-    p += data.length;
+  chain: number,
+  record: { type: RecordType; data: RecordData; durable: number },
+): { size: number; chain: number } {
+  const { type, data, durable } = record;
+  const crcAt = at + WORD_SIZE + 3;
+  into[crcAt - 3] = TAG_TYPE;
+  into[crcAt - 2] = type;
+  into[crcAt - 1] = TAG_CRC;
+  const dataSize = dataSizeOf(data);
+  let crc = chain;
+  let start: number;
+  if (data === undefined) start = writeVarint(into, crcAt, crc);
+  else {
+    // The chain stands before the data that it covers: they leave room for its longest form, and move up if it is shorter.
+    const tagAt = crcAt + LONGEST_CRC;
+    into[tagAt] = TAG_DATA;
+    start = writeVarint(into, tagAt + 1, dataSize);
+    if (data instanceof Uint8Array) into.set(data, start);
+    else writeEntry(into, start, data);
+    crc = crc32c(into, chain, start, start + dataSize);
+    const end = writeVarint(into, crcAt, crc);
+    if (end < tagAt) into.copyWithin(end, tagAt, start + dataSize);
+    start -= tagAt - end;
   }
+  let p = start + dataSize;
   into[p++] = TAG_DURABLE;
-  p = writeVarint(into, p, record.durable);
+  p = writeVarint(into, p, durable);
   into[p++] = TAG_CHECKSUM;
   const recordSize = p + CHECKSUM_SIZE - at - WORD_SIZE;
   writeLengthWord(into, at, recordSize);
-  const checksum = crc32c(into, offset, at, p);
+  // The chain has passed over the data: where the checksum came to them with another register, it leaves them with another.
+  const throughData = crc32cCombine(chain ^ crc32c(into, offset, at, start), crc, dataSize);
+  const checksum = crc32c(into, throughData, start + dataSize, p);
   for (let i = 0; i < CHECKSUM_SIZE; i++) into[p++] = checksum >>> (8 * i);
   const size = frameSize(recordSize);
-  into.fill(0, p, at + size);
-  return size;
+  while (p < at + size) into[p++] = 0;
+  return { size, chain: crc };
+}
+
+/** The bytes of raftpb's encodeEntry, without an array of their own for each entry. */
+function writeEntry(into: Uint8Array, at: number, e: Entry): void {
+  let p = at;
+  if (e.type !== undefined) {
+    into[p++] = 0x08;
+    p = writeVarint(into, p, e.type);
+  }
+  into[p++] = 0x10;
+  p = writeVarint(into, p, checked(e.term));
+  into[p++] = 0x18;
+  p = writeVarint(into, p, checked(e.index));
+  if (e.data === undefined) return;
+  into[p++] = 0x22;
+  p = writeVarint(into, p, e.data.length);
+  into.set(e.data, p);
+}
+
+function checked(n: number): number {
+  if (Number.isSafeInteger(n) && n >= 0) return n;
+  throw new RangeError(`cannot encode ${n}: not an integer in [0, 2^53)`);
 }
 
 function writeVarint(into: Uint8Array, at: number, value: number): number {
   let p = at;
   let rest = value;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) into[p++] = (rest % 128) | 0x80;
+  for (; rest >= 2 ** 31; rest = Math.floor(rest / 128)) into[p++] = (rest % 128) | 0x80;
+  for (; rest >= 128; rest >>>= 7) into[p++] = (rest & 0x7f) | 0x80;
   into[p++] = rest;
   return p;
 }
@@ -165,12 +215,9 @@ export interface WalSnapshot {
 
 /** Throws RangeError for an index or term that is not an integer in [0, 2^53). */
 export function encodeSnapshotRecord(snapshot: WalSnapshot): Uint8Array {
-  for (const n of [snapshot.index, snapshot.term]) {
-    if (!Number.isSafeInteger(n) || n < 0) throw new RangeError(`cannot encode ${n}: not an integer in [0, 2^53)`);
-  }
   const w = new protobuf.Writer();
-  w.uint32(0x08).uint64(snapshot.index);
-  w.uint32(0x10).uint64(snapshot.term);
+  w.uint32(0x08).uint64(checked(snapshot.index));
+  w.uint32(0x10).uint64(checked(snapshot.term));
   if (snapshot.confState !== undefined) {
     w.uint32(0x1a).fork();
     writeConfState(w, snapshot.confState);

@@ -23,6 +23,7 @@ const fileSystem = nodeFileSystem;
 const fresh = (): string => path.join(temporary(), "wal");
 const create = (directory: string, segmentBytes = 4096): Promise<Wal> =>
   Wal.create({ fileSystem, directory, metadata, segmentBytes });
+const inodeOf = (directory: string): number => fs.statSync(lastOf(directory)).ino;
 const reopened = async (directory: string) => {
   const { wal, recovered } = await Wal.open({ fileSystem, directory });
   await wal.close();
@@ -30,24 +31,78 @@ const reopened = async (directory: string) => {
 };
 
 describe("opening", () => {
-  it("syncs the names and each file before it reads it, and writes nothing where nothing is wrong", async () => {
+  it("syncs the names and each file before it reads it, and writes nothing but the record that closed the log, once more", async () => {
     const directory = fresh();
     const wal = await create(directory, 400);
     for (let i = 1; i <= 8; i++) await wal.save(hardState(1, 1, i - 1), [entry(i)], true);
     await wal.close();
+    const before = copyOf(directory);
     const calls: string[] = [];
     const disk = watched((call, file) => calls.push(`${call} ${path.basename(file)}`));
     const { wal: again } = await Wal.open({ fileSystem: disk, directory, segmentBytes: 400 });
     const opened = calls.splice(0);
     const files = segmentsOf(directory).map((file) => path.basename(file));
     expect(files.length).toBeGreaterThan(1);
+    for (const name of files) {
+      expect(fs.readFileSync(path.join(directory, name))).toEqual(fs.readFileSync(path.join(before, name)));
+    }
+    const last = files.at(-1);
     expect(opened.filter((call) => !call.startsWith("list"))).toEqual([
       "lock wal",
       "syncDirectory wal",
       `syncDirectory ${path.basename(path.dirname(directory))}`,
       ...files.flatMap((file) => [`open ${file}`, `datasync ${file}`, `read ${file}`]),
+      ...[`read ${last}`, `writeAt ${last}`, `datasync ${last}`],
     ]);
     await again.close();
+  });
+
+  it("writes the last segment anew, under its name, if the log was not closed: its end may not have reached the disk", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    await wal.save(hardState(1, 1, 0), entries(1, 4), true);
+    const crashed = copyOf(directory);
+    await wal.close();
+    const [copied] = segmentsOf(crashed) as [string];
+    const bytes = fs.readFileSync(copied);
+    const before = inodeOf(crashed);
+    const calls: string[] = [];
+    const disk = watched((call, path) => path.startsWith(copied) && calls.push(`${call} ${path.slice(copied.length)}`));
+    const { wal: again, recovered } = await Wal.open({ fileSystem: disk, directory: crashed });
+    expect(recovered).toMatchObject({ entries: entries(1, 4), repaired: undefined });
+    expect(calls.slice(calls.indexOf("open .tmp"))).toEqual([
+      ...["open .tmp", "read ", "writeAt .tmp", "writeAt .tmp", "datasync .tmp"],
+      ...["rename .tmp", "open "],
+    ]);
+    expect(inodeOf(crashed)).not.toBe(before);
+    expect(fs.readFileSync(copied)).toEqual(bytes);
+    await again.save(undefined, [entry(4)], true);
+    expect((await openedAt(crashed, 0, 0)).entries).toEqual(entries(1, 5));
+    await again.close();
+  });
+
+  it("writes a hard state that is no repetition anew, too: somebody may have counted on it", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    await wal.save(hardState(1, 1, 0), entries(1, 3), true);
+    await wal.save(hardState(2, 2, 0), [], true);
+    const crashed = copyOf(directory);
+    const before = inodeOf(crashed);
+    await wal.close();
+    expect((await reopened(crashed)).hardState).toEqual(hardState(2, 2, 0));
+    expect(inodeOf(crashed)).not.toBe(before);
+  });
+
+  it("leaves a last segment alone that has only its head: that was durable before the file got its name", async () => {
+    const directory = fresh();
+    const wal = await create(directory);
+    const crashed = copyOf(directory);
+    await wal.close();
+    const calls: string[] = [];
+    const { wal: opened } = await Wal.open({ fileSystem: watched((call) => calls.push(call)), directory: crashed });
+    expect(calls).not.toContain("rename");
+    expect(calls).not.toContain("writeAt");
+    await opened.close();
   });
 
   it("removes what a cut that was interrupted left", async () => {

@@ -1,18 +1,24 @@
 // Opening a log: reading it from disk and making its end fit to be appended to. To look at one without that there is inspect.ts.
 //
-// Opening decides nothing on bytes that a second crash could take back: the files and the directory are synced before they are
-// read, because what the page cache shows may never have reached the disk. And it changes nothing before every reason to refuse
-// has been looked at, so that a refused log stays as it was found. index.ts tells the steps in order.
+// Nothing that opening returns can be taken back by a second crash, though the page cache may show what never reached the disk: not
+// written yet, or never to be written, after a sync that failed. The first a sync mends, so the names and each file are synced before they
+// are read. The second none mends: of the last segment, what no record states durable is written anew, to another file, before
+// anybody counts on it. Every earlier segment was durable when the next got its name.
+//
+// Opening changes nothing before every reason to refuse has been looked at, so that a refused log stays as it was found. index.ts
+// tells the steps in order.
 //
 // Ports openAtIndex and the reading side of wal.go.
 
 import type { Logger } from "../raft/logger.ts";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
+import { copyTo } from "./copy.ts";
 import { Decoder } from "./decoder.ts";
 import { damaged } from "./errors.ts";
 import type { File, FileSystem } from "./file-system.ts";
 import { ReadAll, type StartAt } from "./read-all.ts";
-import { cutTail, type Ending, judgeEnd, type Repaired } from "./repair.ts";
+import { RecordType } from "./record.ts";
+import { type Ending, judgeEnd, keepBroken, type Repaired } from "./repair.ts";
 import { listSegments, type SegmentName, segmentsFrom } from "./util.ts";
 
 /** What a log held when it was opened. */
@@ -43,6 +49,8 @@ interface Segment {
   readonly file: File;
   readonly chain: number | undefined;
   readonly ending: Ending;
+  /** Where the last record begins, if it repeats the hard state before it. */
+  readonly repeat: number | undefined;
 }
 
 /** Reads the log and makes its end fit to be appended to. Throws WalError, FileSystemError. */
@@ -62,34 +70,60 @@ export async function recover(
     chain = segment.chain;
   }
   const last = segments.at(-1) as SegmentName;
-  const { file, ending, ...read } = await readSegment(fileSystem, `${directory}/${last.name}`, chain, true, all);
+  const tail = await readSegment(fileSystem, `${directory}/${last.name}`, chain, true, all);
+  let { file } = tail;
   try {
+    const { path } = file;
+    const { bad, offset, used, allotted } = tail.ending;
     const { metadata } = all;
-    if (metadata === undefined) throw damaged(file.path, 0, "no metadata record");
+    if (metadata === undefined) throw damaged(path, 0, "no metadata record");
     all.finish(directory);
     await removeLeftovers(fileSystem, directory);
-    const repaired = ending.bad && (await cutTail(fileSystem, directory, last.name, file, ending.bad, ending));
-    if (repaired !== undefined) {
+    let repaired: Repaired | undefined;
+    if (bad !== undefined) {
+      const backup = await keepBroken(fileSystem, directory, last.name, file, used);
+      repaired = { file: path, offset, backup, reason: bad.reason };
       logger.warning?.(
-        `${file.path}: cut a torn write at offset ${repaired.offset} (${repaired.reason}); a copy of the file is kept in ${repaired.backup}`,
+        `${path}: cut a torn write at offset ${offset} (${bad.reason}); a copy of the file is kept in ${backup}`,
+      );
+    }
+    if (wasClosed(tail)) await writeAgain(file, tail.repeat, offset);
+    else if (bad !== undefined || tail.ending.vouched < offset) {
+      await copyTo(fileSystem, directory, path, file, offset, Math.max(offset, allotted));
+      const old = file;
+      file = await fileSystem.open(path, "write");
+      await old.close();
+      logger.info?.(
+        `${path}: written anew, ${offset} bytes: the log was not closed, and its end may not have been on disk`,
       );
     }
     const { hardState, entries } = all;
+    const size = await file.size();
     return {
       recovered: { metadata, hardState, entries, repaired },
-      tail: {
-        file,
-        sequence: last.sequence,
-        offset: ending.offset,
-        size: await file.size(),
-        allotted: ending.allotted,
-        chain: read.chain ?? 0,
-      },
+      tail: { file, sequence: last.sequence, offset, size, allotted, chain: tail.chain ?? 0 },
     };
   } catch (error) {
     await file.close();
     throw error;
   }
+}
+
+/** Whether nothing is unsure of the segment but its last record, and that says nothing new: a log that was closed ends like this. */
+function wasClosed(segment: Segment): segment is Segment & { repeat: number } {
+  const { repeat, ending } = segment;
+  return ending.bad === undefined && repeat !== undefined && repeat === ending.vouched;
+}
+
+/**
+ * Writes the bytes of [start, end) once more where they are, and syncs. A power cut in between may spoil them: that is for a record that
+ * nobody misses.
+ */
+async function writeAgain(file: File, start: number, end: number): Promise<void> {
+  const bytes = new Uint8Array(end - start);
+  await file.read(bytes, start);
+  file.writeAt(bytes, start);
+  await file.datasync();
 }
 
 /** Reads one segment into `all`; on success its file is left open. */
@@ -104,21 +138,27 @@ async function readSegment(
   try {
     await file.datasync();
     const decoder = new Decoder(file, await file.size(), chain);
+    let repeat: number | undefined;
     for (;;) {
       const step = await decoder.next();
       if (step.kind === "record") {
+        const before = all.hardState;
         all.add(step.record, path, step.offset);
+        repeat = step.record.type === RecordType.state && same(before, all.hardState) ? step.offset : undefined;
         continue;
       }
       const ending = await judgeEnd(decoder, step, isLast);
       if (ending.damage !== undefined) throw damaged(path, ending.offset, ending.damage);
-      return { file, chain: decoder.chain, ending };
+      return { file, chain: decoder.chain, ending, repeat };
     }
   } catch (error) {
     await file.close();
     throw error;
   }
 }
+
+const same = (a: HardState | undefined, b: HardState | undefined): boolean =>
+  a?.term === b?.term && a?.vote === b?.vote && a?.commit === b?.commit;
 
 /** A name that a rename gave may not be durable either. */
 async function syncNames(fileSystem: FileSystem, directory: string): Promise<void> {

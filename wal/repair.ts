@@ -3,18 +3,17 @@
 // The log answers that itself. Each record of ours states the offset below which everything was durable when it was written,
 // and its own checksum vouches for it without any other record. So, with the first bad frame at X:
 //  - a later, sound record that states an offset above X proves that the bytes at X had been durable: damage, refused;
-//  - no such record: nothing that was acknowledged can lie behind X, so the tail is cut there and a copy kept.
+//  - no such record: nothing that was acknowledged can lie behind X, so the log goes on from there, and a copy is kept.
 // Sound records behind X that state less are ordinary: of what was never synced, a power cut keeps any part.
 // A segment that etcd wrote says nothing of the kind; there etcd's own rule decides (a sector of zeros, or the end of the file).
 //
 // Ports repair.go and isTornEntry of decoder.go. Differs: etcd takes every bad frame with a sector of zeros for a torn write, and
 // a zero length word for the end of the log, even where records follow that were acknowledged.
 
+import { copyTo } from "./copy.ts";
 import { type BadFrame, type Decoded, type Decoder, isZero, type Window } from "./decoder.ts";
 import type { File, FileSystem } from "./file-system.ts";
 import { frameSize, HEAD_RECORDS, looksLikeOurs, readFrame, readLengthWord, WORD_SIZE } from "./record.ts";
-
-const COPY_SIZE = 1024 * 1024;
 
 /** How a segment ends. */
 export interface Ending {
@@ -28,6 +27,8 @@ export interface Ending {
   readonly used: number;
   /** The file must not become shorter than this. */
   readonly allotted: number;
+  /** The records state that everything below was durable, at the latest when the last of them was written. */
+  readonly vouched: number;
 }
 
 /** Judges the end of a segment, where `decoder` has just come upon `step`. Anything wrong in one that is not the last is damage. */
@@ -40,7 +41,7 @@ export async function judgeEnd(
   const rest = await searchRest(decoder.window, offset);
   const bad = step.kind === "bad" ? step : badAfterEnd(decoder, offset, rest);
   const damage = whyShortened(decoder) ?? (bad && (isLast ? whyDamaged(bad, decoder, rest) : bad.reason));
-  return { offset, bad, damage, used: rest.used, allotted: decoder.allotted };
+  return { offset, bad, damage, used: rest.used, allotted: decoder.allotted, vouched: decoder.vouched };
 }
 
 function badAfterEnd(decoder: Decoder, offset: number, rest: Rest): BadFrame | undefined {
@@ -119,46 +120,18 @@ export interface Repaired {
   readonly reason: string;
 }
 
-/**
- * Copies the segment's used bytes aside, then cuts it at the bad frame: with zeros as far as the file must reach, and off behind that. A
- * crash at any point leaves the same choice again.
- */
-export async function cutTail(
+/** Copies the first `size` bytes of a segment aside, for people to look at. An earlier copy is never replaced. Returns where it is. */
+export async function keepBroken(
   fileSystem: FileSystem,
   directory: string,
   name: string,
   file: File,
-  bad: BadFrame,
-  { used, allotted }: Ending,
-): Promise<Repaired> {
-  const backup = await backUp(fileSystem, directory, name, file, used);
-  const end = Math.max(bad.offset, allotted);
-  if (end > bad.offset) file.writeAt(new Uint8Array(Math.min(used, end) - bad.offset), bad.offset);
-  await file.truncate(end);
-  await file.datasync();
-  return { file: file.path, offset: bad.offset, backup, reason: bad.reason };
-}
-
-/** The copy gets its name when it is whole and durable. An earlier copy is never replaced. */
-async function backUp(fileSystem: FileSystem, directory: string, name: string, file: File, size: number) {
+  size: number,
+): Promise<string> {
   const taken = new Set(await fileSystem.list(directory));
   let free = `${name}.broken`;
   for (let n = 2; taken.has(free); n++) free = `${name}.broken.${n}`;
   const path = `${directory}/${free}`;
-  const copy = await fileSystem.open(`${path}.tmp`, "create");
-  try {
-    const buffer = new Uint8Array(Math.min(COPY_SIZE, size));
-    for (let offset = 0; offset < size; ) {
-      const read = await file.read(buffer.subarray(0, Math.min(buffer.length, size - offset)), offset);
-      if (read === 0) throw new Error(`${file.path}: became shorter while it was copied`);
-      copy.writeAt(buffer.subarray(0, read), offset);
-      offset += read;
-    }
-    await copy.datasync();
-  } finally {
-    await copy.close();
-  }
-  await fileSystem.rename(`${path}.tmp`, path);
-  await fileSystem.syncDirectory(directory);
+  await copyTo(fileSystem, directory, path, file, size, size);
   return path;
 }

@@ -38,8 +38,12 @@ export async function writeSegment(
 export function writeZeros(file: File, zeroedTo: number, end: number, segmentBytes: number): number {
   if (end <= zeroedTo || end >= segmentBytes) return zeroedTo;
   const target = Math.min(Math.ceil(end / ZEROS.length) * ZEROS.length, segmentBytes);
-  for (let from = zeroedTo; from < target; from += ZEROS.length) {
-    file.writeAt(ZEROS.subarray(0, Math.min(ZEROS.length, target - from)), from);
-  }
+  writeZerosTo(file, zeroedTo, target);
   return target;
+}
+
+export function writeZerosTo(file: File, start: number, end: number): void {
+  for (let from = start; from < end; from += ZEROS.length) {
+    file.writeAt(ZEROS.subarray(0, Math.min(ZEROS.length, end - from)), from);
+  }
 }

@@ -9,12 +9,12 @@
 // segments (one lock on the directory), and the switch that turns syncs off.
 
 import { discardLogger, type Logger } from "../raft/logger.ts";
-import { type Entry, encodeEntry, encodeHardState, type HardState, makeHardState } from "../raft/raftpb/index.ts";
+import { type Entry, encodeHardState, type HardState, makeHardState } from "../raft/raftpb/index.ts";
 import { Encoder, encodeHead } from "./encoder.ts";
 import { WalError } from "./errors.ts";
 import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
 import type { StartAt } from "./read-all.ts";
-import { encodeSnapshotRecord, RecordType, type WalSnapshot } from "./record.ts";
+import { encodeSnapshotRecord, type RecordData, RecordType, type WalSnapshot } from "./record.ts";
 import { parentOf, type Recovered, recover, removeLeftovers } from "./recovery.ts";
 import { allottedOf, writeSegment, writeZeros } from "./segment.ts";
 import { isSegmentFile, listSegments, segmentName } from "./util.ts";
@@ -209,7 +209,7 @@ export class Wal {
         if (e.index < 1 || e.index > this.#lastIndex + 1) {
           throw new Error(`entry ${e.index} does not continue a log that ends at ${this.#lastIndex}`);
         }
-        this.#append(RecordType.entry, encodeEntry(e));
+        this.#append(RecordType.entry, e);
         this.#lastIndex = e.index;
       }
       if (state !== undefined) {
@@ -317,7 +317,7 @@ export class Wal {
     return this.#failure;
   }
 
-  #append(type: RecordType, data: Uint8Array): void {
+  #append(type: RecordType, data: RecordData): void {
     this.#encoder.append(type, data, this.#offset, this.#durable);
   }
 

@@ -1,0 +1,40 @@
+// A copy of a segment's beginning, under a name that it gets only when it is whole and durable.
+//
+// Two things need it. A tail that a crash has torn is kept as it was, for people to look at. And of a tail that was not closed, the end may
+// lie in the page cache alone: after a failed sync the system takes pages for clean that the disk never got, every reader sees
+// them, and no later sync writes them. Only bytes that are written anew, to a file of their own, are known to reach the disk. They are
+// not written over the old ones: the disk may have those after all, and a power cut in that write would tear what was acknowledged.
+//
+// A crash before the rename leaves the file that was there before, if any; one after it leaves the copy.
+
+import type { File, FileSystem } from "./file-system.ts";
+import { writeZerosTo } from "./segment.ts";
+
+const COPY_SIZE = 1024 * 1024;
+
+/** Copies the first `end` bytes of `file` to `path`, in place of what is there, and zeros behind them up to `size`. */
+export async function copyTo(
+  fileSystem: FileSystem,
+  directory: string,
+  path: string,
+  file: File,
+  end: number,
+  size: number,
+): Promise<void> {
+  const copy = await fileSystem.open(`${path}.tmp`, "create");
+  try {
+    const buffer = new Uint8Array(Math.min(COPY_SIZE, end));
+    for (let offset = 0; offset < end; ) {
+      const read = await file.read(buffer.subarray(0, Math.min(buffer.length, end - offset)), offset);
+      if (read === 0) throw new Error(`${file.path}: became shorter while it was copied`);
+      copy.writeAt(buffer.subarray(0, read), offset);
+      offset += read;
+    }
+    writeZerosTo(copy, end, size);
+    await copy.datasync();
+  } finally {
+    await copy.close();
+  }
+  await fileSystem.rename(`${path}.tmp`, path);
+  await fileSystem.syncDirectory(directory);
+}
