@@ -121,13 +121,17 @@ describe("recover", () => {
     await until(async () => ((await value(fourth, "/key7")) === "value 7" ? true : undefined));
   });
 
-  test("refuses a directory without a log, and tells of a recovery that was cut short", async () => {
+  test("refuses a directory without a log, and tells where the member is that was there before", async () => {
     await killAll();
     const flags = ["--id=1", "--peer-url=http://127.0.0.1:1", yes];
     const empty = await inProcess("recover", `--data-dir=${cluster.directory}/none`, ...flags);
     expect([empty.code, empty.stderr]).toEqual([1, expect.stringMatching(/holds no member's log: is --data-dir/)]);
     fs.renameSync(`${cluster.dataDir(1)}/member`, `${cluster.dataDir(1)}/member.before-recovery`);
-    const short = await recover(...flags);
-    expect([short.code, short.stderr]).toEqual([1, expect.stringMatching(/rename member.before-recovery to member/)]);
+    const moved = await recover(...flags);
+    expect([moved.code, moved.stderr]).toEqual([
+      1,
+      expect.stringMatching(/before a recovery is in member.before-recovery/),
+    ]);
+    expect(fs.readdirSync(cluster.dataDir(1))).toEqual(["member.before-recovery"]);
   });
 });

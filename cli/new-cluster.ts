@@ -10,28 +10,30 @@
 // What is not kept, and why: incarnations, since every log is new (the leader notes them as the members appear); removed ids, since a member of
 // the old cluster has the old cluster's id in its log, which keeps it out whatever its own id.
 //
-// Promises: `member` appears by one rename, when all in it is durable. A crash before leaves `member.new`, which the next try removes.
+// Promises: `member` appears by one rename, when all in it is durable. A crash before leaves `member.new`, which the next try builds anew.
+// All goes through the file system that is handed in, so that tests can cut its power at every call.
 
-import fs from "node:fs/promises";
 import path from "node:path";
 import { makeConfState } from "../raft/index.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { Snapshotter } from "../snap/index.ts";
 import type { SnapshotPosition } from "../snap/names.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
-import { drawIncarnation } from "./cluster-id.ts";
+import { encodeMetadata, type FileSystem, Wal } from "../wal/index.ts";
 import type { PeerFlag } from "./flags.ts";
 
-const fileSystem = nodeFileSystem;
-
 export interface NewMember {
+  readonly fileSystem: FileSystem;
   readonly dataDir: string;
   readonly id: number;
   readonly clusterId: number;
+  /** Of the log that is made for it. */
+  readonly incarnation: number;
   /** All members of the new cluster; each votes. */
   readonly peers: readonly PeerFlag[];
   /** That of the data. */
   readonly position: SnapshotPosition;
+  /** As the log has it, if not given. */
+  readonly segmentBytes?: number | undefined;
 }
 
 /** A leftover of a try that was cut short does not count. */
@@ -39,18 +41,21 @@ export const unfinishedName = "member.new";
 
 /** Builds `member.new`; `map` is the state of the map as a snapshot has it. */
 export async function buildMember(
-  { dataDir, id, clusterId, peers, position }: NewMember,
+  { fileSystem, dataDir, id, clusterId, incarnation, peers, position, segmentBytes }: NewMember,
   map: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const unfinished = path.join(dataDir, unfinishedName);
-  await fs.rm(unfinished, { recursive: true, force: true });
+  const directory = path.join(unfinished, "wal");
   const { index, term } = position;
   const confState = makeConfState({ voters: peers.map((peer) => peer.id) });
   const snapshots = await Snapshotter.open({ fileSystem, directory: path.join(unfinished, "snap") });
   try {
+    // Of a try that was cut short; the lock is held, so it is over.
+    await snapshots.discardUnconfirmed([]);
+    for (const name of (await fileSystem.list(directory)) ?? []) await fileSystem.unlink(path.join(directory, name));
     await snapshots.save({ index, term, confState }, withMembers(peers, index, map));
-    const metadata = encodeMetadata({ nodeId: id, clusterId, incarnation: drawIncarnation() });
-    const wal = await Wal.create({ fileSystem, directory: path.join(unfinished, "wal"), metadata });
+    const metadata = encodeMetadata({ nodeId: id, clusterId, incarnation });
+    const wal = await Wal.create({ fileSystem, directory, metadata, segmentBytes });
     try {
       await wal.saveSnapshot({ index, term, confState });
       await wal.save({ term, vote: 0, commit: index }, [], true);
@@ -63,7 +68,7 @@ export async function buildMember(
 }
 
 /** Gives `member.new` its name. */
-export async function adoptMember(dataDir: string): Promise<void> {
+export async function adoptMember(fileSystem: FileSystem, dataDir: string): Promise<void> {
   await fileSystem.rename(path.join(dataDir, unfinishedName), path.join(dataDir, "member"));
   await fileSystem.syncDirectory(dataDir);
 }
@@ -84,3 +89,5 @@ export function startLine(id: number, dataDir: string, peers: readonly PeerFlag[
   const { port } = new URL((peers.find((peer) => peer.id === id) as PeerFlag).url);
   return `readyloop start-server --id=${id} --data-dir=${dataDir} --peer-port=${port || 80} --client-port=... --peers=${list}`;
 }
+
+export const keysText = (count: number): string => (count === 1 ? "1 key" : `${count} keys`);

@@ -1,4 +1,5 @@
-// A progress bar for work that takes a while: on standard error, and on a terminal only, so that a script sees nothing of it.
+// A progress bar for work that takes a while: on standard error, and on a terminal only, so that a script sees nothing of it. Where nobody knows how
+// much there is, the bytes and how fast they come show at least that something does.
 
 const width = 30;
 const pauseMs = 100;
@@ -10,6 +11,8 @@ export class Progress {
   private readonly shown = process.stderr.isTTY === true;
   private done = 0;
   private drawnAt = Number.NEGATIVE_INFINITY;
+  private drawnWidth = 0;
+  private readonly beganAt = performance.now();
 
   /** `total` is in bytes. */
   constructor(what: string, total?: number) {
@@ -40,10 +43,14 @@ export class Progress {
   }
 
   private draw(): void {
-    const mebibytes = (this.done / 2 ** 20).toFixed(1);
+    const mebibytes = this.done / 2 ** 20;
     const part = this.total === undefined ? undefined : Math.min(1, this.done / Math.max(1, this.total));
     const bar = part === undefined ? "" : `[${"#".repeat(Math.floor(part * width)).padEnd(width, ".")}] `;
     const percent = part === undefined ? "" : `${Math.floor(part * 100)}%, `;
-    process.stderr.write(`\r${this.what} ${bar}${percent}${mebibytes} MiB`);
+    const seconds = (performance.now() - this.beganAt) / 1000;
+    const rate = seconds < 1 ? "" : `, ${(mebibytes / seconds).toFixed(1)} MiB/s`;
+    const text = `${this.what} ${bar}${percent}${mebibytes.toFixed(1)} MiB${rate}`;
+    process.stderr.write(`\r${text.padEnd(this.drawnWidth)}`);
+    this.drawnWidth = text.length;
   }
 }

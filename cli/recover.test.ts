@@ -1,9 +1,10 @@
 // What recover takes from one member's directory. That the new cluster works, and the old one is kept out: new-cluster.test.ts.
 
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { encodeDelete, encodePut } from "../kvstore/command.ts";
 import { KvMap } from "../kvstore/map.ts";
 import { type Entry, makeConfState, marshalConfChange } from "../raft/index.ts";
@@ -137,6 +138,88 @@ test("what the member was is kept, each time", async () => {
   const found = await opened();
   expect(found).toMatchObject({ clusterId: 77, incarnation: 88 });
   expect(found.recovered?.entries.map(({ index }) => index)).toEqual([6, 7, 8, 9]);
+});
+
+test("a recovery that was cut short between its two renames is made again from the old member, the last one that was kept", async () => {
+  await makeMember(true);
+  const inDir = (name: string) => path.join(dataDir, name);
+  for (let n = 2; n <= 10; n++) fs.mkdirSync(inDir(`member.before-recovery.${n}`));
+  fs.renameSync(inDir("member"), inDir("member.before-recovery.11"));
+  fs.mkdirSync(inDir("member.new/wal"), { recursive: true });
+  expect((await onTerminal("", recover)).code).toBe(1);
+  expect((await opened()).clusterId).toBe(77);
+  expect((await recover(yes)).stdout).toMatch(/kept in .*member.before-recovery.11\./);
+  expect((await opened()).clusterId).not.toBe(77);
+});
+
+describe("a log that has lost its end", () => {
+  const accept = "--accept-that-acknowledged-writes-are-lost";
+  /** A commit of 12, in a log that ends at 9, or that holds nothing else. */
+  async function loseEnd(): Promise<void> {
+    const { log, snapshots } = await openDataDirectory({ fileSystem, path: dataDir, id: 2 });
+    await log?.wal.save({ term: 4, vote: 2, commit: 12 }, [], true);
+    await log?.wal.close();
+    await snapshots.close();
+  }
+  const wal = (): string => path.join(dataDir, "member", "wal");
+  const bytesOf = (directory: string): string => {
+    const hash = createHash("sha256");
+    for (const name of fs.readdirSync(directory)) hash.update(name).update(fs.readFileSync(path.join(directory, name)));
+    return hash.digest("hex");
+  };
+
+  test("is refused, with what to do instead, and stays as it is", async () => {
+    await makeMember(true);
+    await loseEnd();
+    const before = bytesOf(wal());
+    const { code, stderr } = await recover(yes);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/index 12 was committed, but the log ends at 9: its end has been lost/);
+    expect(stderr).toMatch(
+      /directory of another member.*readyloop wal verify.*--accept-that-acknowledged-writes-are-lost/,
+    );
+    expect(stderr).not.toMatch(/CAN LOSE/);
+    expect(bytesOf(wal())).toBe(before);
+    expect(fs.readdirSync(dataDir)).toEqual(["member"]);
+  });
+
+  test("is taken as far as it goes when that is asked for, and the loss is told before", async () => {
+    for (const withSnapshot of [false, true]) {
+      await makeMember(withSnapshot);
+      await loseEnd();
+      const before = bytesOf(wal());
+      const unsure = await onTerminal("y\n", () => recover(accept));
+      expect([unsure.code, unsure.stderr]).toEqual([
+        1,
+        expect.stringMatching(
+          /THIS LOSES WRITES THAT WERE ACKNOWLEDGED.* entries 10 to 12 were committed(.|\n)*nothing was changed/,
+        ),
+      ]);
+      expect((await recover(accept, yes)).code).toBe(0);
+      const found = await opened();
+      expect(found.recovered).toMatchObject({ snapshot: { index: 9, term: 3 }, hardState: { commit: 9 }, entries: [] });
+      expect(["k6", "k8"].map(found.get)).toEqual(["committed", "perhaps acknowledged"]);
+      expect(bytesOf(path.join(dataDir, "member.before-recovery", "wal"))).toBe(before);
+      dataDir = fs.mkdtempSync(path.join(os.tmpdir(), "readyloop-recover-"));
+      made.push(dataDir);
+    }
+  });
+
+  test("is not taken while it is damaged as well, or open", async () => {
+    await makeMember(true);
+    await loseEnd();
+    const lock = await fileSystem.lock(path.join(dataDir, "member", "snap"));
+    const open = await recover(accept, yes);
+    expect([open.code, open.stderr]).toEqual([1, expect.stringMatching(/has this directory open/)]);
+    await lock.release();
+    const file = path.join(wal(), fs.readdirSync(wal())[0] as string);
+    const bytes = fs.readFileSync(file);
+    bytes[bytes.indexOf("k3") + 2]! ^= 1;
+    fs.writeFileSync(file, bytes);
+    const damaged = await recover(accept, yes);
+    expect([damaged.code, damaged.stderr]).toEqual([1, expect.stringMatching(/damaged at offset/)]);
+    expect(fs.readdirSync(dataDir)).toEqual(["member"]);
+  });
 });
 
 test("a member that never took part in anything has nothing to recover", async () => {

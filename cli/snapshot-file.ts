@@ -4,6 +4,7 @@
 // Promises: a file is there under its name only when it is whole and durable, and no file that is there is ever replaced; what is returned
 // of a file has been checked to its last byte.
 
+import { randomBytes } from "node:crypto";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { KvSnapshotError, SnapshotDecoder } from "../kvstore/map-snapshot.ts";
@@ -14,10 +15,9 @@ import { decodeHead, decodeTail, FormatError, LONGEST_HEAD_BYTES } from "../snap
 import { SnapError } from "../snap/index.ts";
 import { readSnapshot } from "../snap/read.ts";
 import { writeSnapshot } from "../snap/write.ts";
-import { type File, nodeFileSystem } from "../wal/index.ts";
+import type { File, FileSystem } from "../wal/index.ts";
 import { Progress } from "./progress.ts";
 
-const fileSystem = nodeFileSystem;
 /** More than a hundred thousand members. */
 const longestTailBytes = 1024 * 1024;
 
@@ -39,7 +39,7 @@ export class SnapshotFileError extends Error {
 }
 
 /** Reads the file to its end, twice: whether it is what was written, then what that is. Throws SnapshotFileError, FileSystemError. */
-export async function checkSnapshotFile(file: string): Promise<Contents> {
+export async function checkSnapshotFile(fileSystem: FileSystem, file: string): Promise<Contents> {
   const open = await fileSystem.open(file, "read");
   try {
     const bytes = await open.size();
@@ -86,7 +86,11 @@ async function readEnds(open: File, size: number): Promise<{ metadata: SnapshotM
 }
 
 /** The map's part of a file, to be restored from. Throws at its end if the checksum does not hold. */
-export async function* mapOf(file: string, metadata: SnapshotMetadata): AsyncGenerator<Uint8Array, void, void> {
+export async function* mapOf(
+  fileSystem: FileSystem,
+  file: string,
+  metadata: SnapshotMetadata,
+): AsyncGenerator<Uint8Array, void, void> {
   const open = await fileSystem.open(file, "read");
   try {
     yield* (await splitSnapshot(readSnapshot(open, metadata))).rest;
@@ -96,7 +100,7 @@ export async function* mapOf(file: string, metadata: SnapshotMetadata): AsyncGen
 }
 
 /** Throws an Error if there is something of this name. */
-export async function refuseExisting(file: string): Promise<void> {
+export async function refuseExisting(fileSystem: FileSystem, file: string): Promise<void> {
   const names = await fileSystem.list(path.dirname(path.resolve(file)));
   if (names === undefined)
     throw new Error(`${path.dirname(path.resolve(file))}: there is no such directory: make it first`);
@@ -107,11 +111,13 @@ export async function refuseExisting(file: string): Promise<void> {
 
 /** Writes a new file; what `chunks` throws is passed on, and then nothing is left. Throws also SnapError, FileSystemError. */
 export async function writeSnapshotFile(
+  fileSystem: FileSystem,
   file: string,
   metadata: SnapshotMetadata,
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  const temporary = `${file}.${process.pid}.tmp`;
+  // Not the process's id: in a container that is the same each time, and what a crash left would be in the way.
+  const temporary = `${file}.${randomBytes(4).toString("hex")}.tmp`;
   const open = await fileSystem.open(temporary, "create");
   try {
     try {
@@ -119,10 +125,10 @@ export async function writeSnapshotFile(
     } finally {
       await open.close();
     }
-    await refuseExisting(file);
+    await refuseExisting(fileSystem, file);
     await fileSystem.rename(temporary, file);
   } catch (error) {
-    await fileSystem.unlink(temporary);
+    await fileSystem.unlink(temporary).catch(() => undefined); // what failed first is what to tell
     throw error;
   }
   await fileSystem.syncDirectory(path.dirname(path.resolve(file)));

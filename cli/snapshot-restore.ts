@@ -7,10 +7,12 @@
 
 import path from "node:path";
 import { nodeFileSystem } from "../wal/index.ts";
-import { idOf } from "./cluster-id.ts";
+import { drawIncarnation, idOf } from "./cluster-id.ts";
 import { type PeerFlag, UsageError } from "./flags.ts";
-import { adoptMember, buildMember, startLine, unfinishedName } from "./new-cluster.ts";
+import { adoptMember, buildMember, keysText, type NewMember, startLine, unfinishedName } from "./new-cluster.ts";
 import { type Contents, checkSnapshotFile, mapOf } from "./snapshot-file.ts";
+
+type NewLog = Pick<NewMember, "fileSystem" | "incarnation" | "segmentBytes">;
 
 export interface RestoreFlags {
   readonly file: string;
@@ -20,29 +22,45 @@ export interface RestoreFlags {
   readonly token: string;
 }
 
-export async function restoreSnapshot({ file, dataDir, id, peers, token }: RestoreFlags): Promise<number> {
+export async function restoreSnapshot(flags: RestoreFlags): Promise<number> {
+  const { dataDir, id, peers } = flags;
+  const { clusterId, contents } = await restoreMember(flags, {
+    fileSystem: nodeFileSystem,
+    incarnation: drawIncarnation(),
+  });
+  process.stdout.write(
+    `member ${id} of the new cluster ${clusterId}: ${keysText(contents.keys)}, as of index ${contents.metadata.index}\n` +
+      `${peers.length > 1 ? "Restore every other member from the same file, with the same --peers; then start each, this" : "Start this"} one with\n` +
+      `  ${startLine(id, dataDir, peers)}\n`,
+  );
+  return 0;
+}
+
+/** The directory alone, complete and durable when the promise resolves. Throws an Error that tells what is wrong; then there is no `member`. */
+export async function restoreMember(
+  { file, dataDir, id, peers, token }: RestoreFlags,
+  { fileSystem, incarnation, segmentBytes }: NewLog,
+): Promise<{ clusterId: number; contents: Contents }> {
   if (!peers.some((peer) => peer.id === id)) {
     throw new UsageError(`--peers names ${peers.map((peer) => peer.id).join(", ")}, and not --id=${id}`);
   }
   const directory = path.resolve(dataDir);
-  const found = ((await nodeFileSystem.list(directory)) ?? []).filter((name) => name !== unfinishedName);
+  const found = ((await fileSystem.list(directory)) ?? []).filter((name) => name !== unfinishedName);
   if (found.length > 0) {
-    throw new Error(
-      `${directory} is not empty (${found[0]}): a restored member begins in a new directory. Choose another one`,
-    );
+    const what = found.includes("member") ? "holds a member already" : `is not empty (${found[0]})`;
+    throw new Error(`${directory} ${what}: a restored member begins in a new directory. Choose another one`);
   }
-  const contents = await checkSnapshotFile(file);
-  const { metadata, keys } = contents;
+  const contents = await checkSnapshotFile(fileSystem, file);
+  const { metadata } = contents;
   const clusterId = restoredClusterId(contents, peers, token);
-  await nodeFileSystem.makeDirectory(directory);
-  await buildMember({ dataDir: directory, id, clusterId, peers, position: metadata }, mapOf(file, metadata));
-  await adoptMember(directory);
-  process.stdout.write(
-    `member ${id} of the new cluster ${clusterId}: ${keys} keys, as of index ${metadata.index}\n` +
-      "Restore every other member from the same file, with the same --peers; then start each, this one with\n" +
-      `  ${startLine(id, dataDir, peers)}\n`,
+  await fileSystem.makeDirectory(directory);
+  const log = { fileSystem, incarnation, segmentBytes };
+  await buildMember(
+    { ...log, dataDir: directory, id, clusterId, peers, position: metadata },
+    mapOf(fileSystem, file, metadata),
   );
-  return 0;
+  await adoptMember(fileSystem, directory);
+  return { clusterId, contents };
 }
 
 /** 52 bits, as those of a cluster that starts empty (clusterIdOf). */

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { type ConfState, makeConfState, makeSnapshot, type SnapshotMetadata } from "../raft/index.ts";
 import type { MemberInfo } from "../server/interfaces.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
+import { nodeFileSystem } from "../wal/index.ts";
 import { ask, type Endpoints } from "./endpoints.ts";
 import { Progress } from "./progress.ts";
 import { refuseExisting, writeSnapshotFile } from "./snapshot-file.ts";
@@ -27,7 +28,7 @@ export async function saveSnapshot({
   endpoints,
   stale,
 }: Endpoints & { file: string; stale: boolean }): Promise<number> {
-  await refuseExisting(file);
+  await refuseExisting(nodeFileSystem, file);
   const { body } = await ask(endpoints, "GET", `/_snapshot${stale ? "?consistency=stale" : ""}`);
   if (body === null) throw new Error("the member has answered with nothing: ask another one");
   const chunks = verified(body);
@@ -35,7 +36,12 @@ export async function saveSnapshot({
   try {
     const { rest, ...split } = await splitHead(chunks);
     head = split.head;
-    await writeSnapshotFile(file, metadataOf(head), contents(head, new Progress("receiving").through(rest)));
+    await writeSnapshotFile(
+      nodeFileSystem,
+      file,
+      metadataOf(head),
+      contents(head, new Progress("receiving").through(rest)),
+    );
   } finally {
     await chunks.return(); // if the disk failed, the member need not send the rest
   }

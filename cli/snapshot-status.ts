@@ -2,11 +2,12 @@
 //
 // Reads all of it. Exit code 0: sound. 1: damaged, or not a snapshot of this server; standard error tells why.
 
+import { nodeFileSystem } from "../wal/index.ts";
 import { checkSnapshotFile, SnapshotFileError } from "./snapshot-file.ts";
 
 export async function showSnapshot({ file, json }: { file: string; json: boolean }): Promise<number> {
   try {
-    const { metadata, members, keys, bytes, checksum } = await checkSnapshotFile(file);
+    const { metadata, members, keys, bytes, checksum } = await checkSnapshotFile(nodeFileSystem, file);
     const { index, term, confState } = metadata;
     const list = members.members.map(({ id, url }) => ({
       id,

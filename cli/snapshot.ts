@@ -15,14 +15,19 @@ const restoreOptions = {
     requiresArg: true,
     demandOption: true,
   },
-  id: { describe: "the member's id", demandOption: true, coerce: integer("id", 1, Number.MAX_SAFE_INTEGER) },
+  id: {
+    describe: "which of --peers this member is",
+    demandOption: true,
+    coerce: integer("id", 1, Number.MAX_SAFE_INTEGER),
+  },
   peers: {
-    describe: "peer URLs of all members of the new cluster, the same list for each of them",
+    describe:
+      "peer URLs of all members of the new cluster: http://a:2380,http://b:2380 (ids 1, 2) or 4=http://a:2380,7=...",
     demandOption: true,
     coerce: parsePeers,
   },
   token: {
-    describe: "any word, the same for each member: tells this restoration from others of the same file",
+    describe: "any word, the same for each member; another one if this file was restored at these addresses before",
     type: "string",
     default: "",
   },
@@ -31,14 +36,21 @@ const restoreOptions = {
 export function snapshot(parser: Parser, run: Run): Parser {
   return parser.command("snapshot", "save a backup, look at one, make a new cluster of one", (y) =>
     y
-      .usage("$0 snapshot <command>\n\nBackups: a file with all keys and values, and a checksum.")
+      .usage(
+        "$0 snapshot <command>\n\nBackups. A backup is one file with all keys and values, and a checksum. It is not put back into a running cluster: " +
+          "a new cluster begins with it.",
+      )
       .command(
         "save <file>",
         "save all keys and values of a running cluster in a new file",
         (z) =>
           z
             .positional("file", fileOption)
-            .option("stale", { describe: "the member's own copy, which may lag", type: "boolean", default: false })
+            .option("stale", {
+              describe: "take what the member itself has, which may lag: works without a leader",
+              type: "boolean",
+              default: false,
+            })
             .option("endpoints", endpoints)
             .config(endpointsOfEnvironment()),
         run(saveSnapshot),
@@ -53,13 +65,23 @@ export function snapshot(parser: Parser, run: Run): Parser {
       .command(
         "restore <file>",
         "make the data directory of one member of a new cluster",
-        (z) => z.positional("file", fileOption).options(restoreOptions).config(fromEnvironment(restoreOptions)),
+        (z) =>
+          z
+            .usage(
+              "$0 snapshot restore <file>\n\nMakes the data directory of one member of a new cluster. Run it once for each member, where that will run, with " +
+                "the same file and the same --peers; then start each of them with the line that this prints. Members of the old cluster " +
+                "cannot talk to the new one. If it is cut short, run it again.",
+            )
+            .positional("file", fileOption)
+            .options(restoreOptions)
+            .config(fromEnvironment(restoreOptions)),
         run(restoreSnapshot),
       )
       .example("$0 snapshot save monday.snap", "a backup, while the cluster runs")
+      .example("$0 snapshot status monday.snap", "what is in it, and whether it is sound")
       .example(
-        "$0 snapshot restore monday.snap --id=1 --data-dir=new/1 --peers=...",
-        "the first member of a new cluster",
+        "$0 snapshot restore monday.snap --id=1 --data-dir=new/1 --peers=http://a:2380,http://b:2380,http://c:2380",
+        "the first of three members of a new cluster",
       )
       .demandCommand(1, "Which command? For example: readyloop snapshot save backup.snap"),
   );

@@ -61,7 +61,11 @@ function parseTypes(value: unknown): ReadonlySet<string> {
 
 const options = {
   "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
-  from: { ...index, describe: "first index to show", coerce: integer("from", 0, Number.MAX_SAFE_INTEGER) },
+  from: {
+    ...index,
+    describe: "first index to show; records without an index are left out then",
+    coerce: integer("from", 0, Number.MAX_SAFE_INTEGER),
+  },
   to: { ...index, describe: "last index to show", coerce: integer("to", 0, Number.MAX_SAFE_INTEGER) },
   type: {
     describe: `types to show: ${typeNames.join(", ")}`,
@@ -80,11 +84,19 @@ interface DumpFlags {
   json: boolean;
 }
 
+const usage =
+  "$0 wal dump\n\nShows what a member has written down, in order: entries with the commands in them, terms, votes, commits. Changes nothing, and may run beside the " +
+  "member. Exit code 1: the log is damaged, and is shown up to there.";
+
 export function walDump(parser: Parser, run: Run): Parser {
   return parser.command(
     "dump",
     "show the records of a log, in order",
-    (y) => y.options(options).config(fromEnvironment({ "data-dir": undefined })),
+    (y) =>
+      y
+        .usage(usage)
+        .options(options)
+        .config(fromEnvironment({ "data-dir": undefined })),
     run((flags) => dump({ ...flags, from: flags.from, to: flags.to, type: flags.type })),
   );
 }
@@ -98,7 +110,7 @@ interface Verdict {
 async function dump(flags: DumpFlags): Promise<number> {
   const verdict: Verdict = { note: undefined, exitCode: 0 };
   try {
-    await pipeline(inPieces(dumpLines(flags, verdict, nodeFileSystem)), process.stdout, { end: false });
+    await pipeline(dumpPieces(flags, verdict, nodeFileSystem), process.stdout, { end: false });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EPIPE") return 0; // as with `| head`: it has seen enough
     throw error;
@@ -109,11 +121,26 @@ async function dump(flags: DumpFlags): Promise<number> {
 
 const pieceSize = 64 * 1024;
 
-/** One write for each line would take most of the time. */
-async function* inPieces(lines: AsyncIterable<string>): AsyncGenerator<string, void, void> {
+/** The lines, many at a time: one write for each would take most of the time. */
+async function* dumpPieces(
+  flags: DumpFlags,
+  verdict: Verdict,
+  fileSystem: FileSystem,
+): AsyncGenerator<string, void, void> {
   let piece = "";
-  for await (const line of lines) {
-    piece += `${line}\n`;
+  let file = "";
+  for await (const item of readRecords(fileSystem, path.join(flags.dataDir, "member", "wal"))) {
+    if (item.kind !== "record") {
+      judge(item, verdict);
+      break;
+    }
+    const shown = show(item);
+    if (!isWanted(shown, flags)) continue;
+    if (!flags.json && file !== item.file) {
+      piece += `${file === "" ? "" : "\n"}${item.file}\n${row("OFFSET", "TYPE", "INDEX", "TERM", "ENTRY", "DATA")}\n`;
+      file = item.file;
+    }
+    piece += `${lineOf(item, shown, flags.json)}\n`;
     if (piece.length < pieceSize) continue;
     yield piece;
     piece = "";
@@ -121,38 +148,18 @@ async function* inPieces(lines: AsyncIterable<string>): AsyncGenerator<string, v
   if (piece !== "") yield piece;
 }
 
-async function* dumpLines(
-  { dataDir, from, to, type, json }: DumpFlags,
-  verdict: Verdict,
-  fileSystem: FileSystem,
-): AsyncGenerator<string, void, void> {
+function isWanted({ type, index, entryType }: Shown, { from, to, type: types }: DumpFlags): boolean {
   const all = from === undefined && to === undefined;
-  let file = "";
-  for await (const item of readRecords(fileSystem, path.join(dataDir, "member", "wal"))) {
-    if (item.kind !== "record") {
-      judge(item, verdict);
-      return;
-    }
-    const shown = show(item);
-    if (!all && (shown.index === undefined || shown.index < (from ?? 0) || shown.index > (to ?? Infinity))) continue;
-    if (type !== undefined && !type.has(shown.type) && !type.has(`Entry${shown.entryType}`)) continue;
-    if (json) {
-      yield JSON.stringify({
-        ...shown.json,
-        text: shown.text,
-        request: shown.request,
-        file: path.basename(item.file),
-        offset: item.offset,
-      });
-      continue;
-    }
-    if (file !== item.file) {
-      yield `${file === "" ? "" : "\n"}${item.file}`;
-      yield row("OFFSET", "TYPE", "INDEX", "TERM", "ENTRY", "DATA");
-      file = item.file;
-    }
-    yield row(String(item.offset), shown.type, shown.index, shown.term, shown.entryType, shown.text);
-  }
+  if (!all && (index === undefined || index < (from ?? 0) || index > (to ?? Infinity))) return false;
+  return types === undefined || types.has(type) || types.has(`Entry${entryType}`);
+}
+
+function lineOf({ file, offset }: Extract<LogItem, { kind: "record" }>, shown: Shown, isJson: boolean): string {
+  const { entry } = shown;
+  const { text, request }: Description = entry === undefined ? shown : describeData(entry);
+  if (!isJson) return row(String(offset), shown.type, shown.index, shown.term, shown.entryType, text);
+  const json = entry === undefined ? shown.json : jsonOf(entry);
+  return JSON.stringify({ ...json, text, request, file: path.basename(file), offset });
 }
 
 function judge(item: Exclude<LogItem, { kind: "record" }>, verdict: Verdict): void {
@@ -179,15 +186,20 @@ function row(
   return `${cells.join("  ")}  ${entryType.padEnd(12)}  ${text}`.trimEnd();
 }
 
+interface Description {
+  readonly text: string;
+  readonly request?: RequestId | undefined;
+}
+
 /** A record as the table has it, and what --json says beside that. */
-interface Shown {
+interface Shown extends Description {
   readonly type: string;
   readonly index?: number;
   readonly term?: number;
   readonly entryType?: string;
-  readonly text: string;
-  readonly request?: RequestId | undefined;
   readonly json: object;
+  /** Of entries: to be described only if it is asked for, as this takes most of the time. Text and json are empty then. */
+  readonly entry?: Entry;
 }
 
 const base64 = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? noBytes).toString("base64");
@@ -234,14 +246,22 @@ function metadataText(data: Uint8Array): string {
   }
 }
 
-function showEntry(e: Entry): Shown {
-  const name = entryTypeName(e.type ?? 0);
-  const json = { index: e.index, term: e.term, type: name, data: base64(e.data) };
-  const entryType = name.replace(/^Entry/, "");
-  return { type: "entry", index: e.index, term: e.term, entryType, json, ...describeData(e) };
+function showEntry(entry: Entry): Shown {
+  const { index, term, type } = entry;
+  const entryType = entryTypeName(type ?? 0).replace(/^Entry/, "");
+  return { type: "entry", index, term, entryType, entry, text: "", json: noJson };
 }
 
-function describeData(e: Entry): { text: string; request?: RequestId | undefined } {
+const noJson = {};
+
+const jsonOf = ({ index, term, type, data }: Entry): object => ({
+  index,
+  term,
+  type: entryTypeName(type ?? 0),
+  data: base64(data),
+});
+
+function describeData(e: Entry): Description {
   const data = e.data ?? noBytes;
   try {
     const change = confChangeOf(e);

@@ -19,13 +19,22 @@ const options = {
   yes: { describe: "do not ask", type: "boolean", default: false },
 } as const;
 
+const usage =
+  "$0 wal repair\n\nCuts off the end of a log where a power cut has left a write half done, as the member's next start would do by itself; asks first, and keeps a " +
+  "copy of the file. Nothing that was acknowledged is lost. A log that is damaged in any other way is left as it is: that member has to be " +
+  "replaced. Exit code 0: the log ends cleanly; 1: it was left as it is, and why.";
+
 const fileSystem = nodeFileSystem;
 
 export function walRepair(parser: Parser, run: Run): Parser {
   return parser.command(
     "repair",
     "cut off an end that was never completely written; keeps a copy",
-    (y) => y.options(options).config(fromEnvironment({ "data-dir": undefined })),
+    (y) =>
+      y
+        .usage(usage)
+        .options(options)
+        .config(fromEnvironment({ "data-dir": undefined })),
     run(({ dataDir, yes }) => repair(path.join(dataDir, "member", "wal"), yes)),
   );
 }

@@ -1,8 +1,9 @@
 // wal verify: is a member's log sound, and could the member start from it?
 //
-// Two passes. The first reads every record of every segment and checks checksums and chain. The second does what a start does: it takes the
-// newest snapshot that the log confirms and whose file is sound, and puts the entries behind it together. So a gap, a lost end or a missing
-// snapshot is found as well as a flipped bit. Snapshot files are read to their end.
+// First the snapshot files are read to their end. Then every record of every segment is read, and checksums and chain are checked; on the way
+// the entries are put together as a start does it, behind the newest snapshot that the log confirms and whose file is sound. So a gap, a
+// lost end or a missing snapshot is found as well as a flipped bit. Which snapshots the log confirms shows at its end only: if the newest sound
+// file is not one of them, which a crash may have left, the log is read once more, behind another.
 //
 // Reads only, and takes no lock. Beside a running member the end may look torn, as a write is going on, and a file may vanish that the
 // member has just released: run it again then.
@@ -13,7 +14,7 @@
 import path from "node:path";
 import { decodeEntry, decodeHardState } from "../raft/index.ts";
 import { SnapError } from "../snap/index.ts";
-import { parseSnapshotName, type SnapshotPosition, samePosition, snapshotName } from "../snap/names.ts";
+import { parseSnapshotName, type SnapshotPosition, samePosition } from "../snap/names.ts";
 import { readSnapshot } from "../snap/read.ts";
 import {
   decodeSnapshotRecord,
@@ -23,20 +24,25 @@ import {
   RecordType,
   readRecords,
   replaceThisMember,
-  verifyFrom,
   WalError,
 } from "../wal/index.ts";
+import { ReadAll } from "../wal/read-all.ts";
+import { listSegments, segmentsFrom } from "../wal/util.ts";
 import { fromEnvironment, type Parser, type Run } from "./flags.ts";
 
 const options = {
   "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
 } as const;
 
+const usage =
+  "$0 wal verify\n\nReads all of a member's log and its snapshots: is every checksum right, and could the member start from them? Prints how far it " +
+  "reaches. Changes nothing, and may run beside the member. Exit code 0: sound; 1: damaged, and how.";
+
 export function walVerify(parser: Parser, run: Run): Parser {
   return parser.command(
     "verify",
     "check a log, and the snapshots that it confirms; exit code 1 if they are damaged",
-    (y) => y.options(options).config(fromEnvironment(options)),
+    (y) => y.usage(usage).options(options).config(fromEnvironment(options)),
     run(({ dataDir }) => verify(path.join(dataDir, "member"), nodeFileSystem)),
   );
 }
@@ -49,7 +55,10 @@ interface Findings {
 
 async function verify(member: string, fileSystem: FileSystem): Promise<number> {
   const directory = path.join(member, "wal");
-  const survey = await surveyOf(fileSystem, directory);
+  const files = await readSnapshots(fileSystem, path.join(member, "snap"));
+  const newest = files.findLast(({ problem }) => problem === undefined)?.position ?? { index: 0, term: 0 };
+  const trial = await tryStart(fileSystem, directory, newest);
+  const survey = await surveyOf(fileSystem, directory, trial);
   const { segments, records, lowest, last, commit, end } = survey;
   const report: Findings["report"] = [
     ["log", directory],
@@ -59,7 +68,7 @@ async function verify(member: string, fileSystem: FileSystem): Promise<number> {
     ["commit", String(commit)],
   ];
   const problems: string[] = [];
-  const start = await verifySnapshots(fileSystem, path.join(member, "snap"), survey, { report, problems });
+  const start = reportSnapshots(files, survey, { report, problems });
   if (end?.kind === "damaged") {
     const { file, offset, reason } = end;
     report.push(["end", `damaged at offset ${offset} of ${path.basename(file)}`]);
@@ -67,8 +76,12 @@ async function verify(member: string, fileSystem: FileSystem): Promise<number> {
   } else {
     report.push(["end", end === undefined ? "clean" : tornText(end)]);
     report.push(["start", start.index === 0 ? "from the first entry" : `from the snapshot of index ${start.index}`]);
-    const problem = await verifyStart(fileSystem, directory, start);
-    if (problem !== undefined) problems.push(problem);
+    const used = samePosition(start, newest) ? trial : await readAgain(fileSystem, directory, start);
+    const problem = used.finish();
+    const { index, term } = used.last();
+    const isWhole = problem === undefined || problem.code === "LOST_TAIL";
+    if (isWhole) report.push(["reaches", index === 0 ? "nothing" : `index ${index}, term ${term}`]);
+    if (problem !== undefined) problems.push(startProblem(directory, problem));
   }
   report.push(["result", problems.length === 0 ? "sound" : "damaged"]);
   process.stdout.write(report.map(([what, text]) => `${what.padEnd(8)}  ${text}\n`).join(""));
@@ -92,7 +105,7 @@ interface Survey {
   end: Exclude<LogItem, { kind: "record" }> | undefined;
 }
 
-async function surveyOf(fileSystem: FileSystem, directory: string): Promise<Survey> {
+async function surveyOf(fileSystem: FileSystem, directory: string, trial: Trial): Promise<Survey> {
   const survey: Survey = {
     segments: 0,
     records: 0,
@@ -110,6 +123,7 @@ async function surveyOf(fileSystem: FileSystem, directory: string): Promise<Surv
       survey.records++;
       const problem = take(item.record, survey);
       if (problem !== undefined) survey.end = { kind: "damaged", file, offset: item.offset, reason: problem };
+      else trial.add(item);
     } else survey.end = item;
     if (survey.end !== undefined) break;
   }
@@ -131,29 +145,94 @@ function take({ type, data }: Extract<LogItem, { kind: "record" }>["record"], su
   }
 }
 
-/** Reads the files of the snapshots that the log confirms, and returns the newest sound one: where a start would go on from. */
-async function verifySnapshots(
-  fileSystem: FileSystem,
-  directory: string,
+/** A start that is tried while the log is read. */
+interface Trial {
+  add(item: Extract<LogItem, { kind: "record" }>): void;
+  /** After the last record: why the log could not be opened like this. */
+  finish(): WalError | undefined;
+  /** How far the member would be then: of several members, the one with the highest term, then the highest index, has the most. */
+  last(): SnapshotPosition;
+}
+
+/** For records that are read anyway; else there is verifyFrom (wal/inspect.ts). */
+async function tryStart(fileSystem: FileSystem, directory: string, start: SnapshotPosition): Promise<Trial> {
+  const all = new ReadAll(start, "without data");
+  let first = "";
+  let problem: WalError | undefined;
+  const segments = await listSegments(fileSystem, directory);
+  let isNeeded = false;
+  const attempt = (work: () => void): void => {
+    if (problem !== undefined) return;
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof WalError)) throw error;
+      problem = error;
+    }
+  };
+  attempt(() => {
+    first = segmentsFrom(segments, start.index, directory)[0]?.name ?? "";
+  });
+  return {
+    add: ({ record, file, offset }) => {
+      isNeeded ||= path.basename(file) === first;
+      if (isNeeded) attempt(() => all.add(record, file, offset));
+    },
+    finish: () => {
+      attempt(() => all.finish(directory));
+      return problem;
+    },
+    last: () => all.entries.at(-1) ?? start,
+  };
+}
+
+async function readAgain(fileSystem: FileSystem, directory: string, start: SnapshotPosition): Promise<Trial> {
+  const trial = await tryStart(fileSystem, directory, start);
+  for await (const item of readRecords(fileSystem, directory)) if (item.kind === "record") trial.add(item);
+  return trial;
+}
+
+interface SnapshotFile {
+  readonly position: SnapshotPosition;
+  /** Why it cannot be used. */
+  readonly problem: string | undefined;
+}
+
+/** All files of snapshots, from the oldest to the newest, each read to its end. */
+async function readSnapshots(fileSystem: FileSystem, directory: string): Promise<SnapshotFile[]> {
+  const files: SnapshotFile[] = [];
+  for (const name of (await fileSystem.list(directory)) ?? []) {
+    const position = parseSnapshotName(name);
+    if (position === undefined) continue;
+    let problem: string | undefined;
+    try {
+      await readThrough(fileSystem, `${directory}/${name}`, position);
+    } catch (error) {
+      if (!(error instanceof SnapError)) throw error;
+      problem = error.message;
+    }
+    files.push({ position, problem });
+  }
+  return files;
+}
+
+/** Returns the newest sound one that the log confirms: where a start would go on from. */
+function reportSnapshots(
+  files: readonly SnapshotFile[],
   { snapshots, commit }: Survey,
   { report, problems }: Findings,
-): Promise<SnapshotPosition> {
+): SnapshotPosition {
   let start: SnapshotPosition = { index: 0, term: 0 };
-  const names = (await fileSystem.list(directory)) ?? [];
-  for (const position of names.map(parseSnapshotName).filter((parsed) => parsed !== undefined)) {
+  for (const { position, problem } of files) {
     const what = `index ${position.index}, term ${position.term}`;
     if (position.index > commit || !snapshots.some((recorded) => samePosition(recorded, position))) {
       report.push(["snapshot", `${what}: the log does not confirm it, so it is not used`]);
-      continue;
-    }
-    try {
-      await readThrough(fileSystem, `${directory}/${snapshotName(position)}`, position);
-      start = position; // names are in ascending order
+    } else if (problem === undefined) {
+      start = position;
       report.push(["snapshot", `${what}: sound`]);
-    } catch (error) {
-      if (!(error instanceof SnapError)) throw error;
+    } else {
       report.push(["snapshot", `${what}: damaged`]);
-      problems.push(error.message);
+      problems.push(problem);
     }
   }
   return start;
@@ -168,21 +247,10 @@ async function readThrough(fileSystem: FileSystem, file: string, position: Snaps
   }
 }
 
-/** Why the log could not be opened at this snapshot. */
-async function verifyStart(
-  fileSystem: FileSystem,
-  directory: string,
-  start: SnapshotPosition,
-): Promise<string | undefined> {
-  try {
-    await verifyFrom(fileSystem, directory, start);
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof WalError)) throw error;
-    if (error.code !== "NOT_FOUND") return error.message;
-    return (
-      `${directory}: does not reach back to its beginning, and there is no sound file of any snapshot that it confirms. If such a file was ` +
-      `moved or renamed, put it back. ${replaceThisMember}`
-    );
-  }
+function startProblem(directory: string, { code, message }: WalError): string {
+  if (code !== "NOT_FOUND") return message;
+  return (
+    `${directory}: does not reach back to its beginning, and there is no sound file of any snapshot that it confirms. If such a file was ` +
+    `moved or renamed, put it back. ${replaceThisMember}`
+  );
 }

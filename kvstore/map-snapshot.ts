@@ -59,6 +59,7 @@ export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Stored>>): 
   let size = PREFIX_SIZE;
   let count = 0;
   for (const shard of shards) {
+    if (shard.size === 0) continue;
     for (const { key, stored } of sortedEntries(shard)) {
       const value = bytesOf(stored);
       const keySize = encoder.encodeInto(key, buffer.subarray(size + PREFIX_SIZE)).written;

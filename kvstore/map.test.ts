@@ -315,3 +315,15 @@ describe("restoring", () => {
     expect(map.size).toBe(0);
   });
 });
+
+test("the first bytes of a snapshot tell whether it can be restored from", async () => {
+  const machine: StateMachine = new KvMap();
+  const whole = await collect(mapOf([["a", bytes("1")]]).snapshot());
+  for (let size = 0; size <= whole.length; size++) machine.checkSnapshot?.(whole.subarray(0, size));
+  const newer = whole.slice();
+  newer[6] = 2;
+  expect(() => machine.checkSnapshot?.(newer)).toThrow(
+    /version 2 is not known here, only 1: run one release on all members/,
+  );
+  expect(() => machine.checkSnapshot?.(bytes("something else"))).toThrow(/must begin with KVMAP/);
+});

@@ -12,7 +12,7 @@
 // is laid by for the reader. So neither taking a snapshot nor any command takes time that grows with the map. (To copy a shard
 // at the first write to it would do as well, but a batch of a thousand commands meets nearly as many shards, and would copy a
 // good part of the map.) What grows with a shard is the time to sort it for a snapshot: a shard far larger than the others
-// comes about only if somebody chooses keys for their hashes.
+// comes about only if somebody chooses keys for their hashes. A shard is made with its first key: most of a small map's never are.
 
 import { CommandError, decodeCommand } from "./command.ts";
 import { encodeSnapshot, hashKey, SnapshotDecoder } from "./map-snapshot.ts";
@@ -22,20 +22,29 @@ import { bytesOf, type Stored, store } from "./stored.ts";
 export type CommandResult = undefined | CommandError;
 
 type Shard = Map<string, Stored>;
+/** By number; undefined where there was never a key. */
+type Shards = (Shard | undefined)[];
 
 const SHARD_BITS = 12;
 const shardOf = (hash: number): number => hash >>> (32 - SHARD_BITS);
-const makeShards = (): Shard[] => Array.from({ length: 2 ** SHARD_BITS }, () => new Map());
+const makeShards = (): Shards => new Array<Shard | undefined>(2 ** SHARD_BITS).fill(undefined);
+
+function put(shards: Shards, hash: number, key: string, value: Stored): void {
+  const number = shardOf(hash);
+  const shard = shards[number];
+  if (shard === undefined) shards[number] = new Map([[key, value]]);
+  else shard.set(key, value);
+}
 
 /** The state as it was at one moment, for a reader that goes through the shards in order while commands are applied. */
 class PastState {
-  readonly #shards: readonly Shard[];
+  readonly #shards: Readonly<Shards>;
   /** By number of the shard: the keys written since, with the values that they had. */
   readonly #overwritten = new Map<number, Map<string, Stored | undefined>>();
   /** How many shards have been read. */
   #read = 0;
 
-  constructor(shards: readonly Shard[]) {
+  constructor(shards: Readonly<Shards>) {
     this.#shards = shards;
   }
 
@@ -44,7 +53,7 @@ class PastState {
     if (number < this.#read) return;
     const values = this.#overwritten.get(number) ?? new Map<string, Stored | undefined>();
     if (values.has(key)) return;
-    values.set(key, this.#shards[number]!.get(key));
+    values.set(key, this.#shards[number]?.get(key));
     this.#overwritten.set(number, values);
   }
 
@@ -54,7 +63,8 @@ class PastState {
       const number = this.#read++;
       const values = this.#overwritten.get(number);
       this.#overwritten.delete(number);
-      yield values === undefined ? this.#shards[number]! : withValues(this.#shards[number]!, values);
+      const shard = this.#shards[number];
+      if (shard !== undefined) yield values === undefined ? shard : withValues(shard, values);
     }
   }
 }
@@ -83,7 +93,7 @@ export class KvMap {
 
   /** The value, which the caller must not change; undefined if there is none. */
   get(key: string): Uint8Array | undefined {
-    const stored = this.#shards[shardOf(hashKey(key))]!.get(key);
+    const stored = this.#shards[shardOf(hashKey(key))]?.get(key);
     return stored === undefined ? undefined : bytesOf(stored);
   }
 
@@ -125,7 +135,7 @@ export class KvMap {
    */
   async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const shards = makeShards();
-    const decoder = new SnapshotDecoder((hash, key, value) => shards[shardOf(hash)]!.set(key, store(value)));
+    const decoder = new SnapshotDecoder((hash, key, value) => put(shards, hash, key, store(value)));
     for await (const chunk of chunks) decoder.push(chunk);
     decoder.end();
     this.#shards = shards;
@@ -142,18 +152,25 @@ export class KvMap {
     }
   }
 
+  /** Throws KvSnapshotError if what begins like this is no snapshot that restore takes, as one of another version. */
+  checkSnapshot(head: Uint8Array): void {
+    new SnapshotDecoder(() => undefined).push(head);
+  }
+
   /** How many keys have a value. */
   get size(): number {
-    return this.#shards.reduce((sum, shard) => sum + shard.size, 0);
+    return this.#shards.reduce((sum, shard) => sum + (shard?.size ?? 0), 0);
   }
 
   #applyOne(bytes: Uint8Array): CommandResult {
     try {
       const command = decodeCommand(bytes);
-      const number = shardOf(hashKey(command.key));
-      if (this.#readers.size > 0) this.#beforeWrite(number, command.key);
-      if (command.kind === "put") this.#shards[number]!.set(command.key, store(command.value));
-      else this.#shards[number]!.delete(command.key);
+      const { key } = command;
+      const hash = hashKey(key);
+      const number = shardOf(hash);
+      if (this.#readers.size > 0) this.#beforeWrite(number, key);
+      if (command.kind === "put") put(this.#shards, hash, key, store(command.value));
+      else this.#shards[number]?.delete(key);
       return undefined;
     } catch (error) {
       if (error instanceof CommandError) return error;

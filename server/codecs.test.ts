@@ -9,7 +9,7 @@ import type { ChangeOutcome, MemberChange } from "./interfaces.ts";
 import type { MembersState } from "./members.ts";
 import { decodeNote, encodeNote } from "./notes.ts";
 import { decodeOutcome, decodeRequest, encodeOutcome, encodeRequest } from "./peer-requests.ts";
-import { encodeSnapshotHeader, splitSnapshot } from "./snapshot-header.ts";
+import { checkSnapshot, encodeSnapshotHeader, splitSnapshot } from "./snapshot-header.ts";
 
 const id = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const url = fc.webUrl();
@@ -39,6 +39,13 @@ describe("an envelope", () => {
   test("is not found in what another program wrote", () => {
     expect(decodeEnvelope(new Uint8Array(24).fill(1))).toBeUndefined();
     expect(decodeEnvelope(new Uint8Array(40).fill(3))).toBeUndefined();
+  });
+
+  test("with a number that would be rounded is none", () => {
+    const sound = encodeEnvelope({ member: 1, epoch: Number.MAX_SAFE_INTEGER, counter: 1 }, new Uint8Array(0));
+    expect(decodeEnvelope(sound)?.id.epoch).toBe(Number.MAX_SAFE_INTEGER);
+    sound[9 + 7] = 1; // the highest byte of the epoch
+    expect(decodeEnvelope(sound)).toBeUndefined();
   });
 });
 
@@ -84,6 +91,9 @@ describe("a request between members", () => {
       { kind: "unknown", message: "m" },
     ];
     for (const outcome of outcomes) expect(decodeOutcome(encodeOutcome(outcome))).toEqual(outcome);
+    // A code belongs to a refusal; where there is none, whatever stands there is left out.
+    const odd = encoder.encode('{"kind":"unknown","message":"m","code":1e99}');
+    expect(decodeOutcome(odd)).toStrictEqual({ kind: "unknown", message: "m" });
   });
 
   test("that is none is refused, and an answer that is none says that nobody knows", () => {
@@ -124,21 +134,29 @@ describe("a note", () => {
 });
 
 describe("the head of a snapshot's data", () => {
+  async function joined(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+    const all: Uint8Array[] = [];
+    for await (const chunk of chunks) all.push(chunk.slice());
+    return Buffer.concat(all);
+  }
   const member = fc.record({ id, url, since: fc.nat(), incarnation: fc.nat() });
 
   test("comes back as it was, with all that follows it, in pieces of any size", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({ members: fc.array(member, { maxLength: 5 }), removed: fc.array(id, { maxLength: 5 }) }),
-        bytes,
-        fc.integer({ min: 1, max: 40 }),
+        fc.uint8Array({ maxLength: 200 }),
+        fc.integer({ min: 1, max: 100 }),
         async (state: MembersState, tail, size) => {
           const data = Buffer.concat([encodeSnapshotHeader(state), tail]);
           const split = await splitSnapshot(inPieces(data, size));
           expect(split.state).toEqual(state);
-          const rest: Uint8Array[] = [];
-          for await (const chunk of split.rest) rest.push(chunk);
-          expect(Buffer.concat(rest)).toEqual(Buffer.from(tail));
+          expect(Buffer.from(split.header)).toEqual(data.subarray(0, data.length - tail.length));
+          expect(await joined(split.rest)).toEqual(Buffer.from(tail));
+          // Looked at on the way, it is the same.
+          const heads: Uint8Array[] = [];
+          expect(await joined(checkSnapshot(inPieces(data, size), (head) => heads.push(head.slice())))).toEqual(data);
+          expect(heads.map((head) => Buffer.from(head))).toEqual([Buffer.from(tail.subarray(0, 64))]);
         },
       ),
     );
@@ -164,6 +182,28 @@ describe("the head of a snapshot's data", () => {
         }
       }
       await expect(splitSnapshot(source())).rejects.toThrow(/snapshot/);
+      expect(ended).toBe(true);
+      const looked = checkSnapshot(source(), () => undefined);
+      await expect(looked.next()).rejects.toThrow(/snapshot/);
+    }
+  });
+
+  test("is not followed by a state that the state machine refuses: nothing of it is given out, and the source is ended", async () => {
+    for (const size of [1, 50, 300]) {
+      let ended = false;
+      async function* source(): AsyncGenerator<Uint8Array> {
+        try {
+          yield encodeSnapshotHeader({ members: [], removed: [] });
+          yield* inPieces(new Uint8Array(300).fill(2), size);
+          expect.fail("was read to its end");
+        } finally {
+          ended = true;
+        }
+      }
+      const looked = checkSnapshot(source(), (head) => {
+        throw new Error(`begins with ${head[0]}, ${head.length} bytes`);
+      });
+      await expect(looked.next()).rejects.toThrow("begins with 2, 64 bytes");
       expect(ended).toBe(true);
     }
   });

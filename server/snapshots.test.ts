@@ -4,6 +4,10 @@ import fs from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { KvMap } from "../kvstore/map.ts";
+import { MessageType, makeConfState, makeMessage, makeSnapshot } from "../raft/index.ts";
+import { nodeFileSystem, readRecords } from "../wal/index.ts";
+import { encodeSnapshotHeader } from "./snapshot-header.ts";
 import { leaderOf, put, type StartOptions, type TestMember, TestServers, until } from "./testing.ts";
 
 let servers: TestServers;
@@ -165,6 +169,54 @@ describe("a member that was away", () => {
       "3:voter",
       "4:learner",
     ]);
+  });
+});
+
+describe("a member that is sent a snapshot of another version", () => {
+  const metadata = { index: 10, term: 1, confState: makeConfState({ voters: [1, 4] }) };
+  const message = makeMessage(MessageType.MsgSnap, {
+    from: 1,
+    to: 4,
+    term: 1,
+    snapshot: { ...makeSnapshot(0, 0), metadata },
+  });
+  async function* data(version: number, mapVersion = 1): AsyncGenerator<Uint8Array> {
+    const members = [1, 4].map((id) => ({ id, url: `http://127.0.0.1:${id}`, since: 1, incarnation: 0 }));
+    const header = encodeSnapshotHeader({ members, removed: [] });
+    header[0] = version;
+    yield header;
+    for await (const chunk of new KvMap().snapshot()) {
+      chunk[6] = mapVersion; // it is small: one chunk, which begins with the version
+      yield chunk;
+    }
+  }
+
+  test("does not take it, writes nothing down, stays up, and takes the next one that it can read", async () => {
+    const joiner = await servers.join(4);
+    const member = await joiner.start();
+    const wal = path.join(member.directory, "member", "wal");
+    const logged = async (): Promise<number> => {
+      let records = 0;
+      for await (const { kind } of readRecords(nodeFileSystem, wal)) if (kind === "record") records++;
+      return records;
+    };
+    const before = await logged();
+    for (let tries = 0; tries < 3; tries++) {
+      const taken = member.server.inbox.receiveSnapshot(1, message, data(2));
+      await expect(taken).rejects.toThrow(/has version 2, and only 1 is known here: run one release on all members/);
+      const ofMap = member.server.inbox.receiveSnapshot(1, message, data(1, 2));
+      await expect(ofMap).rejects.toThrow(/version 2 is not known here, only 1: run one release on all members/);
+    }
+    expect(await fs.readdir(path.join(member.directory, "member", "snap"))).toEqual([]);
+    expect(await logged()).toBe(before);
+    expect(member.failures).toEqual([]);
+
+    await member.server.inbox.receiveSnapshot(1, message, data(1));
+    await until(() => member.server.status().applied === 10);
+    expect(member.server.status().members.map(({ id }) => id)).toEqual([1, 4]);
+    await member.stop();
+    const again = await servers.restart(member);
+    expect([again.server.status().snapshot, again.failures]).toEqual([10, []]);
   });
 });
 

@@ -22,7 +22,7 @@ import {
 } from "../raft/index.ts";
 import type { LogStore, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
 import type { Members } from "./members.ts";
-import { encodeSnapshotHeader, splitSnapshot } from "./snapshot-header.ts";
+import { checkSnapshot, encodeSnapshotHeader, splitSnapshot } from "./snapshot-header.ts";
 
 export interface SnapshotParts {
   readonly store: SnapshotStore;
@@ -52,6 +52,9 @@ interface Position {
   readonly term: number;
 }
 
+/** Between two attempts to send a peer a snapshot that it does not take: the second comes at once, then this long, and twice as long each time. */
+const resendMs = { min: 200, max: 5000 };
+
 export class Snapshots {
   private readonly parts: SnapshotParts;
   private readonly limits: SnapshotLimits;
@@ -63,6 +66,8 @@ export class Snapshots {
   /** A new one is needed before it would be due. */
   private wanted = false;
   private receiving = false;
+  /** Peers that did not take the last one. */
+  private readonly failures = new Map<number, { readonly waitMs: number; readonly until: number }>();
   private closed = false;
 
   constructor(limits: SnapshotLimits, recovered: SnapshotMetadata | undefined, parts: SnapshotParts) {
@@ -178,19 +183,20 @@ export class Snapshots {
   }
 
   /**
-   * Writes down what a peer sends; rejects if it did not come whole. What is of no use to raft, which then answers how far it is, is not read:
-   * there is no reason to write it down.
+   * Writes down what a peer sends; rejects if it did not come whole, or is of a version that cannot be read here, which shows before any of it is
+   * written. What is of no use to raft, which then answers how far it is, is not read: there is no reason to write it down.
    */
   async receive(m: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { metadata } = m.snapshot ?? makeSnapshot(0, 0);
     if (!this.isWanted(m, metadata)) return;
     if (this.receiving) throw new Error("another snapshot is being received");
     this.receiving = true;
-    const source = new Source(chunks);
+    const { stateMachine, store } = this.parts;
+    const source = new Source(checkSnapshot(chunks, (head) => stateMachine.checkSnapshot?.(head)));
     try {
-      await this.parts.store.save(metadata, source);
+      await store.save(metadata, source);
     } catch (error) {
-      // The peer, or the way to it, failed; or this disk did.
+      // The peer, or the way to it, failed, or its snapshot is none for this release; or this disk did.
       if (error !== source.error) this.parts.failed(asError(error));
       throw error;
     } finally {
@@ -204,15 +210,20 @@ export class Snapshots {
     return names(confState, raft.id);
   }
 
-  /** Sends the snapshot that a MsgSnap names. Resolves to whether the peer has it; if not, raft will ask again. */
+  /**
+   * Sends the snapshot that a MsgSnap names. Resolves to whether the peer has it; if not, raft will ask again at the next heartbeat. A peer that
+   * fails or refuses again and again is not sent it each time: it may be large, and each attempt leaves a line in both logs.
+   */
   async send(m: Message): Promise<boolean> {
-    const { transport, store, logger } = this.parts;
+    const { transport, store, logger, now } = this.parts;
     const { metadata } = m.snapshot ?? makeSnapshot(0, 0);
     if (!names(metadata.confState, m.to)) {
       // Taken before the member was added, and so without it: raft would not take it there. A newer one is made first.
       this.want();
       return false;
     }
+    const failed = this.failures.get(m.to);
+    if (failed !== undefined && now() < failed.until) return false;
     const source = new Source(store.read(metadata));
     const taken = await transport.sendSnapshot(m, source);
     if (source.error !== undefined && !this.closed) {
@@ -221,6 +232,11 @@ export class Snapshots {
       // In its place, if nothing has been applied since.
       if (metadata.index === this.last) this.last--;
       this.want();
+    }
+    if (taken) this.failures.delete(m.to);
+    else {
+      const waitMs = failed === undefined ? 0 : Math.min(Math.max(2 * failed.waitMs, resendMs.min), resendMs.max);
+      this.failures.set(m.to, { waitMs, until: now() + waitMs });
     }
     return taken;
   }
