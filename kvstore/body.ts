@@ -18,7 +18,7 @@ export function readBody(
 ): void {
   const announced = req.headers["transfer-encoding"] === undefined ? declaredBodySize(req.headers) : 0;
   if (announced > limit) return sendProblem(res, refusal(limit));
-  if (req.headers.expect !== undefined && req.httpVersion === "1.1") res.writeContinue();
+  if (req.headers.expect !== undefined && req.httpVersion === "1.1") tellToGoOn(res);
   let buffer: Uint8Array | undefined;
   let size = 0;
   let refused = false;
@@ -45,6 +45,12 @@ export function readBody(
   req.on("end", () => {
     if (!refused) done(buffer === undefined ? noBytes : buffer.subarray(0, size));
   });
+}
+
+/** Behind an earlier answer on the connection it has to wait: node:http would write it into the middle of this request's own answer. */
+function tellToGoOn(res: ServerResponse): void {
+  if (res.socket !== null) res.writeContinue();
+  else res.once("socket", () => res.headersSent || res.writeContinue());
 }
 
 const noBytes = new Uint8Array(0);

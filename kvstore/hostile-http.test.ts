@@ -47,9 +47,23 @@ describe("input that is not HTTP, or not allowed", () => {
     ],
     ["a transfer encoding other than chunked", `${put}Transfer-Encoding: gzip\r\n\r\nabc`, 400],
     ["chunked, but not as the last encoding", `${put}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n`, 400],
+    ["chunked, and something else before", `${put}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n`, 400],
+    ["an encoding without a name", `${put}Transfer-Encoding: \r\n\r\n`, 400],
+    [
+      "two encodings",
+      `${put}Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${get}\r\n`,
+      400,
+    ],
+    ["a version that is none of its own", "PUT /k HTTP/2.0\r\nHost: h\r\nContent-Length: 0\r\n\r\n", 400],
+    ["no version, and lines without carriage returns", "PUT /k\nHost: h\r\nContent-Length: 0\r\n\r\n", 400],
     ["a chunk size that is no number", `${put}Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n`, 400],
     ["a chunk longer than it says", `${put}Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n`, 400],
     ["a chunk size beyond 64 bits", `${put}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffff\r\nabc`, 400],
+    [
+      "a DELETE whose body goes wrong",
+      "DELETE /k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+      400,
+    ],
     ["headers over the limit", `GET /k HTTP/1.1\r\nHost: h\r\nX: ${"x".repeat(20_000)}\r\n\r\n`, 431],
     ["a path over the limit on headers", `GET /${"a".repeat(20_000)} HTTP/1.1\r\nHost: h\r\n\r\n`, 431],
     ["chunk extensions without end", `${put}Transfer-Encoding: chunked\r\n\r\n1;${"x".repeat(40_000)}`, 413],
@@ -193,6 +207,18 @@ describe("a client that asks before it sends its body", () => {
     await client.until(/HTTP\/1\.1 100 /);
     client.send("v");
     await client.until(/ 204 /);
+  });
+
+  test("behind another request is told so before its own answer and not in the middle of it", async () => {
+    const first = "PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nv";
+    const whole = await RawClient.connect(server.port);
+    whole.send(`${first}${ask("/k", 1).replace("PUT", "POST")}v`);
+    expect(await whole.until(/BAD_JSON.*\n/)).not.toMatch(/ 400 [\s\S]* 100 /);
+    const waiting = await RawClient.connect(server.port);
+    waiting.send(`${first}${ask("/k", 1)}`);
+    await waiting.until(/ 204 [\s\S]*HTTP\/1\.1 100 /);
+    waiting.send("w");
+    await waiting.until(/ 100 [\s\S]* 204 /);
   });
 
   test("is refused at once if the body is too large or the key is bad, and the connection ends", async () => {

@@ -80,6 +80,13 @@ describe("a body", () => {
     await client.until(/ 200 /);
   });
 
+  test("that goes wrong changes nothing, though it says nothing either", async () => {
+    const client = await RawClient.connect(server.port);
+    client.send(`${head("DELETE /4", "Transfer-Encoding: chunked")}zz\r\n`);
+    expect(statuses(await client.closed())).toEqual([400]);
+    await expectUnharmed();
+  });
+
   test("that ends early changes nothing", async () => {
     for (const leave of ["destroy", "resetAndDestroy", "end"] as const) {
       const client = await RawClient.connect(server.port);

@@ -85,7 +85,8 @@ export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandle
       case "HEAD":
         return read(req, res, key, queryAt < 0 ? "" : url.slice(queryAt + 1));
       case "DELETE":
-        return write(res, encodeDelete(key), acceptsJson(req));
+        // A body says nothing here. But a request that turns out to be malformed, and is answered so, must not have been carried out.
+        return readBody(req, res, maxValueBytes, () => write(res, encodeDelete(key), acceptsJson(req)));
       default:
         return sendProblem(res, methodNotAllowed(req, ALLOWED));
     }

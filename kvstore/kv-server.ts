@@ -39,6 +39,7 @@ export interface KvServerOptions extends KeyHandlerOptions {
 }
 
 const MAX_HEADER_BYTES = 16 * 1024;
+const behindAnother = /,\s*chunked\s*$/i;
 
 export function createKvServer(options: KvServerOptions): http.Server {
   const { maxConnections = 10_000, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, logger } = options;
@@ -48,9 +49,18 @@ export function createKvServer(options: KvServerOptions): http.Server {
   const app = makeHttpApi(options);
   /** The latest answer on each connection: answers go out in order, so when it is done, all are. */
   const latest = new WeakMap<Duplex, ServerResponse>();
+  /** Nothing more is taken from these connections: where their next request begins is anyone's guess. */
+  const refused = new WeakSet<Duplex>();
 
   function handle(req: IncomingMessage, res: ServerResponse): void {
+    if (refused.has(req.socket)) return;
     latest.set(req.socket, res);
+    const problem = formProblem(req);
+    if (problem !== undefined) {
+      refused.add(req.socket);
+      sendProblem(res, problem);
+      return;
+    }
     req.url = originForm(req.url ?? "");
     if (req.url.startsWith("/_")) app(req, res);
     else handleKey(req, res);
@@ -94,6 +104,20 @@ function refuseSocket(error: NodeJS.ErrnoException, socket: Duplex, latest: Serv
   socket.end(problemAsBytes(problemOf(error)));
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(timer));
+}
+
+/**
+ * What node:http takes and a proxy in front of it may take for something else: two programs that do not agree where a request ends let a
+ * client smuggle a second one through (RFC 9112, 11.2).
+ */
+function formProblem({ httpVersionMajor, headers }: IncomingMessage): Problem | undefined {
+  const coding = headers["transfer-encoding"];
+  // What has something else than "chunked" at its end node:http refuses by itself.
+  const isOdd = coding !== undefined && (coding === "" || behindAnother.test(coding));
+  if (httpVersionMajor === 1 && !isOdd) return undefined;
+  const message = isOdd ? "a body has no transfer encoding but chunked" : "this is neither HTTP/1.0 nor HTTP/1.1";
+  const next = "send an HTTP/1.1 request, with a Content-Length or in chunks";
+  return { status: 400, code: "BAD_REQUEST", message, next, headers: { connection: "close" } };
 }
 
 function problemOf(error: NodeJS.ErrnoException): Problem {

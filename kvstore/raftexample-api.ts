@@ -40,7 +40,9 @@ export function withRaftexampleCalls({ member, logger }: ApiOptions, handleKey: 
     if (isForeign(req)) return sendProblem(res, foreignOrigin);
     const id = parseMemberId(name);
     if (id === undefined) return sendProblem(res, badMemberId);
-    if (req.method === "DELETE") return change(res, { kind: "remove", id });
+    if (req.method === "DELETE") {
+      return readBody(req, res, MAX_URL_BYTES, () => change(res, { kind: "remove", id }), bodyTooLarge);
+    }
     const add = (body: Uint8Array): void => {
       const peerUrl = peerUrlOf(body);
       if (peerUrl instanceof BodyError) sendProblem(res, badBody(peerUrl, EXAMPLE));

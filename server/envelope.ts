@@ -51,10 +51,14 @@ export function encodeEnvelope(
   return bytes;
 }
 
+const isExact = ({ member, epoch, counter }: RequestId): boolean =>
+  Number.isSafeInteger(member) && Number.isSafeInteger(epoch) && Number.isSafeInteger(counter);
+
 /** Undefined for what this version did not write. Such an entry is passed over, on every member alike. */
 export function decodeEnvelope(data: Uint8Array): Envelope | undefined {
   if (data.length < headerBytes || (data[0] !== commandByte && data[0] !== noteByte)) return undefined;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const id = { member: readU64(view, 1), epoch: readU64(view, 9), counter: readU64(view, 17) };
+  if (!isExact(id)) return undefined; // read as numbers, some of them are rounded
   return { kind: data[0] === commandByte ? "command" : "note", id, body: data.subarray(headerBytes) };
 }

@@ -35,7 +35,8 @@ export function decodeOutcome(body: Uint8Array): ChangeOutcome {
     const refused = kind === "conflict" || kind === "refused";
     const complete = typeof message === "string" && (!refused || typeof code === "string");
     // The codes of a later version are passed through: they are words for the client.
-    if (complete && (kind === "refused" || kind === "unknown")) return { kind, code, message } as ChangeOutcome;
+    if (complete && kind === "unknown") return { kind, message };
+    if (complete && kind === "refused") return { kind, code, message } as ChangeOutcome;
     if (complete && kind === "conflict" && typeof next === "string") {
       return { kind, code, message, next } as ChangeOutcome;
     }

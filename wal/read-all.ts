@@ -39,6 +39,8 @@ export class ReadAll {
   readonly entries: Entry[] = [];
   hardState: HardState | undefined;
   metadata: Uint8Array | undefined;
+  /** The first file that was read. */
+  #first: string | undefined;
   readonly #snapshots: WalSnapshot[] = [];
   #found = false;
   /** The term that the log, as read so far, has at the start's index; undefined if it does not reach there. */
@@ -59,6 +61,7 @@ export class ReadAll {
   /** Takes the next record, found in `file` at `offset`. Throws WalError. */
   add(record: WalRecord, file: string, offset: number): void {
     const at = { file, offset };
+    this.#first ??= file;
     switch (record.type) {
       case RecordType.entry:
         this.#addEntry(decode(record.data, decodeEntry, at), at);
@@ -156,9 +159,10 @@ export class ReadAll {
     return this.#startAt.index + this.entries.length;
   }
 
-  /** To be called after the last record: is it all there? Throws WalError. */
-  finish(directory: string): void {
+  /** To be called after the last record: is it all there? Returns the metadata. Throws WalError. */
+  finish(directory: string): Uint8Array {
     const { index, term } = this.#startAt;
+    if (this.metadata === undefined) throw damaged(this.#first ?? directory, 0, "no metadata record");
     if (!this.#found) {
       const text = `${directory}: no record of the snapshot of index ${index} and term ${term}. Start at one that is recorded.`;
       throw new WalError("SNAPSHOT_NOT_FOUND", text, { file: directory });
@@ -174,6 +178,7 @@ export class ReadAll {
       const text = `${directory}: index ${commit} was committed, but the log ends at ${this.lastIndex}: its end has been lost. ${replaceThisMember}`;
       throw new WalError("LOST_TAIL", text, { file: directory });
     }
+    return this.metadata;
   }
 
   #snapshotNeeded(snapshot: WalSnapshot, file: string): WalError {

@@ -75,9 +75,7 @@ export async function recover(
   try {
     const { path } = file;
     const { bad, offset, used, allotted } = tail.ending;
-    const { metadata } = all;
-    if (metadata === undefined) throw damaged(path, 0, "no metadata record");
-    all.finish(directory);
+    const metadata = all.finish(directory);
     await removeLeftovers(fileSystem, directory);
     let repaired: Repaired | undefined;
     if (bad !== undefined) {

@@ -1,0 +1,41 @@
+// All targets, and how many inputs a run gives each of them unless it is told otherwise.
+//
+// Decoders take bytes and return values, and run some thousand inputs a second; ports take connections, and run some hundred. The figures make a
+// run of some two minutes, in which the decoders have more than 200,000 inputs and the ports 8,000. To add a target, write its session, put
+// it into one of the lists here and its sound inputs into make-corpus.ts.
+
+import { codecsTarget, raftpbTarget } from "./codecs.ts";
+import { httpTarget } from "./http.ts";
+import { liesTarget } from "./lies.ts";
+import { doorTarget, framesTarget } from "./peer.ts";
+import { snapTarget } from "./snap.ts";
+import { headerTarget, mapTarget } from "./state-streams.ts";
+import type { Target } from "./target.ts";
+import { walTarget } from "./wal.ts";
+
+export const decoderTargets: readonly Target[] = [
+  raftpbTarget,
+  codecsTarget,
+  mapTarget,
+  headerTarget,
+  walTarget,
+  snapTarget,
+  liesTarget,
+];
+export const portTargets: readonly Target[] = [doorTarget, framesTarget, httpTarget];
+export const allTargets: readonly Target[] = [...decoderTargets, ...portTargets];
+
+const usualInputs: Readonly<Record<string, number>> = {
+  raftpb: 100_000,
+  codecs: 50_000,
+  map: 20_000,
+  header: 20_000,
+  wal: 10_000,
+  snap: 20_000,
+  lies: 20_000,
+  door: 1000,
+  frames: 2000,
+  http: 5000,
+};
+
+export const inputsFor = (target: Target): number => usualInputs[target.name] ?? 1000;
