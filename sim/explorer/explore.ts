@@ -1,0 +1,150 @@
+// Walks every state of a small world, nearest first, and checks each.
+//
+// Breadth first: what is found wrong is found by one of the shortest ways that lead there. Every state is kept (state-set.ts), and the one from which it
+// was first reached, so that the way can be told.
+
+import { Cluster, type Move } from "./cluster.ts";
+import { tell } from "./counterexample.ts";
+import type { Mutation } from "./local-node.ts";
+import { StateSet } from "./state-set.ts";
+import type { World } from "./world.ts";
+
+export interface Limits {
+  /** No limit unless given. */
+  readonly maxStates?: number;
+  /** Called every so often. */
+  readonly onProgress?: (states: number, depth: number, waiting: number) => void;
+  readonly mutation?: Mutation;
+}
+
+export interface Counterexample {
+  readonly error: Error;
+  /** How many moves it takes. */
+  readonly moves: number;
+  /** The moves in words. */
+  readonly text: string;
+}
+
+export interface Outcome {
+  readonly world: World;
+  /** Whether every state was reached, and none was wrong. */
+  readonly isComplete: boolean;
+  readonly states: number;
+  readonly transitions: number;
+  /** Moves on the shortest way to the state farthest away. */
+  readonly depth: number;
+  readonly nodeStates: number;
+  readonly messages: number;
+  /** Inputs that the real core has done to find out what they do. */
+  readonly coreSteps: number;
+  readonly ms: number;
+  readonly counterexample: Counterexample | undefined;
+}
+
+const progressEvery = 4096;
+
+export function explore(world: World, limits: Limits = {}): Outcome {
+  const began = performance.now();
+  const cluster = new Cluster(world, limits.mutation);
+  const walk = new Walk(cluster, limits);
+  const error = walk.run();
+  const { automata } = cluster;
+  return {
+    world,
+    isComplete: error === undefined && walk.at === walk.states,
+    states: walk.states,
+    transitions: walk.transitions,
+    depth: walk.depth,
+    nodeStates: automata.stateCount,
+    messages: automata.messageCount,
+    coreSteps: automata.steps,
+    ms: performance.now() - began,
+    counterexample: error,
+  };
+}
+
+class Walk {
+  at = 0;
+  transitions = 0;
+  depth = 0;
+  private readonly cluster: Cluster;
+  private readonly limits: Limits;
+  private readonly seen = new StateSet();
+  private parents = new Uint32Array(1 << 12);
+
+  constructor(cluster: Cluster, limits: Limits) {
+    this.cluster = cluster;
+    this.limits = limits;
+  }
+
+  get states(): number {
+    return this.seen.size;
+  }
+
+  run(): Counterexample | undefined {
+    const { cluster, seen } = this;
+    const { maxStates = Number.POSITIVE_INFINITY, onProgress } = this.limits;
+    seen.add(cluster.words, cluster.length);
+    let levelEnd = 1;
+    for (; this.at < seen.size && seen.size < maxStates; this.at++) {
+      if (this.at === levelEnd) {
+        this.depth++;
+        levelEnd = seen.size;
+      }
+      if (this.at % progressEvery === 0) onProgress?.(seen.size, this.depth, seen.size - this.at);
+      const found = this.expand(this.at);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  private expand(from: number): Counterexample | undefined {
+    const { cluster, seen } = this;
+    cluster.length = seen.read(from, cluster.words);
+    for (const move of cluster.moves(from === 0)) {
+      try {
+        if (!cluster.make(move)) continue;
+      } catch (error) {
+        if (!(error instanceof Error)) throw error;
+        return this.counterexample([...this.pathTo(from), move], error);
+      }
+      this.transitions++;
+      const { number, isNew } = seen.add(cluster.next, cluster.nextLength);
+      if (isNew) this.setParent(number, from);
+    }
+    return undefined;
+  }
+
+  private setParent(number: number, parent: number): void {
+    if (number >= this.parents.length) {
+      const larger = new Uint32Array(this.parents.length * 2);
+      larger.set(this.parents);
+      this.parents = larger;
+    }
+    this.parents[number] = parent;
+  }
+
+  private counterexample(path: readonly Move[], error: Error): Counterexample {
+    const { cluster, seen } = this;
+    cluster.length = seen.read(0, cluster.words);
+    return { error, moves: path.length, text: tell(cluster, path, error) };
+  }
+
+  /** The moves that lead from the first state to this one. */
+  private pathTo(target: number): Move[] {
+    const path: Move[] = [];
+    for (let state = target; state !== 0; state = this.parents[state] as number) {
+      path.push(this.moveBetween(this.parents[state] as number, state));
+    }
+    return path.reverse();
+  }
+
+  private moveBetween(from: number, to: number): Move {
+    const { cluster, seen } = this;
+    cluster.length = seen.read(from, cluster.words);
+    for (const move of cluster.moves(from === 0)) {
+      if (cluster.make(move) && seen.add(cluster.next, cluster.nextLength).number === to) return move;
+    }
+    throw new Error(`no move leads from state ${from} to state ${to}`);
+  }
+}

@@ -1,0 +1,129 @@
+// npm run sim:explore: walks every interleaving of small clusters, on the real core, and checks every state.
+//
+//     npm run sim:explore                            all worlds that are not large, and a table
+//     npm run sim:explore -- --world="figure 8"      those whose names contain this
+//     npm run sim:explore -- --list                  what worlds there are
+//     npm run sim:explore -- --mutants               plants each bug of mutants.ts, and tells how many states it took to find it
+//     npm run sim:explore -- --mutants --only="vote" --tell      those whose names contain this, and the shortest way to each
+//
+//     --max-states=1000000    gives up on a world after so many states; exits with 1 then, unless --allow-incomplete is given
+//
+// Exits with 1 if something is wrong in a world, with the way that leads there, or if a bug was not found.
+
+import { parseArgs } from "node:util";
+import { explore, type Limits, type Outcome } from "./explore.ts";
+import { mutants } from "./mutants.ts";
+import type { World } from "./world.ts";
+import { worlds } from "./worlds.ts";
+
+const { values } = parseArgs({
+  options: {
+    world: { type: "string", default: "" },
+    list: { type: "boolean", default: false },
+    mutants: { type: "boolean", default: false },
+    only: { type: "string", default: "" },
+    tell: { type: "boolean", default: false },
+    "max-states": { type: "string" },
+    "allow-incomplete": { type: "boolean", default: false },
+  },
+});
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
+const counted = (n: number): string => Math.round(n).toLocaleString("en-US");
+const seconds = (ms: number): string => (ms / 1000).toFixed(1);
+
+function maxStates(): Partial<Limits> {
+  const text = values["max-states"];
+  if (text === undefined) return {};
+  const limit = Number(text);
+  if (!Number.isSafeInteger(limit) || limit < 1) throw new Error(`--max-states=${text} is no whole number from 1 on`);
+  return { maxStates: limit };
+}
+
+/** A line on a terminal that tells how far the walk has come; it goes when the walk is done. */
+function walk(world: World, limits: Limits): Outcome {
+  const { isTTY } = process.stderr;
+  const onProgress = (states: number, depth: number, waiting: number): void => {
+    if (!isTTY) return;
+    process.stderr.write(
+      `\r\x1b[K${world.name}: ${counted(states)} states, depth ${depth}, ${counted(waiting)} to visit`,
+    );
+  };
+  const outcome = explore(world, { onProgress, ...limits });
+  if (isTTY) process.stderr.write("\r\x1b[K");
+  return outcome;
+}
+
+const widths = [24, 11, 13, 7, 13, 12, 8, 10];
+const row = (...cells: string[]): string =>
+  cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number))).join("");
+
+function result({ counterexample, isComplete }: Outcome): string {
+  if (counterexample !== undefined) return "WRONG";
+  return isComplete ? "complete" : "INCOMPLETE";
+}
+
+function runWorlds(chosen: readonly World[]): number {
+  if (chosen.length === 0) throw new Error(`no world's name contains "${values.world}": see --list`);
+  const outcomes: Outcome[] = [];
+  say(`${row("world", "states", "transitions", "depth", "node states", "core steps", "s", "states/s")}  result`);
+  const line = (
+    name: string,
+    o: Pick<Outcome, "states" | "transitions" | "depth" | "nodeStates" | "coreSteps" | "ms">,
+  ) =>
+    row(
+      name,
+      ...[o.states, o.transitions, o.depth, o.nodeStates, o.coreSteps].map(counted),
+      seconds(o.ms),
+      counted((o.states / o.ms) * 1000),
+    );
+  for (const world of chosen) {
+    const outcome = walk(world, maxStates());
+    outcomes.push(outcome);
+    say(`${line(world.name, outcome)}  ${result(outcome)}`);
+    if (outcome.counterexample !== undefined) say(`\n${outcome.counterexample.text}\n`);
+  }
+  const sum = (of: (outcome: Outcome) => number): number => outcomes.reduce((total, outcome) => total + of(outcome), 0);
+  const complete = outcomes.filter((outcome) => outcome.isComplete).length;
+  const total = {
+    states: sum((o) => o.states),
+    transitions: sum((o) => o.transitions),
+    depth: Math.max(...outcomes.map((o) => o.depth)),
+    nodeStates: sum((o) => o.nodeStates),
+    coreSteps: sum((o) => o.coreSteps),
+    ms: sum((o) => o.ms),
+  };
+  say(`${line("all", total)}  ${complete} of ${outcomes.length} complete`);
+  if (outcomes.some((outcome) => outcome.counterexample !== undefined)) return 1;
+  return complete === outcomes.length || values["allow-incomplete"] ? 0 : 1;
+}
+
+function runMutants(): number {
+  const chosen = mutants.filter(
+    (mutant) => mutant.name.includes(values.only) && mutant.world.name.includes(values.world),
+  );
+  if (chosen.length === 0) throw new Error(`no bug's name contains "${values.only}"`);
+  let missed = 0;
+  for (const { name, world, mutation } of chosen) {
+    const { counterexample, states, ms } = walk(world, { mutation, ...maxStates() });
+    if (counterexample === undefined) missed++;
+    const found =
+      counterexample === undefined
+        ? `NOT FOUND in ${counted(states)} states`
+        : `${counted(states)} states, ${counterexample.moves} moves, ${seconds(ms)} s`;
+    say(`${name.padEnd(80)}${world.name.padEnd(24)}${found}`);
+    if (counterexample !== undefined) say(`    ${counterexample.error.message}`);
+    if (counterexample !== undefined && values.tell) say(`\n${counterexample.text}\n`);
+  }
+  say(`${chosen.length - missed} of ${chosen.length} found`);
+  return missed === 0 ? 0 : 1;
+}
+
+if (values.list)
+  for (const { name, about, isLarge } of worlds) say(`${name.padEnd(24)}${isLarge ? "(large) " : ""}${about}`);
+else if (values.mutants) process.exitCode = runMutants();
+else {
+  const isChosen = (world: World): boolean =>
+    values.world === "" ? world.isLarge !== true : world.name.includes(values.world);
+  process.exitCode = runWorlds(worlds.filter(isChosen));
+}
