@@ -28,6 +28,8 @@ export interface InboxParts {
   /** Runs one change of the node. */
   readonly step: (change: () => void) => void;
   readonly rejected: (rejection: Rejection) => void;
+  /** A peer has sent something. */
+  readonly heard: () => void;
   /** Something waits to be fed. */
   readonly wake: () => void;
 }
@@ -45,8 +47,9 @@ export class Inbox implements TransportHandler {
   }
 
   receive(from: number, messages: readonly Message[]): string | undefined {
-    const { node, peers, appliedTerm, stopping, step } = this.parts;
+    const { node, peers, appliedTerm, stopping, step, heard } = this.parts;
     peers.heardOf(from);
+    heard();
     for (const m of messages) {
       if (stopping() !== undefined) return undefined;
       const violation = violationOf(node, m);

@@ -38,7 +38,7 @@ const rolesOf = ({ server }: TestMember): string =>
 /** Waits until the log knows everyone's incarnation: from then on no entry comes that nobody asked for. */
 const allNoted = (members: readonly TestMember[]): Promise<void> =>
   until(() =>
-    members.every((m) => members.every(({ id }) => m.server.inbox.admit(id, 1, undefined)?.kind === "lost-data")),
+    members.every((m) => members.every(({ id }) => m.server.inbox.admit(id, 0, undefined)?.kind === "lost-data")),
   );
 
 /** Hands an entry to the leader as a peer could, without any of the leader's own checks. */

@@ -44,6 +44,9 @@ export interface ServerParts {
   readonly logger: Logger;
   /** The member cannot go on: its disk failed, or an invariant is broken. The process must end. */
   readonly onFailure: (error: Error) => void;
-  /** The cluster has no place for this member any more: it was removed, or has lost what it had promised. The process must end. */
+  /**
+   * The cluster has no place for this member any more: it was removed, and nobody needs it any longer, or has lost what it had promised. The
+   * process must end.
+   */
   readonly onRejected: (rejection: Rejection) => void;
 }

@@ -1,9 +1,8 @@
 // Server: one member of a cluster. It brings together a raft node, its log and snapshots on disk, its peers and a state machine, and offers
 // writes, reads, changes of the membership and status to the API above.
 //
-// Everything runs on one thread: requests, messages and ticks change the node at once; the ready loop does the rest. See ready-loop.ts
-// for the order in which things happen; applier.ts, proposals.ts, reads.ts, snapshots.ts and membership.ts for the parts; peers.ts for who is
-// let in; guard.ts for what peers may not say.
+// Everything runs on one thread: requests, messages and ticks change the node at once; the ready loop (ready-loop.ts) does the rest, in its order.
+// The parts have files of their own; peers.ts says who is let in, guard.ts what peers may not say, departure.ts how a removed member ends.
 
 import {
   errProposalDropped,
@@ -14,6 +13,7 @@ import {
   type SnapshotMetadata,
 } from "../raft/index.ts";
 import { Applier } from "./applier.ts";
+import { Departure } from "./departure.ts";
 import { decodeEnvelope, encodeEnvelope, type RequestId } from "./envelope.ts";
 import { mayReadIndex } from "./guard.ts";
 import { Inbox } from "./inbox.ts";
@@ -45,10 +45,11 @@ const noLeader = "this member knows no leader at the moment: an election is prob
 export class Server implements Member {
   private readonly options: ServerOptions;
   private readonly parts: ServerParts;
-  private readonly node: RawNode;
+  /** Here and in `applier` a simulator looks inside. To be read only: what happens to the node happens through this server. */
+  readonly node: RawNode;
   private readonly members = new Members();
   private readonly peers: Peers;
-  private readonly applier: Applier;
+  readonly applier: Applier;
   private readonly proposals: Proposals;
   private readonly reads: Reads;
   private readonly membership: Membership;
@@ -64,7 +65,7 @@ export class Server implements Member {
   private closing: string | undefined;
   /** Nothing more is done, for this reason. */
   private stopping: string | undefined;
-  private rejected = false;
+  private readonly departure: Departure;
   private hasFailed = false;
 
   /** A member in the state that its log and its snapshot hold. Rejects if the snapshot cannot be read. */
@@ -82,11 +83,12 @@ export class Server implements Member {
     const { log, transport, stateMachine, clock, logger } = parts;
     const { members } = this;
     const now = (): number => clock.now();
+    const electionMs = tickMs * electionTicks;
     const wake = (): void => this.loop.wake();
     const storage = new MemoryStorage();
     const founders = peers.how === "start" ? peers.list : undefined;
     this.node = startNode(storage, { id, electionTicks, recovered, founders, logger, random: parts.random });
-    this.peers = new Peers({ id, incarnation }, members, tickMs * electionTicks, { transport, logger, now });
+    this.peers = new Peers({ id, incarnation }, members, electionMs, { transport, logger, now });
     if (peers.how === "join") this.peers.contact(peers.list);
     this.applier = new Applier(this.node, stateMachine, members, logger, this);
     this.epoch = parts.random(2 ** 47);
@@ -96,15 +98,15 @@ export class Server implements Member {
       timeoutMs: requestTimeoutMs,
       maxBatchBytes: mebibyte,
     });
-    const retryMs = tickMs * electionTicks;
-    this.reads = new Reads(id, this.epoch, { maxWaiting, timeoutMs: requestTimeoutMs, retryMs });
+    this.reads = new Reads(id, this.epoch, { maxWaiting, timeoutMs: requestTimeoutMs, retryMs: electionMs });
+    this.departure = new Departure({ electionMs, now, onRejected: parts.onRejected });
     this.membership = new Membership(this.epoch, requestTimeoutMs, {
       node: this.node,
       members,
       transport,
       isActive: (peer) => this.peers.isActive(peer),
       appliedTerm: () => this.applier.term,
-      electionMs: tickMs * electionTicks,
+      electionMs,
       now,
       catchUp: () => this.readIndex(),
       wake,
@@ -135,6 +137,7 @@ export class Server implements Member {
       refusal: () => this.refusal(),
       step: (change) => this.step(change),
       rejected: (rejection) => this.reject(rejection),
+      heard: () => this.departure.needed(),
       wake,
     });
     this.loop = new ReadyLoop({ node: this.node, storage, log, transport, clock, logger }, this);
@@ -163,7 +166,7 @@ export class Server implements Member {
   async shutDown(reason = "this member is shutting down"): Promise<void> {
     this.closing ??= reason;
     if (this.stopping === undefined) await this.membership.handOver();
-    if (!this.rejected) await this.drained();
+    if (!this.departure.isDecided) await this.drained();
     await this.stop(reason);
   }
 
@@ -270,6 +273,7 @@ export class Server implements Member {
       this.inbox.forgetHeld();
     }
     const { trk, state, id } = this.node.raft;
+    this.departure.tick(state === "StateLeader");
     // A single voter disturbs nobody and waits for nobody.
     const alone = trk.isSingleton() && trk.config.voters.has(id) && state === "StateFollower";
     this.step(() => (alone ? this.node.campaign() : this.node.tick()));
@@ -290,7 +294,6 @@ export class Server implements Member {
   // What the ready loop asks (LoopOwner)
 
   feed(): void {
-    const now = this.parts.clock.now();
     this.inbox.feedSnapshots();
     const { lead, raftState, leadTransferee } = this.node.basicStatus();
     this.membership.feed();
@@ -307,7 +310,7 @@ export class Server implements Member {
       return { kind: "refused", code: "TOO_MANY_WAITING", message };
     });
     if (this.reads.hasQueued() && mayReadIndex(this.node, this.applier.term)) {
-      this.reads.flush(now, (context) => this.node.readIndex(context));
+      this.reads.flush(this.parts.clock.now(), (context) => this.node.readIndex(context));
     }
   }
 
@@ -383,15 +386,14 @@ export class Server implements Member {
 
   private rejectIfRemoved(): void {
     const { id } = this.options;
-    if (!this.members.wasRemoved(id)) return;
-    this.reject({ kind: "removed", message: `member ${id} was removed from the cluster` });
+    if (this.members.wasRemoved(id))
+      this.reject({ kind: "removed", message: `member ${id} was removed from the cluster` });
   }
 
   private reject(rejection: Rejection): void {
-    if (this.rejected || this.stopping !== undefined) return;
-    this.rejected = true;
+    if (this.departure.isDecided || this.stopping !== undefined) return;
     this.closing ??= rejection.message;
     if (rejection.kind === "removed") this.membership.removed(this.options.id);
-    this.parts.onRejected(rejection);
+    this.departure.decide(rejection);
   }
 }

@@ -35,6 +35,8 @@ export interface ClientParts {
   readonly random: Random;
   readonly settings: ClientSettings;
   readonly history: HistoryEntry[];
+  /** What gets lost of the members' requests and answers. */
+  readonly cuts: { readonly requests: ReadonlySet<number>; readonly answers: ReadonlySet<number> };
   /** Those that a client may talk to now. */
   readonly members: () => readonly SimMember[];
   readonly acknowledged: (index: number, command: Uint8Array) => void;
@@ -149,8 +151,12 @@ export class Client {
     value: string | undefined,
     resolve: (answer: Answer | undefined) => void,
   ): void {
-    const { random, settings, count } = this.parts;
+    const { random, settings, count, cuts } = this.parts;
     const { running } = member;
+    if (cuts.requests.has(member.id)) {
+      count("lost request");
+      return;
+    }
     if (running === undefined) {
       this.process.after(delayMs, () => resolve({ outcome: "fail" }));
       return;
@@ -158,7 +164,7 @@ export class Client {
     running.process.after(delayMs, () => {
       const serving = op === "get" ? this.read(member, key) : this.write(member, op, key, value);
       void serving.then((answer) => {
-        if (random.chance(settings.lostAnswers)) count("lost answer");
+        if (cuts.answers.has(member.id) || random.chance(settings.lostAnswers)) count("lost answer");
         else this.process.after(delayMs, () => resolve(answer));
       });
     });

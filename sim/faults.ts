@@ -4,10 +4,12 @@
 // that are down come up again by themselves, as under a supervisor; one whose disk has failed after a power cut only (member.ts tells why).
 // Changes of the members are drawn from what the asked member knows of them, and may well be refused: the product is to say no.
 
+import { EntryType } from "../raft/index.ts";
 import type { MemberChange } from "../server/interfaces.ts";
-import { inside } from "./invariants.ts";
-import type { SimMember } from "./member.ts";
+import type { Invariants } from "./invariants.ts";
+import type { Harm, SimMember } from "./member.ts";
 import type { Network } from "./network.ts";
+import { Operator } from "./operator.ts";
 import { cutInShape, drawShape } from "./partitions.ts";
 import type { Plan, Strike } from "./plan.ts";
 import type { Random } from "./random.ts";
@@ -19,6 +21,7 @@ export interface FaultParts {
   readonly plan: Plan;
   readonly network: Network;
   readonly members: ReadonlyMap<number, SimMember>;
+  readonly invariants: Invariants;
   /** Makes a member that is to join, not started yet. */
   readonly newMember: () => SimMember;
   readonly count: (what: string) => void;
@@ -32,9 +35,15 @@ export class Faults {
   private readonly parts: FaultParts;
   private readonly electionMs: number;
   private ended = false;
+  /** Changes of the members that have not been answered. */
+  private changing = 0;
+  /** The commit index at which all members were first seen to know the incarnation of each. */
+  private readonly notedAt = new Map<number, number>();
+  readonly operator: Operator;
 
   constructor(parts: FaultParts) {
     this.parts = parts;
+    this.operator = new Operator({ ...parts, random: parts.random.fork("operator") });
     const { tickMs, electionTicks } = parts.plan.settings;
     this.electionMs = tickMs * electionTicks;
   }
@@ -69,6 +78,14 @@ export class Faults {
         return this.slowDisk(random);
       case "failing disk":
         return this.failingDisk(random);
+      case "disk hang":
+        return this.diskHang(random);
+      case "damage":
+        return this.harm(random.pick(["damaged log", "damaged snapshot"]), random);
+      case "wipe":
+        return this.harm("wiped", random);
+      case "client cut":
+        return this.clientCut(random);
       case "membership":
         return this.changeMembers(random);
       case "transfer":
@@ -81,10 +98,14 @@ export class Faults {
     const { network, members } = this.parts;
     this.ended = true;
     network.mend();
+    network.clientCuts.requests.clear();
+    network.clientCuts.answers.clear();
     network.faults = { loss: 0, duplicate: 0, late: 0, lateMs: 0, cutStream: 0 };
     for (const member of members.values()) {
       member.disk.heal();
-      member.diskMayFail = false;
+      if (member.hang !== undefined) member.powerCut();
+      member.hang = undefined;
+      member.diskMayFailUntil = 0;
       member.diskTimes.sync = 3;
       member.process?.wakeUp();
       member.start();
@@ -97,7 +118,7 @@ export class Faults {
 
   private leader(): SimMember | undefined {
     const leads = (member: SimMember): boolean =>
-      member.running !== undefined && inside(member.running.server).node.raft.state === "StateLeader";
+      member.running !== undefined && member.running.server.node.raft.state === "StateLeader";
     return this.up.find(leads);
   }
 
@@ -170,13 +191,88 @@ export class Faults {
     const { world } = this.parts;
     const kind = random.pick(["write", "datasync", "syncDirectory", "rename", "create"] as const);
     this.tell("failing disk", `${kind} of member ${victim.id}`);
-    victim.diskMayFail = true;
+    victim.diskMayFailUntil = Number.POSITIVE_INFINITY;
     victim.disk.failNext((call) => call.kind === kind, random.pick(["EIO", "ENOSPC"] as const));
     world.after(random.spread(0.5, 5) * this.electionMs, () => {
       victim.disk.heal();
       victim.powerCut();
-      victim.diskMayFail = false;
+      victim.hang = undefined;
+      victim.diskMayFailUntil = world.now;
       victim.start();
+    });
+  }
+
+  /** Syncs do not come back: for a while, or for so long that the member must stop. Then the machine is switched off and on. */
+  private diskHang(random: Random): void {
+    const victim = this.one(random);
+    if (victim?.running === undefined || victim.diskMayFail) return;
+    const { world, plan } = this.parts;
+    const { diskStallMs } = plan.settings;
+    const forMs = random.chance(0.5) ? random.spread(0.05, 0.4) * diskStallMs : random.spread(1.4, 2) * diskStallMs;
+    this.tell("disk hang", `member ${victim.id} for ${Math.round(forMs)} ms`);
+    victim.diskMayFailUntil = Number.POSITIVE_INFINITY;
+    const hang = {};
+    victim.hang = hang;
+    const release = victim.disk.hangWhen(({ kind }) => kind === "datasync");
+    world.after(forMs, () => {
+      release();
+      if (victim.hang !== hang) return;
+      victim.hang = undefined;
+      if (victim.running === undefined) victim.powerCut();
+      // It may have waited for long before.
+      victim.diskMayFailUntil = world.now + diskStallMs;
+      victim.start();
+    });
+  }
+
+  /** The power of a member fails, and its files are damaged or gone. One at a time, and only where the others can do without it. */
+  private harm(harm: Harm, random: Random): void {
+    const victim = this.one(random);
+    if (victim?.running === undefined || victim.diskMayFail || !this.canSpare(victim)) return;
+    if (harm === "wiped" && !this.isNoted(victim)) return;
+    const others = this.up.filter((member) => member !== victim).map(({ id, url }) => ({ id, url }));
+    const done = victim.suffer(harm, random, others);
+    this.tell(done ?? "crash: one", `member ${victim.id}`);
+    if (done !== undefined) this.operator.replace(victim);
+    this.parts.world.after(random.spread(0.1, 5) * this.electionMs, () => victim.start());
+  }
+
+  /** No other is lost, and no change of the members is under way that would make this one matter more. */
+  private canSpare({ id }: SimMember): boolean {
+    const { members } = this.parts;
+    if (this.operator.isBusy || this.changing > 0) return false;
+    for (const { running, gone } of members.values()) {
+      if (gone !== undefined) continue;
+      if (running === undefined) return false;
+      const { raftLog, trk } = running.server.node.raft;
+      const { voters } = trk.config;
+      if (voters.isJoint() || voters.incoming.slice().length < 3 || !trk.progress.has(id)) return false;
+      const waiting = raftLog.slice(raftLog.applied + 1, raftLog.lastIndex() + 1, Number.POSITIVE_INFINITY);
+      if (!Array.isArray(waiting) || waiting.some(({ type }) => (type ?? 0) !== EntryType.EntryNormal)) return false;
+    }
+    return true;
+  }
+
+  /** All members know which data directory it has, and have that on disk: else they cannot tell that it came back with another. */
+  private isNoted({ id }: SimMember): boolean {
+    const all = [...this.parts.members.values()].filter(({ gone }) => gone === undefined);
+    const know = all.every(({ running }) => running?.server.inbox.admit(id, 0, undefined)?.kind === "lost-data");
+    if (!know) return false;
+    const commits = all.map((member) => this.parts.invariants.factsOf(member.watchedAs).durable.hardState?.commit ?? 0);
+    const notedAt = this.notedAt.get(id) ?? this.parts.invariants.committed.length;
+    this.notedAt.set(id, notedAt);
+    return commits.every((commit) => commit >= notedAt);
+  }
+
+  private clientCut(random: Random): void {
+    const victim = this.one(random);
+    if (victim === undefined) return;
+    const { requests, answers } = this.parts.network.clientCuts;
+    const cut = random.pick([[requests], [answers], [requests, answers]]);
+    this.tell("client cut", `member ${victim.id}`);
+    for (const one of cut) one.add(victim.id);
+    this.parts.world.after(random.spread(0.2, 8) * this.electionMs, () => {
+      for (const one of cut) one.delete(victim.id);
     });
   }
 
@@ -193,14 +289,18 @@ export class Faults {
 
   private changeMembers(random: Random): void {
     const asked = this.one(random);
-    if (asked?.running === undefined) return;
+    if (asked?.running === undefined || this.operator.isBusy) return;
     const { running } = asked;
     const changes = this.drawChanges(running.server.status().members, random);
     if (changes === undefined) return;
     const text = changes.map((change) => `${change.kind} ${change.id}`).join(", ");
     this.tell(changes.length > 1 ? "joint change" : `change: ${changes[0]?.kind}`, text);
+    this.changing++;
+    const forget = running.process.whenDead(() => this.changing--);
     running.process.after(1, () => {
       void running.server.changeMembers(changes).then((outcome) => {
+        forget();
+        this.changing--;
         const result = outcome.kind === "conflict" ? `conflict ${outcome.code}` : outcome.kind;
         this.parts.count(`change ${result}`);
         this.parts.log(`change ${text}: ${result}`);

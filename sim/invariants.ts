@@ -8,7 +8,8 @@
 //   durability               a commit index is ahead of no quorum's disks; a vote or an acknowledgement leaves only when the disk has it
 //   one vote                 a member votes for one candidate in a term, over all its lives
 //   applied order            a state machine has applied the committed commands, in order, up to the index that its member tells; equal
-//                            commands gave equal data
+//                            commands gave equal data, and equal changes equal members
+//   transfer                 a leader offers its place only to who has its whole log
 //   recovery                 a start finds all that was durable
 //   acknowledged writes      a write that a client was told of is committed where it was said to be
 //
@@ -27,17 +28,9 @@ export class InvariantError extends Error {
 
 /** What the invariants look at in a running member. */
 export interface Watched {
-  readonly id: number;
   readonly server: Server;
   readonly map: WatchedMap;
 }
-
-/** The parts of a server that only a simulator looks at. */
-interface Inside {
-  readonly node: RawNode;
-  readonly applier: { readonly index: number };
-}
-export const inside = (server: Server): Inside => server as unknown as Inside;
 
 interface Committed {
   readonly term: number;
@@ -77,6 +70,8 @@ export class Invariants {
   /** By term and index. */
   private readonly entries = new Map<string, Known>();
   private readonly data = new Map<number, number>();
+  /** By the index that was applied. */
+  private readonly configurations = new Map<number, string>();
 
   /** `founders`: entries that each of them begins with, and holds for committed. */
   constructor(founders: number) {
@@ -109,10 +104,9 @@ export class Invariants {
     if (vote !== 0) this.voted(id, term, vote);
   }
 
-  /** Of the entry that the first one of a save follows: in the log, or in the snapshot that the save makes count. */
+  /** Of the entry that the first one of a save follows. */
   private termBefore(id: number, index: number): number {
-    const { written } = this.factsOf(id);
-    return this.committed[index - 2]?.term ?? written.term(index - 1) ?? 0;
+    return this.factsOf(id).termOf(index - 1) ?? this.committed[index - 2]?.term ?? 0;
   }
 
   private logMatching(id: number, e: Entry, previousTerm: number): void {
@@ -139,6 +133,7 @@ export class Invariants {
   /** A member sends this. */
   sent(id: number, m: Message): void {
     if (m.reject) return;
+    if (m.type === MessageType.MsgTimeoutNow) this.offers(id, m.to);
     const { durable } = this.factsOf(id);
     if (m.type === MessageType.MsgVoteResp) {
       this.voted(id, m.term, m.to);
@@ -153,6 +148,19 @@ export class Invariants {
         `durability: member ${id} acknowledges entry ${m.index}, and its disk ends at ${durable.lastIndex}`,
       );
     }
+  }
+
+  /**
+   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or nobody might lead for a while. What it has
+   * appended since the message was made, as one that is stuck in its disk may have, is not on its disk yet.
+   */
+  private offers(id: number, to: number): void {
+    const own = this.factsOf(id).durable.lastIndex;
+    const has = this.factsOf(to).durable.lastIndex;
+    if (has >= own) return;
+    throw new InvariantError(
+      `transfer: member ${id} offers its place to member ${to}, whose disk ends at ${has}, and its own at ${own}`,
+    );
   }
 
   /** A member starts with this. */
@@ -178,8 +186,8 @@ export class Invariants {
   }
 
   /** Takes a look at a running member. */
-  observe({ id, server, map }: Watched): void {
-    const { node, applier } = inside(server);
+  observe(id: number, { server, map }: Watched): void {
+    const { node, applier } = server;
     const { raft } = node;
     const { raftLog } = raft;
     const leads = raft.state === "StateLeader";
@@ -194,7 +202,10 @@ export class Invariants {
     if (raft.term < seen.term)
       throw new InvariantError(`member ${id} went from term ${seen.term} back to ${raft.term}`);
     if (raftLog.committed !== seen.commit) this.commits(id, node, seen.commit);
-    if (applier.index !== seen.applied) this.applies(id, seen.applied, applier.index, map);
+    if (applier.index !== seen.applied) {
+      this.applies(id, seen.applied, applier.index, map);
+      this.configured(id, node, applier.index);
+    }
     seen.term = raft.term;
     seen.leads = leads;
     seen.commit = raftLog.committed;
@@ -280,6 +291,18 @@ export class Invariants {
     const envelope = entry?.type === EntryType.EntryNormal ? decodeEnvelope(entry.data) : undefined;
     const command = envelope?.kind === "command" ? envelope.body : undefined;
     return { term, inTerm, command, chain: command === undefined ? chain : chained(chain, command) };
+  }
+
+  /** What the founders begin with they apply at once, and a snapshot's configuration counts before the snapshot is restored. */
+  private configured(id: number, { raft }: RawNode, applied: number): void {
+    if (applied <= this.founders || raft.raftLog.hasNextOrInProgressSnapshot()) return;
+    const config = String(raft.trk.config);
+    const known = this.configurations.get(applied) ?? config;
+    this.configurations.set(applied, known);
+    if (config === known) return;
+    throw new InvariantError(
+      `applied order: at index ${applied} the members are ${config} for member ${id}, and ${known} for another`,
+    );
   }
 
   private applies(id: number, from: number, to: number, map: WatchedMap): void {

@@ -76,13 +76,24 @@ export interface LogListener {
 export class LogFacts {
   written = new LogImage();
   durable = new LogImage();
+  /** Index of the newest snapshot that a leader has sent in place of the log. */
+  received = 0;
   private unsynced: Written[] = [];
   private replacingWritten: Position | undefined;
   private replacingDurable: Position | undefined;
 
   note(call: Written): void {
     this.unsynced.push(call);
+    if (call.kind === "snapshot" && call.position.index > (this.written.hardState?.commit ?? 0)) {
+      this.received = call.position.index;
+    }
     this.replacingWritten = carryOut(this.written, call, this.replacingWritten);
+  }
+
+  /** The term of an entry as written, or of the snapshot that ends with it; undefined where neither is known. */
+  termOf(index: number): number | undefined {
+    if (this.replacingWritten?.index === index) return this.replacingWritten.term;
+    return index < this.written.base.index ? undefined : this.written.term(index);
   }
 
   /** Everything noted before `count` calls ago is durable. */

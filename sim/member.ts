@@ -9,9 +9,10 @@ import type { LogStore, Rejection } from "../server/interfaces.ts";
 import type { ServerOptions, ServerParts } from "../server/options.ts";
 import { Server } from "../server/server.ts";
 import type { FileSystem } from "../wal/index.ts";
+import { damageLog, damageSnapshot } from "./damage.ts";
 import { type DiskCall, FakeDisk } from "./disk.ts";
 import { Endpoint } from "./endpoint.ts";
-import { type Invariants, inside } from "./invariants.ts";
+import type { Invariants } from "./invariants.ts";
 import { WatchedLog } from "./log-image.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -28,6 +29,7 @@ export interface MemberSettings {
   readonly segmentBytes: number;
   /** Bytes of entries in one append: the server's own limit is never met by so little data. */
   readonly maxSizePerMsg: number;
+  readonly diskStallMs: number;
 }
 
 export interface MemberListener {
@@ -61,6 +63,8 @@ export interface Mutation {
 
 const asItIs = <T>(part: T): T => part;
 
+export type Harm = "damaged log" | "damaged snapshot" | "wiped";
+
 type Peers = readonly { readonly id: number; readonly url: string }[];
 
 export interface Running {
@@ -71,6 +75,7 @@ export interface Running {
   readonly close: () => Promise<void>;
 }
 
+const wipedOffset = 1000;
 const urlOf = (id: number): string => `http://10.0.0.${id}:2380`;
 
 export class SimMember {
@@ -84,9 +89,15 @@ export class SimMember {
   /** Milliseconds that a sync, and any other call of the disk, take. */
   disk: FakeDisk;
   readonly diskTimes = { sync: 3, other: 0.1 };
-  /** A call of the disk may fail: then the member is to stop. */
-  diskMayFail = false;
+  /** Until then a call of the disk may fail, or hang: the member is to stop. */
+  diskMayFailUntil = 0;
+  /** Set while its syncs do not come back, and another for each time. */
+  hang: object | undefined;
+  /** What was done to its files while it was down: then it may refuse to start, or must be turned away. */
+  harm: Harm | undefined;
   process: Process | undefined;
+  /** Its newest snapshot was damaged, and it has the one before and the log from there on. */
+  private owesAStart = false;
   private diskFailed = false;
   private readonly parts: MemberParts;
   private readonly founders: Peers | undefined;
@@ -99,16 +110,20 @@ export class SimMember {
     this.parts = parts;
     this.founders = peers.founders;
     this.contacts = peers.contacts ?? [];
-    const random = parts.random.fork(`disk ${id}`);
-    this.disk = new FakeDisk({ random: (n) => random.below(n), wait: (call) => this.wait(call) });
+    this.disk = this.newDisk();
   }
 
   static urlOf(id: number): string {
     return urlOf(id);
   }
 
-  get isUp(): boolean {
-    return this.process !== undefined;
+  get diskMayFail(): boolean {
+    return this.parts.world.now < this.diskMayFailUntil;
+  }
+
+  /** The id under which the invariants know it: a member whose data was lost has promised nothing. */
+  get watchedAs(): number {
+    return this.harm === "wiped" ? this.id + wipedOffset : this.id;
   }
 
   /** Begins a life. */
@@ -130,6 +145,28 @@ export class SimMember {
   /** The process is killed; the system goes on, and with it what was written. */
   kill(): void {
     this.end((disk) => disk.killed());
+  }
+
+  /** The power fails, and what the disk keeps is not what was written. Returns what was harmed, if there was anything that could be. */
+  suffer(harm: Harm, random: Random, others: Peers): Harm | undefined {
+    this.powerCut();
+    this.contacts = others; // whom it is told to ask when it comes back with nothing
+    if (harm === "wiped") this.disk = this.newDisk();
+    else if (harm === "damaged log" ? !damageLog(this.disk, random) : !this.damageSnapshot(random)) return undefined;
+    this.harm = harm;
+    return harm;
+  }
+
+  private damageSnapshot(random: Random): boolean {
+    const found = damageSnapshot(this.disk, random);
+    if (found === undefined) return false;
+    this.owesAStart = found.older !== undefined && found.newest !== this.parts.invariants.factsOf(this.id).received;
+    return true;
+  }
+
+  private newDisk(): FakeDisk {
+    const random = this.parts.random.fork(`disk ${this.id} ${this.parts.world.now}`);
+    return new FakeDisk({ random: (n) => random.below(n), wait: (call) => this.wait(call) });
   }
 
   private end(next: (disk: FakeDisk) => FakeDisk): void {
@@ -176,15 +213,20 @@ export class SimMember {
     const opened = await this.openDirectory(process, draws, logger);
     if (opened === undefined) return;
     const { wal, snapshots, incarnation, recovered, joins } = opened;
-    invariants.recovered(this.id, recovered);
+    const { watchedAs } = this;
+    invariants.recovered(watchedAs, recovered);
+    if (this.harm !== undefined && this.harm !== "wiped") {
+      listener.count(`${this.harm}: it starts all the same`);
+      this.harm = undefined;
+    }
     const endpoint = new Endpoint({ id: this.id, incarnation, url: this.url, process, network });
     const map = new WatchedMap((chain, data) => this.check(() => invariants.compare(chain, data)));
     const saving = (_hardState: HardState | undefined, entries: readonly Entry[]): void =>
       this.check(() => {
-        if (this.running !== undefined) invariants.observe({ id: this.id, ...this.running });
-        invariants.saving(this.id, entries);
+        if (this.running !== undefined) invariants.observe(watchedAs, this.running);
+        invariants.saving(watchedAs, entries);
       });
-    const saved = (hardState: HardState): void => this.check(() => invariants.saved(this.id, hardState));
+    const saved = (hardState: HardState): void => this.check(() => invariants.saved(watchedAs, hardState));
     const log = (mutation.log ?? asItIs<LogStore>)(wal, this.fileSystem);
     const server = await Server.create(
       (mutation.options ?? asItIs)({
@@ -193,11 +235,10 @@ export class SimMember {
         recovered,
         peers: joins ? { how: "join", list: this.contacts } : { how: "start", list: this.founders ?? [] },
         maxWaiting: 1000,
-        diskStallMs: 0,
         ...settings,
       }),
       (mutation.parts ?? asItIs)({
-        log: new WatchedLog(log, invariants.factsOf(this.id), { saving, saved }),
+        log: new WatchedLog(log, invariants.factsOf(watchedAs), { saving, saved }),
         snapshots,
         transport: endpoint,
         stateMachine: map,
@@ -213,7 +254,7 @@ export class SimMember {
       await wal.close();
       await snapshots.close();
     };
-    Object.assign(inside(server).node.raft.config, { maxSizePerMsg: settings.maxSizePerMsg });
+    Object.assign(server.node.raft.config, { maxSizePerMsg: settings.maxSizePerMsg });
     mutation.server?.(server);
     this.running = { process, server, map, endpoint, close };
     listener.count(recovered === undefined ? "first start" : "restart");
@@ -273,7 +314,8 @@ export class SimMember {
     const { world, listener } = this.parts;
     listener.count(`member turned away: ${kind}`);
     listener.log(this.id, message);
-    if (kind === "lost-data") world.fail(new Error(`member ${this.id} is told that it lost its data: ${message}`));
+    if (kind === "lost-data" && this.harm !== "wiped")
+      world.fail(new Error(`member ${this.id} is told that it lost its data: ${message}`));
     this.gone = message;
     // Not at once: the server is in the middle of something.
     this.process?.after(0, () => this.kill());
@@ -283,11 +325,21 @@ export class SimMember {
     const { world, listener } = this.parts;
     listener.log(this.id, `failed: ${error.message}`);
     if (!process.alive) return;
-    if (!this.diskMayFail || error.name === "InvariantError" || error.name === "RaftPanic") {
+    const isBroken = error.name === "InvariantError" || error.name === "RaftPanic";
+    if (!isBroken && this.running === undefined && this.harm !== undefined && this.harm !== "wiped") {
+      listener.count(`${this.harm}: it refuses to start`);
+      if (this.harm === "damaged snapshot" && this.owesAStart) {
+        world.fail(new Error(`member ${this.id} has an older snapshot, and does not start from it: ${error.message}`));
+      }
+      this.gone = error.message;
+      process.after(0, () => this.kill());
+      return;
+    }
+    if (isBroken || !this.diskMayFail) {
       world.fail(new Error(`member ${this.id} failed: ${error.message}`, { cause: error }));
       return;
     }
-    listener.count("stopped by its disk");
+    listener.count(error.message.includes("--disk-stall-ms") ? "stopped by its hanging disk" : "stopped by its disk");
     this.diskFailed = true;
     process.after(0, () => this.kill());
   }

@@ -2,11 +2,10 @@
 // nothing. Each is one that real systems have had. They sit in wrappers around the parts, or in methods that are exchanged on one object; the
 // product has no switch for them.
 
-import type { RawNode } from "../raft/index.ts";
+import { asV2, type ConfChangeV2, confChangeOf, type Entry, MessageType, type RawNode } from "../raft/index.ts";
 import type { LogStore, StateMachine } from "../server/interfaces.ts";
 import type { Server } from "../server/server.ts";
 import type { File, FileSystem } from "../wal/index.ts";
-import { inside } from "./invariants.ts";
 import type { Mutation } from "./member.ts";
 
 export interface Mutant {
@@ -73,7 +72,7 @@ function withCalls(
 
 /** A leader counts by these acknowledgements in place of those that it got. */
 function counting(server: Server, acked: (node: RawNode, id: number) => number, alsoLearners = false): void {
-  const { node } = inside(server);
+  const { node } = server;
   const { trk } = node.raft;
   trk.committed = () => {
     if (!alsoLearners) return trk.config.voters.committedIndex((id) => acked(node, id));
@@ -91,6 +90,48 @@ function forgetful(stateMachine: StateMachine): StateMachine {
     snapshot: () => stateMachine.snapshot(),
     restore: (chunks) => stateMachine.restore(chunks),
     describe: (command) => stateMachine.describe(command),
+  };
+}
+
+/** A leader and its followers take a change of the members over when it is appended, committed or not. */
+function changeAtAppend({ node }: Server): void {
+  const { raftLog } = node.raft;
+  const append = raftLog.append.bind(raftLog);
+  raftLog.append = (entries: readonly Entry[]) => {
+    const last = append(entries);
+    for (const e of entries) {
+      const cc = confChangeOf(e);
+      if (cc !== undefined) applied(node, asV2(cc));
+    }
+    return last;
+  };
+}
+
+function applied(node: RawNode, cc: ConfChangeV2): void {
+  try {
+    node.applyConfChange(cc);
+  } catch {
+    // It does not fit: whoever applies it says so.
+  }
+}
+
+/** All rounds of reads have one id, so that a late answer to an earlier one is taken for the answer to a later one. */
+function reuseReadId(server: Server): void {
+  const { reads } = server as unknown as { readonly reads: object };
+  Object.defineProperty(reads, "counter", { get: () => 1, set: () => undefined });
+}
+
+/** Deletes the segments that only the older of the two snapshots needs. */
+function purgeTooMuch(log: LogStore): LogStore {
+  let newest = 0;
+  return {
+    save: (hardState, entries, mustSync) => log.save(hardState, entries, mustSync),
+    saveSnapshot: (snapshot) => {
+      newest = snapshot.index;
+      return log.saveSnapshot(snapshot);
+    },
+    release: (index) => log.release(Math.max(index, newest)),
+    close: () => log.close(),
   };
 }
 
@@ -122,7 +163,7 @@ export const mutants: readonly Mutant[] = [
     name: "an entry of an earlier term is committed by counting",
     mutation: {
       server: (server) => {
-        const { raftLog } = inside(server).node.raft;
+        const { raftLog } = server.node.raft;
         const commit = raftLog.maybeCommit.bind(raftLog);
         raftLog.maybeCommit = (term, index) => {
           const found = raftLog.term(index);
@@ -150,7 +191,7 @@ export const mutants: readonly Mutant[] = [
       server: (server) => {
         const ask = server.readIndex.bind(server);
         server.readIndex = () =>
-          inside(server).node.raft.state === "StateLeader" ? Promise.resolve({ kind: "ready" }) : ask();
+          server.node.raft.state === "StateLeader" ? Promise.resolve({ kind: "ready" }) : ask();
       },
     },
   },
@@ -186,11 +227,38 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
+    name: "a segment is deleted that the older snapshot needs",
+    isRare: true,
+    mutation: { log: (log) => purgeTooMuch(log) },
+  },
+  {
     name: "a failed sync is tried again",
     isRare: true,
     mutation: {
       fileSystem: (real) =>
         withCalls(real, {}, (file) => ({ datasync: () => file.datasync().catch(() => file.datasync()) })),
+    },
+  },
+  {
+    name: "a change of the members counts when it is appended",
+    isRare: true,
+    mutation: { server: changeAtAppend },
+  },
+  {
+    name: "a read id is used again",
+    isRare: true,
+    mutation: { server: reuseReadId },
+  },
+  {
+    name: "leadership is handed over before the other has the whole log",
+    isRare: true,
+    mutation: {
+      server: ({ node }) => {
+        node.transferLeader = (to) => {
+          node.raft.leadTransferee = to;
+          node.raft.send({ type: MessageType.MsgTimeoutNow, to });
+        };
+      },
     },
   },
   {

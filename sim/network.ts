@@ -55,6 +55,10 @@ export class Network {
   readonly random: Random;
   readonly listener: NetworkListener;
   faults: NetworkFaults = noNetworkFaults;
+  /** Of which members the clients do not reach, or do not hear. */
+  readonly clientCuts = { requests: new Set<number>(), answers: new Set<number>() };
+  /** What a scenario wants lost, besides. */
+  loses: ((m: Message) => boolean) | undefined;
   /** Directions that lose everything, as "from>to". */
   private readonly cuts = new Set<string>();
   /** Who is there now, by address. */
@@ -112,7 +116,7 @@ export class Network {
   carry(from: End, to: End, m: Message): void {
     const { random, faults, listener } = this;
     listener.sent(from.process, m);
-    if (this.isBlocked(from.id, to.id)) {
+    if (this.isBlocked(from.id, to.id) || this.loses?.(m)) {
       listener.count("message into a cut");
       return;
     }

@@ -17,6 +17,10 @@ export const strikes = [
   "pause",
   "slow disk",
   "failing disk",
+  "disk hang",
+  "damage",
+  "wipe",
+  "client cut",
   "membership",
   "transfer",
 ] as const;
@@ -77,6 +81,7 @@ export function makePlan(random: Random, { ticks, only }: PlanOptions): Plan {
       snapshotCatchupEntries: random.between(0, 20),
       segmentBytes: random.pick([2048, 8192, 32_768]),
       maxSizePerMsg: random.pick([50, 500, 1_000_000]),
+      diskStallMs: 15 * electionMs,
     },
     client: {
       keys: random.between(1, 9),

@@ -6,16 +6,17 @@
 //     npm run sim -- --seeds=2000 [--from=1]     many, over as many threads as there are cores (--jobs=N), and a table of all
 //
 //     --ticks=1000      length of the safety phase, in ticks of 100 ms
+//     --markdown        the table of many runs as a page shows it
 //     --only=crash,loss of the faults that the seed draws, only these
 //
 // Exits with 1 if a run has failed, or if one of the faults never happened over 100 seeds and more.
 
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { Worker } from "node:worker_threads";
 import { minimize } from "./minimize.ts";
 import { simulate } from "./simulation.ts";
-import { type Job, parseFaults, type Summary, summaryOf, Totals } from "./summary.ts";
+import { type Job, parseFaults, summaryOf, Totals } from "./summary.ts";
+import { Threads } from "./threads.ts";
 
 const { values } = parseArgs({
   options: {
@@ -27,6 +28,7 @@ const { values } = parseArgs({
     only: { type: "string" },
     trace: { type: "boolean", default: false },
     minimize: { type: "boolean", default: false },
+    markdown: { type: "boolean", default: false },
   },
 });
 
@@ -74,40 +76,36 @@ async function runMany(from: number, count: number): Promise<number> {
   const jobs = Math.max(1, Math.min(integer("jobs", values.jobs), count));
   let next = from;
   const end = from + count;
+  const threads = await Threads.start(jobs);
   const work = async (): Promise<void> => {
-    const worker = startWorker();
     while (next < end) {
       const job: Job = { seed: next++, ticks, only };
-      const summary = await new Promise<Summary>((resolve, reject) => {
-        worker.once("error", reject);
-        worker.once("message", resolve);
-        worker.postMessage(job);
-      });
-      worker.removeAllListeners("error");
+      const summary = await threads.run(job);
       totals.add(summary);
       if (summary.error !== undefined) say(`\nFAILED ${commandOf(job)}\n    ${summary.error}`);
       progress(totals, count, began);
     }
-    await worker.terminate();
   };
   await Promise.all(Array.from({ length: jobs }, work));
+  await threads.close();
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
-  say(totals.table());
   const minutes = (performance.now() - began) / 60_000;
-  say(
-    `\n${minutes.toFixed(1)} minutes on ${jobs} threads: ${Math.round(count / minutes / jobs)} seeds a minute and thread`,
-  );
+  const { user, system } = process.cpuUsage();
+  const perMinute = Math.round(count / minutes / jobs);
+  const perCoreMinute = Math.round(count / ((user + system) / 60e6));
+  if (values.markdown) {
+    const speed = ["seeds a minute and core", String(perCoreMinute)] as const;
+    say(totals.markdown([["ticks of faults in each seed", String(ticks)], speed]));
+  } else {
+    say(totals.table());
+    say(
+      `\n${minutes.toFixed(1)} minutes on ${jobs} threads: ${perMinute} seeds a minute and thread, ${perCoreMinute} a minute of a core's own time`,
+    );
+  }
   if (totals.failures.length > 0) say(`failed: seeds ${totals.failures.map(({ seed }) => seed).join(", ")}`);
   const missing = only === undefined && count >= enoughSeeds ? totals.missing : [];
   if (missing.length > 0) say(`never happened: ${missing.join(", ")}`);
   return totals.failures.length > 0 || missing.length > 0 ? 1 : 0;
-}
-
-/** A thread does not inherit what makes Node read TypeScript: it registers that itself, then runs worker.ts. */
-function startWorker(): Worker {
-  const file = JSON.stringify(new URL("./worker.ts", import.meta.url).href);
-  const tsx = JSON.stringify(import.meta.resolve("tsx/esm/api"));
-  return new Worker(`import(${tsx}).then(({ register }) => { register(); return import(${file}); });`, { eval: true });
 }
 
 function progress(totals: Totals, count: number, began: number): void {

@@ -9,7 +9,7 @@
 import { describeMessage, type Message } from "../raft/index.ts";
 import { Client, type HistoryEntry } from "./clients.ts";
 import { Faults } from "./faults.ts";
-import { Invariants, inside } from "./invariants.ts";
+import { Invariants } from "./invariants.ts";
 import { checkHistory } from "./linearizability/checker.ts";
 import { mapModel } from "./linearizability/model.ts";
 import { type MemberParts, SimMember } from "./member.ts";
@@ -38,6 +38,8 @@ export interface RunResult {
   /** Virtual time. */
   readonly simulatedMs: number;
   readonly steps: number;
+  /** How long it took to come to rest after the faults had ended; undefined if it did not get there. */
+  readonly restTicks: number | undefined;
   readonly traceHash: number;
   /** How often what happened. */
   readonly counts: ReadonlyMap<string, number>;
@@ -50,7 +52,7 @@ export interface RunResult {
 }
 
 /** After the faults have ended, all must be well within so many ticks. */
-const livenessTicks = 600;
+export const livenessTicks = 600;
 
 export async function simulate(options: RunOptions): Promise<RunResult> {
   const simulation = new Simulation(options);
@@ -79,6 +81,7 @@ class Simulation {
   private readonly states = new Set<string>();
   private traceHash = 0;
   private moments = 0;
+  private restTicks: number | undefined;
 
   constructor(options: RunOptions) {
     this.options = options;
@@ -114,6 +117,7 @@ class Simulation {
       plan,
       network,
       members: this.members,
+      invariants: this.invariants,
       newMember: () => this.newMember(),
       count,
       log: (text) => this.line("world", text),
@@ -122,7 +126,7 @@ class Simulation {
 
   async run(): Promise<void> {
     const { world, plan } = this;
-    world.watch(() => this.look());
+    world.watch((owner) => this.look(owner));
     for (const member of this.members.values()) member.start();
     for (const client of this.clients) this.fork(client.run());
     this.faults.start();
@@ -140,6 +144,7 @@ class Simulation {
       plan,
       simulatedMs: world.now,
       steps: world.steps,
+      restTicks: this.restTicks,
       traceHash: chained(traceHash, new TextEncoder().encode(`${world.now} ${world.steps} ${JSON.stringify(history)}`)),
       counts,
       entries: this.invariants.committed.length,
@@ -175,6 +180,7 @@ class Simulation {
       world,
       random: random.fork(`client ${id}`),
       settings: plan.client,
+      cuts: this.network.clientCuts,
       history,
       members: () => [...this.members.values()].filter(({ gone }) => gone === undefined),
       acknowledged: (index, command) => this.check(() => this.invariants.acknowledged(index, command)),
@@ -201,9 +207,15 @@ class Simulation {
     }
   }
 
-  private look(): void {
-    for (const { id, running } of this.members.values()) {
-      if (running !== undefined) this.check(() => this.invariants.observe({ id, ...running }));
+  /** At the member whose event it was, which changes no other; at all after one of the world. */
+  private look(owner: Process | undefined): void {
+    try {
+      for (const { watchedAs, running } of this.members.values()) {
+        if (running === undefined) continue;
+        if (owner === undefined || owner === running.process) this.invariants.observe(watchedAs, running);
+      }
+    } catch (error) {
+      this.world.fail(error);
     }
   }
 
@@ -217,15 +229,23 @@ class Simulation {
 
   private sent(from: Process, m: Message): void {
     const member = this.members.get(m.from);
-    if (member?.process === from) this.check(() => this.invariants.sent(m.from, m));
+    if (member?.process === from) this.check(() => this.invariants.sent(member.watchedAs, m));
   }
 
   private delivered(to: number, m: Message): void {
-    const { now } = this.world;
-    for (const n of [now * 1000, to, m.from, m.type, m.term, m.index, m.commit, m.entries.length]) {
-      this.traceHash = (Math.imul(this.traceHash ^ (n | 0), 0x01000193) + (n | 0)) | 0;
-    }
+    this.mix(this.world.now * 1000);
+    this.mix(to);
+    this.mix(m.from);
+    this.mix(m.type);
+    this.mix(m.term);
+    this.mix(m.index);
+    this.mix(m.commit);
+    this.mix(m.entries.length);
     if (this.options.trace !== undefined) this.line(String(to), `received ${describeMessage(m)}`);
+  }
+
+  private mix(n: number): void {
+    this.traceHash = (Math.imul(this.traceHash ^ (n | 0), 0x01000193) + (n | 0)) | 0;
   }
 
   /** The liveness phase. */
@@ -235,7 +255,8 @@ class Simulation {
     this.line("world", "all faults have ended");
     for (const client of clients) client.stop();
     const { tickMs } = plan.settings;
-    const deadline = world.now + livenessTicks * tickMs;
+    const began = world.now;
+    const deadline = began + livenessTicks * tickMs;
     let served = 0;
     const last = this.newClient(0);
     this.fork(
@@ -247,9 +268,10 @@ class Simulation {
     let restless: string | undefined = "the run has not begun";
     while (restless !== undefined && world.now < deadline) {
       await world.runUntil(world.now + tickMs);
-      restless = served === 0 ? "a client waits for its answer" : this.restless();
+      restless = served === 0 ? "a client waits for its answer" : (this.faults.operator.task ?? this.restless());
     }
     if (restless !== undefined) throw new Error(`liveness: after ${livenessTicks} ticks without faults ${restless}`);
+    this.restTicks = Math.round((world.now - began) / tickMs);
     this.count("came to rest");
     for (const { running } of this.members.values()) {
       if (running !== undefined) this.invariants.compare(running.map.chain, await running.map.data());
@@ -264,13 +286,13 @@ class Simulation {
     const leader = statuses.find((status) => status.role === "leader" && status.term === term);
     if (leader === undefined) return "no member leads the newest term";
     const server = up.find((one) => one.status().id === leader.id);
-    if (server === undefined || inside(server).node.raft.trk.config.voters.isJoint()) return "the members are changing";
+    if (server === undefined || server.node.raft.trk.config.voters.isJoint()) return "the members are changing";
     for (const { id } of leader.members) {
       const status = statuses.find((one) => one.id === id);
       if (status === undefined) return `member ${id} does not run`;
       if (status.leader !== leader.id) return `member ${id} does not know the leader`;
-      if (status.applied !== leader.applied || leader.applied !== inside(server).node.raft.raftLog.lastIndex()) {
-        return `member ${id} has applied ${status.applied} entries, and the leader has ${inside(server).node.raft.raftLog.lastIndex()}`;
+      if (status.applied !== leader.applied || leader.applied !== server.node.raft.raftLog.lastIndex()) {
+        return `member ${id} has applied ${status.applied} entries, and the leader has ${server.node.raft.raftLog.lastIndex()}`;
       }
     }
     return undefined;

@@ -4,7 +4,6 @@
 // for its disk, knows the leader, is joint or learns; members in no order. Two runs that see different pictures have been to
 // different places. What matters is that the number goes on growing with more seeds, and not what it is.
 
-import { inside } from "./invariants.ts";
 import type { SimMember } from "./member.ts";
 
 /** The picture of a cluster at this moment. */
@@ -14,7 +13,7 @@ export function pictureOf(members: readonly SimMember[]): string {
   let commit = 0;
   for (const { running } of members) {
     if (running === undefined) continue;
-    const { raft } = inside(running.server).node;
+    const { raft } = running.server.node;
     term = Math.max(term, raft.term);
     commit = Math.max(commit, raft.raftLog.committed);
   }
@@ -24,7 +23,7 @@ export function pictureOf(members: readonly SimMember[]): string {
       pictures.push("down");
       continue;
     }
-    const { raft } = inside(running.server).node;
+    const { raft } = running.server.node;
     const { raftLog, trk } = raft;
     const flags = [
       raft.term < term,

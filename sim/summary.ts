@@ -1,12 +1,14 @@
 // What a run leaves for the table, and the tables.
 
 import { type FaultName, faultNames } from "./plan.ts";
-import type { RunResult } from "./simulation.ts";
+import { livenessTicks, type RunResult } from "./simulation.ts";
 
 export interface Job {
   readonly seed: number;
   readonly ticks: number;
   readonly only?: readonly FaultName[] | undefined;
+  /** The name of the bug that is planted. */
+  readonly mutant?: string | undefined;
 }
 
 /** A result that can be sent from thread to thread. */
@@ -15,6 +17,7 @@ export interface Summary {
   readonly error: string | undefined;
   readonly simulatedMs: number;
   readonly steps: number;
+  readonly restTicks: number | undefined;
   readonly traceHash: number;
   readonly entries: number;
   readonly elections: number;
@@ -24,9 +27,9 @@ export interface Summary {
 }
 
 export function summaryOf(result: RunResult): Summary {
-  const { seed, simulatedMs, steps, traceHash, entries, elections, operations } = result;
+  const { seed, simulatedMs, steps, restTicks, traceHash, entries, elections, operations } = result;
   const error = result.error?.message;
-  const numbers = { seed, simulatedMs, steps, traceHash, entries, elections, operations };
+  const numbers = { seed, simulatedMs, steps, restTicks, traceHash, entries, elections, operations };
   return { ...numbers, error, counts: [...result.counts], states: [...result.states] };
 }
 
@@ -54,6 +57,15 @@ export const mustHappen: readonly string[] = [
   "failing disk",
   "stopped by its disk",
   "torn log repaired",
+  "disk hang",
+  "stopped by its hanging disk",
+  "damaged log",
+  "damaged log: it refuses to start",
+  "damaged snapshot",
+  "damaged snapshot: it starts all the same",
+  "wiped",
+  "member turned away: lost-data",
+  "member replaced",
   "change: add",
   "change: promote",
   "change: demote",
@@ -63,6 +75,8 @@ export const mustHappen: readonly string[] = [
   "transfer applied",
   "snapshot sent",
   "snapshot cut",
+  "client cut",
+  "lost request",
   "lost answer",
   "put unknown",
 ];
@@ -76,6 +90,7 @@ export class Totals {
   private entries = 0;
   private elections = 0;
   private operations = 0;
+  private longestRestTicks = 0;
   private readonly counts = new Map<string, number>();
   private readonly states = new Set<string>();
 
@@ -86,6 +101,7 @@ export class Totals {
     this.entries += summary.entries;
     this.elections += summary.elections;
     this.operations += summary.operations;
+    this.longestRestTicks = Math.max(this.longestRestTicks, summary.restTicks ?? 0);
     for (const [what, count] of summary.counts) this.counts.set(what, (this.counts.get(what) ?? 0) + count);
     for (const state of summary.states) this.states.add(state);
     if (summary.error !== undefined) this.failures.push({ seed: summary.seed, error: summary.error });
@@ -96,26 +112,46 @@ export class Totals {
     return mustHappen.filter((what) => !this.counts.has(what));
   }
 
-  table(): string {
-    const number = (n: number): string => Math.round(n).toLocaleString("en-US");
-    const rows: [string, string][] = [
+  /** The figures of the runs, in words and numbers. */
+  private get figures(): [string, string][] {
+    return [
       ["seeds", number(this.runs)],
       ["failures", number(this.failures.length)],
       ["simulated hours", (this.simulatedMs / 3_600_000).toFixed(1)],
       ["events", number(this.steps)],
       ["committed entries", number(this.entries)],
       ["elections", number(this.elections)],
-      ["client operations", number(this.operations)],
+      ["client operations, checked for linearizability", number(this.operations)],
       ["cluster states seen", number(this.states.size)],
-      ["", ""],
-      ...[...this.counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([what, n]): [string, string] => [what, number(n)]),
+      [`ticks to rest without faults, at most (bound: ${livenessTicks})`, number(this.longestRestTicks)],
+    ];
+  }
+
+  /** For a terminal: the figures, and how often what happened. */
+  table(): string {
+    const counts = [...this.counts].sort(([a], [b]) => (a < b ? -1 : 1));
+    const rows = [
+      ...this.figures,
+      ["", ""] as const,
+      ...counts.map(([what, n]): readonly [string, string] => [what, number(n)]),
     ];
     const widths = [0, 1].map((column) => Math.max(...rows.map((row) => (row[column] as string).length)));
     return rows
       .map(([what, n]) => `${what.padEnd(widths[0] as number)}  ${n.padStart(widths[1] as number)}`.trimEnd())
       .join("\n");
   }
+
+  /** For a page: the figures, those that are handed in too, then each fault and what it was to bring about. */
+  markdown(more: readonly (readonly [string, string])[]): string {
+    const counts = mustHappen.map((what) => [what, number(this.counts.get(what) ?? 0)] as const);
+    const rows = (list: readonly (readonly [string, string])[]): string =>
+      list.map(([what, n]) => `| ${what} | ${n} |`).join("\n");
+    const head = (what: string): string => `| ${what} | |\n| --- | ---: |\n`;
+    return `${head("figure")}${rows([...this.figures, ...more])}\n\n${head("fault, or what it brings about")}${rows(counts)}`;
+  }
 }
+
+const number = (n: number): string => Math.round(n).toLocaleString("en-US");
 
 /** Names of faults, as the command line has them: separated by commas. Throws for one that is none. */
 export function parseFaults(text: string): FaultName[] {
