@@ -1,0 +1,175 @@
+// One direction between two members, and what may be wrong with it.
+//
+// A link is an ordered pair: what member 1 sends to member 2, on whichever connection. It carries one direction of every connection between the
+// two, whoever dialled, as a cable does. A cut link holds back what comes, and lets it pass when it is healed, as TCP does when packets are lost and
+// sent again: so old messages arrive late, after elections that they know nothing of. Not even the end of a connection passes a cut link. A link
+// that breaks connections resets them; one that corrupts turns over single bits, which no TCP checksum sees here, in such streams as proxy.ts names.
+//
+// Promises: the bytes of a connection stay in order; what waits on one is bounded, since a source that is too far ahead is not read from; `bytes` and
+// `damaged` count what has really passed, so that a fault which never did anything shows.
+
+import type { Socket } from "node:net";
+import type { Random } from "../../sim/random.ts";
+
+export interface LinkFaults {
+  readonly cut: boolean;
+  readonly delayMs: number;
+  readonly bytesPerSecond: number;
+  /** The chance that a chunk of bytes has one of its bits turned over. */
+  readonly corrupt: number;
+  /** The chance that a chunk, instead of passing, resets its connection. */
+  readonly reset: number;
+}
+
+export const sound: LinkFaults = {
+  cut: false,
+  delayMs: 0,
+  bytesPerSecond: Number.POSITIVE_INFINITY,
+  corrupt: 0,
+  reset: 0,
+};
+
+const maxWaitingBytes = 1024 * 1024;
+/** A throttled link passes pieces of this size, so that it is slow all the time and not stopped and fast in turn. */
+const throttledPieceBytes = 512;
+
+export class Link {
+  readonly from: number;
+  readonly to: number;
+  /** What has passed. */
+  bytes = 0;
+  /** Bits turned over, and connections reset. */
+  damaged = 0;
+  resets = 0;
+  faults: LinkFaults = sound;
+  readonly random: Random;
+  private readonly pumps = new Set<Pump>();
+  /** When the throttled link has passed all that was given to it. */
+  private freeAt = 0;
+
+  constructor(from: number, to: number, random: Random) {
+    this.from = from;
+    this.to = to;
+    this.random = random;
+  }
+
+  /** From now on it has these faults and no others. What it held back for one that it has no more passes at once. */
+  set(faults: Partial<LinkFaults>): void {
+    this.faults = { ...sound, ...faults };
+    this.freeAt = 0;
+    for (const pump of this.pumps) pump.hurry();
+  }
+
+  /** Carries one direction of a connection; `head` was read from the source already. What lies before `guardedFrom` is never corrupted. */
+  carry(source: Socket, target: Socket, head: Uint8Array, guardedFrom: number): void {
+    const pump = new Pump(this, source, target, guardedFrom);
+    this.pumps.add(pump);
+    target.once("close", () => this.pumps.delete(pump));
+    if (head.length > 0) pump.take(head);
+  }
+
+  /** When a piece of this size that comes now is through. */
+  dueAt(size: number): number {
+    const { delayMs, bytesPerSecond } = this.faults;
+    const now = performance.now();
+    this.freeAt = Math.max(now, this.freeAt) + (size * 1000) / bytesPerSecond;
+    return this.freeAt + delayMs;
+  }
+}
+
+/** Bytes, or the end of them ("end"), of both directions ("closed"), or of the connection before its time ("broken"). */
+type Waiting = { readonly piece: Uint8Array | "end" | "closed" | "broken"; readonly dueAt: number };
+
+/** One direction of one connection. */
+class Pump {
+  private readonly link: Link;
+  private readonly source: Socket;
+  private readonly target: Socket;
+  private waiting: Waiting[] = [];
+  private waitingBytes = 0;
+  private timer: NodeJS.Timeout | undefined;
+  /** What has passed, and the offset from which on it may be corrupted. */
+  private offset = 0;
+  private readonly guardedFrom: number;
+
+  constructor(link: Link, source: Socket, target: Socket, guardedFrom: number) {
+    this.link = link;
+    this.guardedFrom = guardedFrom;
+    this.source = source;
+    this.target = target;
+    source.on("data", (chunk: Buffer) => this.take(chunk));
+    source.once("end", () => this.put("end"));
+    source.once("close", (hadError) => this.put(source.readableEnded && !hadError ? "closed" : "broken"));
+    target.on("drain", () => this.run());
+    target.once("close", () => clearTimeout(this.timer));
+  }
+
+  take(chunk: Uint8Array): void {
+    const size = this.link.faults.bytesPerSecond < Number.POSITIVE_INFINITY ? throttledPieceBytes : chunk.length;
+    for (let offset = 0; offset < chunk.length; offset += size) this.put(chunk.subarray(offset, offset + size));
+  }
+
+  /** The link has changed: nothing waits for a time that was reckoned before. */
+  hurry(): void {
+    this.waiting = this.waiting.map(({ piece }) => ({ piece, dueAt: 0 }));
+    this.run();
+  }
+
+  private put(piece: Waiting["piece"]): void {
+    const size = typeof piece === "string" ? 0 : piece.length;
+    this.waitingBytes += size;
+    if (this.waitingBytes > maxWaitingBytes) this.source.pause();
+    this.waiting.push({ piece, dueAt: this.link.dueAt(size) });
+    this.run();
+  }
+
+  private run(): void {
+    clearTimeout(this.timer);
+    const { link, target } = this;
+    while (!link.faults.cut && !target.destroyed && !target.writableNeedDrain) {
+      const [next] = this.waiting;
+      if (next === undefined) break;
+      const early = next.dueAt - performance.now();
+      if (early > 0) {
+        this.timer = setTimeout(() => this.run(), early);
+        break;
+      }
+      this.waiting.shift();
+      this.pass(next.piece);
+    }
+    if (this.waitingBytes <= maxWaitingBytes) this.source.resume();
+  }
+
+  private pass(piece: Waiting["piece"]): void {
+    const { link, source, target } = this;
+    if (piece === "end") {
+      target.end();
+    } else if (piece === "closed") {
+      target.destroySoon(); // what was written before still leaves
+    } else if (piece === "broken") {
+      target.resetAndDestroy();
+    } else {
+      this.waitingBytes -= piece.length;
+      if (link.random.chance(link.faults.reset)) {
+        link.resets++;
+        source.resetAndDestroy();
+        target.resetAndDestroy();
+        return;
+      }
+      target.write(this.damage(piece));
+      link.bytes += piece.length;
+      this.offset += piece.length;
+    }
+  }
+
+  private damage(piece: Uint8Array): Uint8Array {
+    const { link, offset, guardedFrom } = this;
+    const lo = Math.max(0, guardedFrom - offset);
+    if (lo >= piece.length || !link.random.chance(link.faults.corrupt)) return piece;
+    link.damaged++;
+    const copy = Uint8Array.from(piece);
+    const at = link.random.between(lo, copy.length);
+    copy[at] = (copy[at] as number) ^ (1 << link.random.below(8));
+    return copy;
+  }
+}

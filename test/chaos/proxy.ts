@@ -1,0 +1,97 @@
+// A user-space TCP proxy in front of a member's peer port: the address by which its peers know it.
+//
+// All peers of a member share its address, since the cluster's id is made of the list of addresses, so the port alone does not tell who dials. The
+// first lines of a connection do: every connection between members begins as an HTTP request whose headers name the sender. The proxy reads
+// that far, finds the two links between dialler and member, and lets each carry its direction of the connection, those first lines included. A
+// connection that names nobody is closed and counted.
+//
+// What may be corrupted on the way is what a checksum guards: the data of a snapshot. The messages of raft, the handshake and the message that opens a
+// snapshot have none, and trust TCP's.
+//
+// The member's own port may change, as it does with every start; while it is unknown, or nobody listens there, connections are reset.
+
+import { once } from "node:events";
+import net from "node:net";
+import type { Link } from "./link.ts";
+
+const maxHeadBytes = 16 * 1024;
+const snapshot = /^GET \/raft\/snapshot /;
+/** In a stream with a snapshot, the message before its data ends well before this offset behind the head. */
+const snapshotMessageBytes = 512;
+const sender = /^x-readyloop-from: *(\d+) *$/im;
+
+export class PeerProxy {
+  /** The member that is reached by it. */
+  readonly id: number;
+  /** The member's own peer port; 0 while it has none. */
+  targetPort = 0;
+  /** Connections that did not say who dials. */
+  unnamed = 0;
+  private readonly linkBetween: (from: number, to: number) => Link;
+  private readonly server: net.Server;
+  private readonly sockets = new Set<net.Socket>();
+
+  constructor(id: number, linkBetween: (from: number, to: number) => Link) {
+    this.id = id;
+    this.linkBetween = linkBetween;
+    this.server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.accept(socket));
+  }
+
+  /** Takes a free port; returns the URL by which peers reach the member. */
+  async listen(): Promise<string> {
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    return `http://127.0.0.1:${(this.server.address() as net.AddressInfo).port}`;
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.server, "close");
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+    await closed;
+  }
+
+  private accept(dialler: net.Socket): void {
+    this.keep(dialler);
+    let head = Buffer.alloc(0);
+    const read = (chunk: Buffer): void => {
+      head = Buffer.concat([head, chunk]);
+      const end = head.indexOf("\r\n\r\n");
+      if (end < 0 && head.length <= maxHeadBytes) return;
+      dialler.off("data", read);
+      const from = Number(sender.exec(head.subarray(0, Math.max(0, end)).toString("latin1"))?.[1]);
+      if (from >= 1) {
+        this.join(dialler, from, head);
+      } else {
+        this.unnamed++;
+        dialler.resetAndDestroy();
+      }
+    };
+    dialler.on("data", read);
+  }
+
+  private join(dialler: net.Socket, from: number, head: Buffer): void {
+    dialler.pause();
+    const member = net.connect({ port: this.targetPort || 1, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
+    this.keep(member);
+    member.once("error", () => dialler.resetAndDestroy());
+    member.once("connect", () => {
+      const guardedFrom = snapshot.test(head.toString("latin1"))
+        ? head.length + snapshotMessageBytes
+        : Number.POSITIVE_INFINITY;
+      this.linkBetween(from, this.id).carry(dialler, member, head, guardedFrom);
+      this.linkBetween(this.id, from).carry(member, dialler, Buffer.alloc(0), Number.POSITIVE_INFINITY);
+    });
+    // Whoever hangs up before that has not been heard by the member.
+    dialler.once("close", () => {
+      if (member.connecting) member.destroy();
+    });
+  }
+
+  private keep(socket: net.Socket): void {
+    this.sockets.add(socket);
+    // How a connection ends, its "close" tells.
+    socket.on("error", () => undefined);
+    socket.once("close", () => this.sockets.delete(socket));
+  }
+}
