@@ -1,4 +1,4 @@
-// One WebSocket frame: many raft messages, as the protobuf message Frame { repeated Message messages = 1; }.
+// One WebSocket frame: many raft messages, as the protobuf message Frame { repeated Message messages = 1; }, sealed (checksum.ts).
 //
 // Many messages in a frame are what makes a WebSocket fast: the price of a frame (two system calls, a turn of the event loop)
 // is twenty times that of a message. A writer collects what is sent to one peer in one turn; a reader takes it apart again.
@@ -54,7 +54,7 @@ export class FrameWriter {
   }
 }
 
-/** The messages of a frame, at least one. Their byte fields are views of `bytes`. Throws DecodeError. */
+/** The messages of a frame without its seal, at least one. Their byte fields are views of `bytes`. Throws DecodeError. */
 export function decodeFrame(bytes: Uint8Array): Message[] {
   const counted = bytes.length > maxFrameItems * smallestItemBytes;
   const reader = new Reader(bytes);

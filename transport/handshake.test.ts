@@ -31,7 +31,7 @@ describe("a handshake", () => {
   });
 
   test.each([
-    ["another version", { "x-readyloop-version": "2" }, 412, "protocol version 2 offered, this member speaks 1"],
+    ["another version", { "x-readyloop-version": "1" }, 412, "protocol version 1 offered, this member speaks 2"],
     ["another cluster", { "x-readyloop-cluster": "78" }, 412, "cluster 78 offered, this member belongs to cluster 77"],
     ["another receiver", { "x-readyloop-to": "3" }, 421, "looking for member 3, this is member 2"],
     ["this node as its sender", { "x-readyloop-from": "2" }, 409, "member 2 called itself"],
@@ -79,7 +79,7 @@ describe("the question of one who joins", () => {
   });
 
   test("is refused for the same reasons as a handshake", () => {
-    expect(checkJoiner({ ...joiner, "x-readyloop-version": "2" }, asked)).toMatchObject({ status: 412 });
+    expect(checkJoiner({ ...joiner, "x-readyloop-version": "1" }, asked)).toMatchObject({ status: 412 });
     expect(checkJoiner({ ...joiner, "x-readyloop-from": "x" }, asked)).toMatchObject({ status: 400 });
     expect(checkJoiner({ ...joiner, "x-readyloop-from": "6" }, asked)).toMatchObject({ rejection: "removed" });
   });

@@ -7,16 +7,18 @@
 // A refusal is an HTTP response with a status of 4xx (503 while the member starts or stops) and one plain sentence, which both sides log.
 // If the handler said no, a header of its own says which of its reasons it was: "removed" and "lost-data" will not pass, and
 // the member that is told so has to stop. A status alone would not do: any server that happens to listen there may answer 410.
-// The headers name the members and do not prove it: a peer port belongs on a network where only members can reach it.
+// The headers have a checksum (checksum.ts), since a wrong digit in an incarnation would turn a sound member away for good.
+// They name the members and do not prove it: a peer port belongs on a network where only members can reach it.
 //
 // Its counterpart upstream is etcd's rafthttp/http.go (X-Etcd-Cluster-ID, X-Raft-To, its 410 for a removed member); the format is our own.
 
 import { type IncomingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
+import { checksumOf, fits } from "./checksum.ts";
 import type { Address, Rejection } from "./options.ts";
 import { originOf } from "./peer-url.ts";
 
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 /** The paths of the peer port. */
 export const peerPath = {
@@ -38,7 +40,14 @@ const header = {
   incarnation: "x-readyloop-incarnation",
   address: "x-readyloop-address",
   rejection: "x-readyloop-rejection",
+  checksum: "x-readyloop-checksum",
 } as const;
+
+/** Over the body of a request or of an answer. */
+export const bodyChecksumHeader = "x-readyloop-body-checksum";
+
+/** What the checksum is over: the values of these, each on a line. */
+const guarded = [header.version, header.from, header.incarnation, header.cluster, header.to, header.address];
 
 /** Who asks, before it knows the cluster. */
 export interface Asker {
@@ -71,26 +80,32 @@ export interface Asked {
 
 const rejectionStatus = { unknown: 403, removed: 410, "lost-data": 409 } as const;
 
-export function askerHeaders({ from, incarnation }: Asker): Record<string, string> {
-  return {
-    [header.version]: String(protocolVersion),
-    [header.from]: String(from),
-    [header.incarnation]: String(incarnation),
-  };
-}
+type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+const guardedText = (headers: Headers): string => guarded.map((name) => String(headers[name] ?? "")).join("\n");
+
+const withChecksum = (headers: Record<string, string>): Record<string, string> => ({
+  ...headers,
+  [header.checksum]: checksumOf(guardedText(headers)),
+});
+
+const plainHeaders = ({ from, incarnation }: Asker): Record<string, string> => ({
+  [header.version]: String(protocolVersion),
+  [header.from]: String(from),
+  [header.incarnation]: String(incarnation),
+});
+
+export const askerHeaders = (asker: Asker): Record<string, string> => withChecksum(plainHeaders(asker));
 
 export function handshakeHeaders(identity: Identity): Record<string, string> {
-  return {
-    ...askerHeaders(identity),
-    [header.cluster]: String(identity.clusterId),
-    [header.to]: String(identity.to),
-    ...(identity.address === undefined
-      ? {}
-      : { [header.address]: `${identity.address.since} ${identity.address.url}` }),
-  };
+  const { clusterId, to, address } = identity;
+  return withChecksum({
+    ...plainHeaders(identity),
+    [header.cluster]: String(clusterId),
+    [header.to]: String(to),
+    ...(address === undefined ? {} : { [header.address]: `${address.since} ${address.url}` }),
+  });
 }
-
-type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 /** The sender's id, or why it is refused. */
 export function checkHandshake(headers: Headers, asked: Asked): number | Refusal {
@@ -146,6 +161,9 @@ function readAsker(headers: Headers): Asker | Refusal {
   const said = headers[header.incarnation];
   const incarnation = said === undefined || said === "0" ? 0 : readNumber(said);
   if (incarnation === undefined) return malformed(header.incarnation);
+  if (!fits(headers[header.checksum], guardedText(headers))) {
+    return { status: 400, reason: `header ${header.checksum} does not fit the others: they were changed on the way` };
+  }
   return { from, incarnation };
 }
 

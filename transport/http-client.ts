@@ -5,6 +5,8 @@
 
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { finished } from "node:stream";
+import { checksumOf, fits } from "./checksum.ts";
+import { bodyChecksumHeader } from "./handshake.ts";
 
 export interface Exchange {
   /** http://host:port */
@@ -35,7 +37,7 @@ export function exchange(options: Exchange): Promise<Answer> {
     let connected = false;
     const request = httpRequest(new URL(options.path, options.origin), {
       method: body === undefined ? "GET" : "POST",
-      headers: { ...options.headers, ...(body === undefined ? {} : { "Content-Length": String(body.length) }) },
+      headers: { ...options.headers, ...(body === undefined ? {} : bodyHeaders(body)) },
       agent: false,
     });
     const settle = (answer: Answer): void => {
@@ -57,8 +59,9 @@ export function exchange(options: Exchange): Promise<Answer> {
     request.on("response", (response) => {
       collect(response, options.maxAnswerBytes).then(
         (received) => {
-          const status = response.statusCode ?? 0;
-          settle({ kind: "answer", status, headers: response.headers, body: received });
+          const { statusCode: status = 0, headers } = response;
+          if (!fits(headers[bodyChecksumHeader], received)) fail("the answer was changed on the way");
+          else settle({ kind: "answer", status, headers, body: received });
         },
         (error: Error) => fail(error.message),
       );
@@ -66,6 +69,12 @@ export function exchange(options: Exchange): Promise<Answer> {
     request.end(body);
   });
 }
+
+/** That a body is sent with. */
+export const bodyHeaders = (body: Uint8Array): Record<string, string> => ({
+  "Content-Length": String(body.length),
+  [bodyChecksumHeader]: checksumOf(body),
+});
 
 /** The whole body; rejects if it is larger than `maxBytes` or ends early. What is left unread then is the caller's to end. */
 export function collect(message: IncomingMessage, maxBytes: number): Promise<Uint8Array> {

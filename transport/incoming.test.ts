@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { WebSocket } from "ws";
 import { encodeMessage, type Message, MessageType, makeMessage } from "../raft/raftpb/index.ts";
+import { seal } from "./checksum.ts";
 import { FrameWriter, itemsOf } from "./frame.ts";
 import type { TransportLimits } from "./index.ts";
 import { append, eventually, headers, heartbeat, Member, rawClient } from "./test-support.ts";
@@ -12,7 +13,7 @@ import { append, eventually, headers, heartbeat, Member, rawClient } from "./tes
 function frameOf(...messages: Message[]): Uint8Array {
   const writer = new FrameWriter();
   for (const m of messages) writer.add(encodeMessage(m), itemsOf(m));
-  return writer.take();
+  return seal(writer.take());
 }
 
 /** Member 2, which lets member 1 in (the attacker says it is that) and has a good connection from member 3. */
@@ -67,8 +68,15 @@ describe("a connection is closed, and the breach counted, for", () => {
   const sent: [what: string, send: (socket: WebSocket) => void, code: number, reason: RegExp][] = [
     ["a text frame", (s) => s.send("hello"), 1008, /a text frame/],
     ["bytes that are no frame", (s) => s.send(Uint8Array.of(255, 255, 255)), 1008, /does not decode/],
-    ["an empty frame", (s) => s.send(new Uint8Array(0)), 1008, /without messages/],
-    ["a frame cut short", (s) => s.send(frameOf(heartbeat(1, 2)).subarray(0, 9)), 1008, /does not decode/],
+    ["an empty frame", (s) => s.send(new Uint8Array(0)), 1008, /0 bytes, where the checksum/],
+    [
+      "a frame cut short",
+      (s) => s.send(frameOf(heartbeat(1, 2)).subarray(0, 9)),
+      1008,
+      /does not decode: its checksum/,
+    ],
+    ["a sealed frame that is none", (s) => s.send(seal(new Uint8Array(9))), 1008, /does not decode: /],
+    ["a frame without a seal", (s) => s.send(new Uint8Array(3)), 1008, /where the checksum alone has 4/],
     ["a message that breaks a rule", (s) => s.send(frameOf(heartbeat(3, 2))), 1008, /says it is from 3/],
     ["a frame above the largest payload", (s) => s.send(frameOf(append(1, 2, 20_000))), 1009, /payload size/],
     [
@@ -205,7 +213,7 @@ describe("the peer port", () => {
   });
 
   test.each([
-    ["another version", { "x-readyloop-version": "2" }, /412: protocol version 2/],
+    ["another version", { "x-readyloop-version": "1" }, /412: protocol version 1/],
     ["a reserved sender", { "x-readyloop-from": "18446744073709551615" }, /400: header x-readyloop-from/],
     ["its own name", { "x-readyloop-from": "2" }, /409: member 2 called itself/],
   ])("refuses a peer with %s and logs why", async (_what, set, reason) => {

@@ -9,6 +9,7 @@
 
 import type { RawData, WebSocket } from "ws";
 import type { Message } from "../raft/raftpb/index.ts";
+import { unseal } from "./checksum.ts";
 import { decodeFrame } from "./frame.ts";
 import type { PeerCounters, TransportHandler, TransportLimits, TransportLogger } from "./options.ts";
 import { closeCode, closeSocket, maxWaitingPongBytes, watchSilence } from "./socket.ts";
@@ -81,7 +82,7 @@ export class IncomingConnection {
     let messages: Message[];
     try {
       // Plain bytes, not a Buffer: the codec's views take after what they view.
-      messages = decodeFrame(new Uint8Array(data.buffer, data.byteOffset, data.length));
+      messages = decodeFrame(unseal(new Uint8Array(data.buffer, data.byteOffset, data.length)));
     } catch (cause) {
       return this.violated(`a frame that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`);
     }

@@ -9,6 +9,7 @@
 
 import { WebSocket } from "ws";
 import { encodeMessage, type Message, messageTypeName } from "../raft/raftpb/index.ts";
+import { seal, sealBytes } from "./checksum.ts";
 import { Dial, type DialTarget } from "./dial.ts";
 import { FrameWriter, framingBytes, itemsOf, maxFrameItems } from "./frame.ts";
 import { peerPath } from "./handshake.ts";
@@ -78,7 +79,7 @@ export class OutgoingPeer {
     this.options.counters.sentFrames++;
     this.options.counters.sentMessages += messages;
     // Called once the system has the bytes, or with an error as the socket breaks; `closed` counts what is not called back before.
-    socket.send(this.frame.take(), (error) => {
+    socket.send(seal(this.frame.take()), (error) => {
       if (this.socket !== socket) return;
       this.messagesInSocket -= messages;
       if (error) this.options.counters.dropped += messages;
@@ -99,7 +100,7 @@ export class OutgoingPeer {
     const { limits, logger, identity } = this.options;
     if (this.waitingMessages >= limits.maxWaitingMessages) return false;
     const encoded = encodeMessage(message);
-    const size = encoded.length + framingBytes;
+    const size = encoded.length + framingBytes + sealBytes;
     const items = itemsOf(message);
     if (size > limits.maxPayloadBytes || items > maxFrameItems) {
       const type = messageTypeName(message.type);

@@ -17,6 +17,7 @@ import {
   refuseRequest,
   refuseUpgrade,
 } from "./handshake.ts";
+import { bodyHeaders } from "./http-client.ts";
 import { encodeMembers } from "./join.ts";
 import {
   TransportError,
@@ -185,8 +186,9 @@ export class PeerPort {
       refuse({ status: 503, reason: `member ${this.id} does not know the members yet; try again or ask another` });
       return;
     }
-    response.writeHead(200, { Connection: "close", "Content-Type": "application/json" });
-    response.end(encodeMembers({ clusterId: this.clusterId, members }));
+    const body = Buffer.from(encodeMembers({ clusterId: this.clusterId, members }));
+    response.writeHead(200, { Connection: "close", "Content-Type": "application/json", ...bodyHeaders(body) });
+    response.end(body);
   }
 
   private ready(): TransportHandler | Refusal {

@@ -8,9 +8,10 @@
 // Its counterpart upstream is etcd's etcdserver/cluster_util.go (promoteMemberHTTP), which passes one kind of request on so.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { fits } from "./checksum.ts";
 import type { DialTarget } from "./dial.ts";
-import { handshakeHeaders, peerPath, refuseRequest, rejectionIn } from "./handshake.ts";
-import { BodyTooLarge, collect, exchange } from "./http-client.ts";
+import { bodyChecksumHeader, handshakeHeaders, peerPath, refuseRequest, rejectionIn } from "./handshake.ts";
+import { BodyTooLarge, bodyHeaders, collect, exchange } from "./http-client.ts";
 import { maxRequestBytes, type RequestOutcome, type TransportHandler, type TransportLogger } from "./options.ts";
 import { printable } from "./socket.ts";
 
@@ -122,6 +123,10 @@ export class RequestAnswerer {
       if (error instanceof BodyTooLarge) refuse(response, 413, `${error.message}; a request must be smaller`);
       return;
     }
+    if (!fits(request.headers[bodyChecksumHeader], body)) {
+      refuse(response, 400, "the request was changed on the way; send it again");
+      return;
+    }
     const asked = handler();
     if (asked === undefined) {
       refuse(response, statusUnavailable, "this member is shutting down; ask another");
@@ -130,7 +135,8 @@ export class RequestAnswerer {
     try {
       const answer = await asked.request(from, body);
       if (answer.length > maxRequestBytes) throw new Error(`an answer of ${answer.length} bytes`);
-      response.writeHead(200, { Connection: "close", "Content-Type": "application/octet-stream" });
+      const headers = { Connection: "close", "Content-Type": "application/octet-stream", ...bodyHeaders(answer) };
+      response.writeHead(200, headers);
       response.end(answer);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

@@ -1,7 +1,7 @@
 // What travels on a connection for a snapshot: one snapshot from the dialler to the peer, and one answer back.
 //
 //     dialler                                                        peer
-//     binary   the MsgSnap, encoded as on the other stream, without data
+//     binary   the MsgSnap, encoded as on the other stream, without data, and sealed (checksum.ts)
 //     binary   data, 1 byte to maxSnapshotFrameBytes a frame
 //     ...
 //     text     "end <bytes of data> <CRC-32 of the data, 8 hex digits>"

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { encodeMessage, type Message, MessageType, makeMessage, makeSnapshot } from "../raft/raftpb/index.ts";
+import { seal } from "./checksum.ts";
 import { maxSnapshotFrameBytes } from "./snapshot-frames.ts";
 import {
   eventually,
@@ -19,6 +20,7 @@ import {
 } from "./test-support.ts";
 
 const message = snapshotMessage(1, 2);
+const sealed = (m: Message): Uint8Array => seal(encodeMessage(m));
 
 describe("the receiver", () => {
   const data = new TextEncoder().encode("a state machine");
@@ -40,33 +42,33 @@ describe("the receiver", () => {
 
   test("takes a snapshot in its published form", async () => {
     const b = await receiver();
-    const frames = [encodeMessage(message), data.subarray(0, 4), data.subarray(4), "end 15 c81385a8"];
+    const frames = [sealed(message), data.subarray(0, 4), data.subarray(4), "end 15 c81385a8"];
     expect(snapshotEnd(data)).toBe(frames[3]);
     expect(await afterSending(b, frames)).toEqual({ answer: "taken", code: 1000, reason: "" });
     expect(b.snapshots[0]?.data.toString()).toBe("a state machine");
   });
 
-  const snap = (set: Partial<Omit<Message, "type">>): Uint8Array => encodeMessage({ ...message, ...set });
+  const snap = (set: Partial<Omit<Message, "type">>): Uint8Array => sealed({ ...message, ...set });
 
   test.each<[string, (Uint8Array | string)[], RegExp]>([
     ["text in the place of a message", ["hello"], /text frame/],
     ["bytes that are no message", [Uint8Array.of(255, 255)], /does not decode/],
-    ["a message that is no MsgSnap", [encodeMessage(heartbeat(1, 2))], /MsgHeartbeat in the place/],
+    ["a message that is no MsgSnap", [sealed(heartbeat(1, 2))], /MsgHeartbeat in the place/],
     ["a MsgSnap of another sender", [snap({ from: 3 })], /says it is from 3/],
     ["a MsgSnap for another node", [snap({ to: 3 })], /is for node 3/],
     [
       "a MsgSnap without a snapshot",
-      [encodeMessage(makeMessage(MessageType.MsgSnap, { from: 1, to: 2, term: 3 }))],
+      [sealed(makeMessage(MessageType.MsgSnap, { from: 1, to: 2, term: 3 }))],
       /no snapshot/,
     ],
     ["a MsgSnap with data inside", [snap({ snapshot: makeSnapshot(5, 2, undefined, data) })], /carries data/],
     ["a MsgSnap without voters", [snap({ snapshot: makeSnapshot(5, 2) })], /without voters/],
-    ["a frame above the largest", [encodeMessage(message), new Uint8Array(maxSnapshotFrameBytes + 1)], /payload size/],
-    ["an empty frame of data", [encodeMessage(message), new Uint8Array(0)], /empty frame/],
-    ["a wrong checksum", [encodeMessage(message), data, "end 15 c81385a0"], /"end 15 c81385a8" must follow/],
-    ["a wrong size", [encodeMessage(message), data, "end 14 c81385a8"], /"end 15 c81385a8" must follow/],
-    ["an end without its form", [encodeMessage(message), data, "END\n"], /"END" where/],
-    ["a frame behind the end", [encodeMessage(message), data, snapshotEnd(data), data], /behind the end/],
+    ["a frame above the largest", [sealed(message), new Uint8Array(maxSnapshotFrameBytes + 1)], /payload size/],
+    ["an empty frame of data", [sealed(message), new Uint8Array(0)], /empty frame/],
+    ["a wrong checksum", [sealed(message), data, "end 15 c81385a0"], /"end 15 c81385a8" must follow/],
+    ["a wrong size", [sealed(message), data, "end 14 c81385a8"], /"end 15 c81385a8" must follow/],
+    ["an end without its form", [sealed(message), data, "END\n"], /"END" where/],
+    ["a frame behind the end", [sealed(message), data, snapshotEnd(data), data], /behind the end/],
   ])("refuses %s, counts the breach, and serves on", async (_what, frames, reason) => {
     const b = await receiver();
     // A handler that waits for one more turn, so that what follows the end still finds it at work.
@@ -81,7 +83,7 @@ describe("the receiver", () => {
     await eventually(() => expect(b.stats(1)).toMatchObject({ violations: 1, receivingSnapshot: false }));
     expect(b.snapshots).toEqual([]);
     expect(b.brokenSnapshots.length).toBe(frames.length > 1 ? 1 : 0);
-    expect((await afterSending(b, [encodeMessage(message), data, snapshotEnd(data)])).answer).toBe("taken");
+    expect((await afterSending(b, [sealed(message), data, snapshotEnd(data)])).answer).toBe("taken");
   });
 
   test("takes one at a time from a peer, also while the handler of a broken one is at work", async () => {
@@ -89,15 +91,15 @@ describe("the receiver", () => {
     const held = gate();
     b.receiveSnapshot = () => held.opened;
     const { socket } = await rawClient(b, "/raft/snapshot");
-    socket.send(encodeMessage(message));
+    socket.send(sealed(message));
     await eventually(() => expect(b.logged("receiving a snapshot")).toBeDefined());
     const busy = { answer: undefined, code: 1013, reason: "a snapshot from member 1 is under way; try again" };
-    expect(await afterSending(b, [encodeMessage(message)])).toEqual(busy);
+    expect(await afterSending(b, [sealed(message)])).toEqual(busy);
     socket.terminate();
-    expect(await afterSending(b, [encodeMessage(message)])).toEqual(busy);
+    expect(await afterSending(b, [sealed(message)])).toEqual(busy);
     held.open();
     await eventually(() => expect(b.stats(1).receivingSnapshot).toBe(false));
-    expect((await afterSending(b, [encodeMessage(message)])).answer).toBe("taken");
+    expect((await afterSending(b, [sealed(message)])).answer).toBe("taken");
   });
 
   test("takes no more at a time than its limit", async () => {
@@ -105,7 +107,7 @@ describe("the receiver", () => {
     const held = gate();
     b.receiveSnapshot = () => held.opened;
     const { socket } = await rawClient(b, "/raft/snapshot");
-    socket.send(encodeMessage(message));
+    socket.send(sealed(message));
     const c = (await new Member(3).listen()).start();
     b.transport.addPeer(3, "http://127.0.0.1:1");
     c.transport.addPeer(2, b.url);

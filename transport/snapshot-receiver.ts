@@ -9,6 +9,7 @@
 
 import type { RawData, WebSocket } from "ws";
 import { decodeMessage, type Message } from "../raft/raftpb/index.ts";
+import { unseal } from "./checksum.ts";
 import type { PeerCounters, TransportHandler, TransportLimits, TransportLogger } from "./options.ts";
 import { refused, Sum, taken } from "./snapshot-frames.ts";
 import { closeCode, closeSocket, maxWaitingPongBytes, printable, watchSilence } from "./socket.ts";
@@ -102,7 +103,7 @@ export class SnapshotReceiver {
     if (!isBinary) return this.violated("a text frame in the place of a message");
     let message: Message;
     try {
-      message = decodeMessage(bytes);
+      message = decodeMessage(unseal(bytes));
     } catch (cause) {
       return this.violated(`a message that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`);
     }

@@ -9,6 +9,7 @@
 
 import { WebSocket } from "ws";
 import { encodeMessage, type Message } from "../raft/raftpb/index.ts";
+import { seal } from "./checksum.ts";
 import { Dial, type DialTarget } from "./dial.ts";
 import { peerPath } from "./handshake.ts";
 import type { PeerCounters, TransportLogger } from "./options.ts";
@@ -110,7 +111,7 @@ class Transfer {
   /** Sends message, data and end; stops early when there is an answer. Rejects with the error of `chunks`. */
   async run(message: Message, chunks: AsyncIterator<Uint8Array>): Promise<void> {
     await this.opened;
-    await this.send(encodeMessage(message));
+    await this.send(seal(encodeMessage(message)));
     while (!this.over) {
       const next = await chunks.next();
       if (this.over) return;

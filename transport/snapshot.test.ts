@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
 import { encodeMessage } from "../raft/raftpb/index.ts";
+import { seal } from "./checksum.ts";
 import type { TransportLimits } from "./index.ts";
 import { maxSnapshotFrameBytes } from "./snapshot-frames.ts";
 import {
@@ -227,7 +228,7 @@ describe("a slow receiver", () => {
     let pings = 0;
     socket.on("ping", () => pings++);
     const frame = randomBytes(maxSnapshotFrameBytes);
-    socket.send(encodeMessage(message));
+    socket.send(seal(encodeMessage(message)));
     for (let i = 0; i < 50; i++) socket.send(frame);
     const whole = Buffer.concat(Array.from({ length: 50 }, () => frame));
     socket.send(snapshotEnd(whole));

@@ -175,7 +175,7 @@ export const snapshotMessage = (from: number, to: number, index = 100): Message 
   });
 
 export const headers = (set: Record<string, string> = {}): Record<string, string> => ({
-  "x-readyloop-version": "1",
+  "x-readyloop-version": "2",
   "x-readyloop-cluster": String(clusterId),
   "x-readyloop-from": "1",
   "x-readyloop-to": "2",

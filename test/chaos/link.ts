@@ -3,7 +3,7 @@
 // A link is an ordered pair: what member 1 sends to member 2, on whichever connection. It carries one direction of every connection between the
 // two, whoever dialled, as a cable does. A cut link holds back what comes, and lets it pass when it is healed, as TCP does when packets are lost and
 // sent again: so old messages arrive late, after elections that they know nothing of. Not even the end of a connection passes a cut link. A link
-// that breaks connections resets them; one that corrupts turns over single bits, which no TCP checksum sees here, in such streams as proxy.ts names.
+// that breaks connections resets them; one that corrupts turns over single bits, which no TCP checksum sees here.
 //
 // Promises: the bytes of a connection stay in order; what waits on one is bounded, since a source that is too far ahead is not read from; `bytes` and
 // `damaged` count what has really passed, so that a fault which never did anything shows.
@@ -60,9 +60,9 @@ export class Link {
     for (const pump of this.pumps) pump.hurry();
   }
 
-  /** Carries one direction of a connection; `head` was read from the source already. What lies before `guardedFrom` is never corrupted. */
-  carry(source: Socket, target: Socket, head: Uint8Array, guardedFrom: number): void {
-    const pump = new Pump(this, source, target, guardedFrom);
+  /** Carries one direction of a connection; `head` was read from the source already. */
+  carry(source: Socket, target: Socket, head: Uint8Array): void {
+    const pump = new Pump(this, source, target);
     this.pumps.add(pump);
     target.once("close", () => this.pumps.delete(pump));
     if (head.length > 0) pump.take(head);
@@ -88,13 +88,9 @@ class Pump {
   private waiting: Waiting[] = [];
   private waitingBytes = 0;
   private timer: NodeJS.Timeout | undefined;
-  /** What has passed, and the offset from which on it may be corrupted. */
-  private offset = 0;
-  private readonly guardedFrom: number;
 
-  constructor(link: Link, source: Socket, target: Socket, guardedFrom: number) {
+  constructor(link: Link, source: Socket, target: Socket) {
     this.link = link;
-    this.guardedFrom = guardedFrom;
     this.source = source;
     this.target = target;
     source.on("data", (chunk: Buffer) => this.take(chunk));
@@ -158,17 +154,15 @@ class Pump {
       }
       target.write(this.damage(piece));
       link.bytes += piece.length;
-      this.offset += piece.length;
     }
   }
 
   private damage(piece: Uint8Array): Uint8Array {
-    const { link, offset, guardedFrom } = this;
-    const lo = Math.max(0, guardedFrom - offset);
-    if (lo >= piece.length || !link.random.chance(link.faults.corrupt)) return piece;
+    const { link } = this;
+    if (!link.random.chance(link.faults.corrupt)) return piece;
     link.damaged++;
     const copy = Uint8Array.from(piece);
-    const at = link.random.between(lo, copy.length);
+    const at = link.random.below(copy.length);
     copy[at] = (copy[at] as number) ^ (1 << link.random.below(8));
     return copy;
   }

@@ -5,9 +5,6 @@
 // that far, finds the two links between dialler and member, and lets each carry its direction of the connection, those first lines included. A
 // connection that names nobody is closed and counted.
 //
-// What may be corrupted on the way is what a checksum guards: the data of a snapshot. The messages of raft, the handshake and the message that opens a
-// snapshot have none, and trust TCP's.
-//
 // The member's own port may change, as it does with every start; while it is unknown, or nobody listens there, connections are reset.
 
 import { once } from "node:events";
@@ -15,9 +12,6 @@ import net from "node:net";
 import type { Link } from "./link.ts";
 
 const maxHeadBytes = 16 * 1024;
-const snapshot = /^GET \/raft\/snapshot /;
-/** In a stream with a snapshot, the message before its data ends well before this offset behind the head. */
-const snapshotMessageBytes = 512;
 const sender = /^x-readyloop-from: *(\d+) *$/im;
 
 export class PeerProxy {
@@ -76,11 +70,8 @@ export class PeerProxy {
     this.keep(member);
     member.once("error", () => dialler.resetAndDestroy());
     member.once("connect", () => {
-      const guardedFrom = snapshot.test(head.toString("latin1"))
-        ? head.length + snapshotMessageBytes
-        : Number.POSITIVE_INFINITY;
-      this.linkBetween(from, this.id).carry(dialler, member, head, guardedFrom);
-      this.linkBetween(this.id, from).carry(member, dialler, Buffer.alloc(0), Number.POSITIVE_INFINITY);
+      this.linkBetween(from, this.id).carry(dialler, member, head);
+      this.linkBetween(this.id, from).carry(member, dialler, Buffer.alloc(0));
     });
     // Whoever hangs up before that has not been heard by the member.
     dialler.once("close", () => {

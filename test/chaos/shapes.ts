@@ -72,6 +72,7 @@ const shapeTable = {
   "leader far away": (s) => s.network.setBetween([s.leader], s.followers, { delayMs: s.random.between(50, 400) }),
   throttled: (s) => s.network.setBetween(everyone(s), everyone(s), { bytesPerSecond: 8 * 1024 }),
   resets: (s) => s.network.setBetween(everyone(s), everyone(s), { reset: 0.05 }),
+  corrupt: (s) => s.network.setBetween(everyone(s), everyone(s), { corrupt: 0.02 }),
   "corrupt snapshots": (s) => leaveOneBehind(s, { corrupt: 0.5 }),
 } as const satisfies Record<string, (scene: Scene) => unknown>;
 

@@ -5,6 +5,7 @@
 // frames of no known kind.
 
 import { encodeMessage, type Message } from "../../raft/raftpb/index.ts";
+import { seal } from "../../transport/checksum.ts";
 import { joined } from "./mutate.ts";
 import { frameOf, someMessages } from "./some-messages.ts";
 
@@ -26,7 +27,7 @@ export function handshake(
     Connection: "Upgrade",
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    "x-readyloop-version": "1",
+    "x-readyloop-version": "2",
     "x-readyloop-cluster": String(clusterId),
     "x-readyloop-from": String(stranger),
     "x-readyloop-to": "1",
@@ -52,7 +53,7 @@ export function frame(kind: keyof typeof opcodes, payload: Uint8Array, fin = tru
   return joined(Uint8Array.from(head), new Uint8Array(4), payload);
 }
 
-const binary = (...messages: readonly Message[]): Uint8Array => frame("binary", frameOf(...messages));
+const binary = (...messages: readonly Message[]): Uint8Array => frame("binary", seal(frameOf(...messages)));
 const empty = new Uint8Array(0);
 
 /** A frame that only says how long it would be. */
@@ -79,7 +80,7 @@ export function doorFiles(): Record<string, Uint8Array> {
     "id-of-a-storage-thread": refused({ "x-readyloop-from": "18446744073709551615" }),
     "id-minus-1": refused({ "x-readyloop-from": "-1" }),
     "id-beyond-2-53": refused({ "x-readyloop-from": "9007199254740993" }),
-    "another-protocol": refused({ "x-readyloop-version": "2" }),
+    "another-protocol": refused({ "x-readyloop-version": "1" }),
     "no-headers-of-ours": refused({
       "x-readyloop-version": undefined,
       "x-readyloop-cluster": undefined,
@@ -90,7 +91,7 @@ export function doorFiles(): Record<string, Uint8Array> {
     "no-websocket-key": refused({ ...address, "Sec-WebSocket-Key": undefined }),
     "another-websocket": refused({ ...address, "Sec-WebSocket-Version": "12" }),
     "another-path": refused({}, "/raft/../raft"),
-    "a-snapshot-of-a-stranger": joined(handshake("/raft/snapshot"), frame("binary", encodeMessage(snapshot))),
+    "a-snapshot-of-a-stranger": joined(handshake("/raft/snapshot"), frame("binary", seal(encodeMessage(snapshot)))),
     "who-joins": handshake("/raft/cluster", { Upgrade: undefined, Connection: undefined }),
     "a-request": joined(
       handshake("/raft/request", { Upgrade: undefined, Connection: undefined, "Content-Length": "14" }, "POST"),
@@ -108,7 +109,8 @@ export function frameFiles(): Record<string, Uint8Array> {
   const onSnapshot = (...frames: readonly Uint8Array[]): Uint8Array => joined(Uint8Array.of(1), ...frames);
   const files: Record<string, Uint8Array> = {};
   for (const [name, m] of Object.entries(someMessages)) files[`message-${name}`] = onMessages(binary(m));
-  const [first, second] = [frameOf(heartbeat).subarray(0, 5), frameOf(heartbeat).subarray(5)];
+  const whole = seal(frameOf(heartbeat));
+  const [first, second] = [whole.subarray(0, 5), whole.subarray(5)];
   return {
     ...files,
     several: onMessages(binary(heartbeat, vote), binary(proposal), binary(append)),
@@ -128,12 +130,12 @@ export function frameFiles(): Record<string, Uint8Array> {
     "a-claim-of-a-gibibyte": onMessages(claiming(2n ** 30n)),
     "a-claim-beyond-2-53": onMessages(claiming(2n ** 60n)),
     snapshot: onSnapshot(
-      frame("binary", encodeMessage(snapshot)),
+      frame("binary", seal(encodeMessage(snapshot))),
       frame("binary", latin1("data")),
       frame("text", latin1("end 4 adf3f363")),
     ),
     "snapshot-with-a-wrong-end": onSnapshot(
-      frame("binary", encodeMessage(snapshot)),
+      frame("binary", seal(encodeMessage(snapshot))),
       frame("binary", latin1("data")),
       frame("text", latin1("end 5 00000000")),
     ),

@@ -10,6 +10,7 @@
 import type { Members } from "../../server/members.ts";
 import { leaderOf, put, type TestMember, TestServers, until } from "../../server/testing.ts";
 import type { Random } from "../../sim/random.ts";
+import { seal } from "../../transport/checksum.ts";
 import { joined, mutate } from "./mutate.ts";
 import { admitted, frame } from "./peer-inputs.ts";
 import { RawConnection, settled } from "./raw.ts";
@@ -160,7 +161,7 @@ class FramesSession implements Session {
 
   draw(random: Random): Uint8Array {
     if (random.chance(0.6)) return mutate(random, this.corpus);
-    const lies = Array.from({ length: 1 + random.below(4) }, () => frame("binary", frameOf(someLie(random))));
+    const lies = Array.from({ length: 1 + random.below(4) }, () => frame("binary", seal(frameOf(someLie(random)))));
     return joined(Uint8Array.of(0), ...lies);
   }
 
