@@ -48,7 +48,7 @@ export interface OpenedLog {
   readonly clusterId: number;
   /** Drawn when the log was made; 0 for a log of another program. */
   readonly incarnation: number;
-  /** Undefined if nothing was ever saved in it. */
+  /** Undefined if nothing was ever saved in it, or not completely. */
   readonly recovered: Recovered | undefined;
   /** Set if the log ended in a torn write, which was cut off. */
   readonly repaired: Repaired | undefined;
@@ -105,16 +105,12 @@ async function openLog(options: DirectoryOptions, snapshots: Snapshotter): Promi
   const confirmed = await validSnapshots(fileSystem, walOf(path));
   const newest = await snapshots.newest(confirmed);
   const { wal, recovered } = await openBehind(options, newest, confirmed.at(-1)?.index ?? 0);
-  try {
-    await snapshots.discardUnconfirmed(confirmed);
-  } catch (error) {
-    await wal.close().catch(() => undefined); // what failed first is what to tell
-    throw error;
-  }
+  // A snapshot that the log has no record of stays: the leader was sending it. If no majority is left, it may be all that there is of some writes.
   const { hardState, entries, repaired } = recovered;
   const from = newest === undefined ? "" : `snapshot at index ${newest.index}, `;
   logger?.info?.(`recovered ${from}${entries.length} entries, commit ${hardState?.commit ?? 0}`);
-  const isEmpty = newest === undefined && hardState === undefined && entries.length === 0;
+  // Entries without a hard state are what a crash left of the first save. Nobody was promised anything: the member begins again.
+  const isEmpty = newest === undefined && hardState === undefined;
   return {
     wal,
     clusterId,

@@ -17,7 +17,7 @@ import { type Entry, EntryType, type Logger } from "../raft/index.ts";
 import { decodeEnvelope } from "../server/envelope.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
-import { Snapshotter } from "../snap/index.ts";
+import { Snapshotter, snapshotName } from "../snap/index.ts";
 import { type FileSystem, readRecords, validSnapshots, WalError } from "../wal/index.ts";
 import { ReadAll } from "../wal/read-all.ts";
 import { openDataDirectory } from "./data-directory.ts";
@@ -37,7 +37,7 @@ export interface Recovery {
   /** Goes on where acknowledged entries are missing at the log's end. */
   readonly acceptLostTail: boolean;
   readonly logger: Logger;
-  /** Asked before anything is changed. */
+  /** Asked before anything is made. What a start repairs has been repaired by then: a torn end is cut off, a copy kept. */
   readonly isSure: (state: State) => Promise<boolean>;
   /** Of both logs; as they have it, if not given. */
   readonly segmentBytes?: number | undefined;
@@ -50,6 +50,8 @@ export interface State {
   readonly term: number;
   /** Beyond the index if the end of the log was lost. */
   readonly commit: number;
+  /** Paths of snapshots that reach further, and that the log does not know of: a leader was sending them. Perhaps they are whole. */
+  readonly further: readonly string[];
 }
 
 /** A log that may be read, and nobody else can open until it is closed. */
@@ -151,10 +153,13 @@ async function stateOf(dataDir: string, { snapshots, recovered }: OldMember): Pr
     throw new Error(`${dataDir} holds neither an entry nor a snapshot: there is nothing to recover`);
   }
   const { snapshot, entries, hardState } = recovered;
+  const further = (await snapshots.list()).filter(({ index }) => index > last.index).map(snapshotName);
   const map = new KvMap();
   if (snapshot !== undefined) await map.restore((await splitSnapshot(snapshots.read(snapshot))).rest);
   for (const entry of entries) applyTo(map, entry);
-  return { map, index: last.index, term: last.term, commit: hardState?.commit ?? 0 };
+  const { index, term } = last;
+  const paths = further.map((name) => path.join(dataDir, "member", "snap", name));
+  return { map, index, term, commit: hardState?.commit ?? 0, further: paths };
 }
 
 /** Commands alone: who the members are is not taken from the log. */

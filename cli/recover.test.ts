@@ -81,6 +81,28 @@ async function opened() {
   return { ...log, get: (key: string) => Buffer.from(map.get(key) ?? []).toString(), size: map.size };
 }
 
+test("a newer snapshot that the log does not know of is named and kept: it can be all that is left of some writes", async () => {
+  await makeMember(true);
+  const directory = path.join(dataDir, "member", "snap");
+  const snapshots = await Snapshotter.open({ fileSystem: nodeFileSystem, directory });
+  const map = new KvMap();
+  map.apply([encodePut("k1", Buffer.from("newer"))]);
+  const chunks = async function* () {
+    yield encodeSnapshotHeader({ members: [], removed: [] });
+    yield* map.snapshot();
+  };
+  await snapshots.save({ index: 20, term: 4, confState }, chunks());
+  await snapshots.close();
+  const name = "0000000000000004-0000000000000014.snap";
+  const { code, stderr } = await recover(yes);
+  expect([code, stderr]).toEqual([0, expect.stringContaining(path.join(directory, name))]);
+  const kept = path.join(dataDir, "member.before-recovery", "snap", name);
+  expect(await inProcess("snapshot", "status", kept)).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/index +20/),
+  });
+});
+
 test("all of the log is kept, also what was not known to be committed, and this member is the only one", async () => {
   await makeMember(false);
   const { code, stderr } = await recover(yes);
@@ -120,7 +142,7 @@ test("it goes on only when the member's id is typed, and else changes nothing", 
   await makeMember(true);
   for (const typed of ["y\n", "\n", "1\n", ""]) {
     const { code, stderr } = await onTerminal(typed, recover);
-    expect([code, stderr]).toEqual([1, expect.stringMatching(/nothing was changed\n$/)]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/nothing was recovered; the member is as it was\n$/)]);
     expect(fs.readdirSync(dataDir)).toEqual(["member"]);
   }
   expect((await opened()).clusterId).toBe(77);
@@ -192,7 +214,7 @@ describe("a log that has lost its end", () => {
       expect([unsure.code, unsure.stderr]).toEqual([
         1,
         expect.stringMatching(
-          /THIS LOSES WRITES THAT WERE ACKNOWLEDGED.* entries 10 to 12 were committed(.|\n)*nothing was changed/,
+          /THIS LOSES WRITES THAT WERE ACKNOWLEDGED.* entries 10 to 12 were committed(.|\n)*nothing was recovered/,
         ),
       ]);
       expect((await recover(accept, yes)).code).toBe(0);

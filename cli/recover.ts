@@ -94,7 +94,7 @@ async function recoverMember(flags: RecoverFlags): Promise<number> {
     },
   });
   if (recovered === undefined) {
-    process.stderr.write("readyloop: nothing was changed\n");
+    process.stderr.write("readyloop: nothing was recovered; the member is as it was\n");
     return 1;
   }
   const { state, kept } = recovered;
@@ -117,7 +117,12 @@ ${state.commit > state.index ? lostTail(state) : "  THIS CAN LOSE WRITES THAT WE
   - Only go on if a majority of the members can never come back. If one can, start it instead: then nothing is lost.
   - Of the directories that are left, take the one that reaches furthest: the highest term, then the highest index (readyloop wal verify).
   - See that no old member runs, or ever starts again, with its old data.
+${state.further.map(furtherText).join("")}
+`;
 
+const furtherText = (file: string): string =>
+  `  - THERE IS MORE: a leader was sending a newer snapshot, ${file}, which this command leaves
+    out. Copy it, look at it with readyloop snapshot status, and if it is sound, make the new cluster of it: readyloop snapshot restore.
 `;
 
 const lostTail = ({ index, commit }: State): string =>

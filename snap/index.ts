@@ -51,7 +51,8 @@
 //      that no name that is seen here can be undone by a power cut.
 //   2. newest(confirmed): of the snapshots that the log has a record of, the newest one whose checksum holds. Bad ones on the way
 //      are renamed. None: the caller knows whether the log alone will do. Where it does not, the member must not start.
-//   3. discardUnconfirmed(confirmed), before the first save: what crashes left between the file and its record is deleted.
+//   What crashes left between the file and its record stays until a newer one is released. discardUnconfirmed(confirmed) deletes it, before the
+//   first save, for whoever is sure that nobody will look for it.
 //
 // Releasing: files of a lower index, broken ones too, are deleted from the oldest on; then the directory is synced. A file that is
 // being read is read to its end.

@@ -194,7 +194,9 @@ export class History {
   #add(change: Partial<Contents>): void {
     const contents = { ...this.#contents, ...change };
     const start = contents.snapshots.findLast(({ index }) => index <= (contents.state?.commit ?? 0)) as Position;
-    const entries = contents.entries.filter(({ index }) => index > start.index);
+    // Without a hard state nothing was promised: a start takes no notice of the entries.
+    const known = contents.state === undefined ? [] : contents.entries;
+    const entries = known.filter(({ index }) => index > start.index);
     const data = start.index === 0 ? new Uint8Array(0) : snapshotData(start.index, start.term);
     const found = textOf(snapshotText(start.index, start.term, data), contents.state, entries);
     this.#points.push({ contents, found });
