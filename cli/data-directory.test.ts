@@ -20,7 +20,7 @@ const where = () => ({ fileSystem: nodeFileSystem, path: dataDir, id: 1 });
 test("entries without a hard state, which a torn first save leaves, are no past: the member begins again and writes over them", async () => {
   const first = await openDataDirectory(where());
   const { wal } = await createLog(where(), identity);
-  await wal.save(undefined, [makeEntry(0, 1, 1), makeEntry(0, 1, 2)], true);
+  await wal.save(undefined, [makeEntry(0, 1, 1, undefined), makeEntry(0, 1, 2, undefined)], true);
   await wal.close();
   await first.snapshots.close();
 
@@ -42,7 +42,7 @@ test("entries without a hard state, which a torn first save leaves, are no past:
 test("a snapshot that the log has no record of is not started from, and stays", async () => {
   const { snapshots } = await openDataDirectory(where());
   const { wal } = await createLog(where(), identity);
-  await wal.save({ term: 1, vote: 0, commit: 1 }, [makeEntry(0, 1, 1)], true);
+  await wal.save({ term: 1, vote: 0, commit: 1 }, [makeEntry(0, 1, 1, undefined)], true);
   async function* chunks() {
     yield Uint8Array.of(1, 2, 3);
   }

@@ -3,7 +3,7 @@
 // Follows the real transport's rules: a peer is dialled as soon as its address is known, again and again with a growing pause; whoever is dialled
 // asks its handler whether the caller may come in, and answers with a rejection if not; what is sent to a peer that is not
 // connected is dropped and reported; a message passes the transport's own checks before the handler sees it. A message that breaks a rule of the
-// handler's is a failure of the run: no correct member sends one.
+// handler's is told to whoever made the endpoint: no correct member sends one to another.
 
 import { type Message, MessageType } from "../raft/index.ts";
 import type { Address, RequestOutcome, Transport, TransportHandler } from "../server/interfaces.ts";
@@ -33,6 +33,7 @@ export interface EndpointOptions {
   readonly url: string;
   readonly process: Process;
   readonly network: Network;
+  readonly onViolation: (error: Error) => void;
 }
 
 export class Endpoint implements Transport, End {
@@ -41,6 +42,7 @@ export class Endpoint implements Transport, End {
   readonly network: Network;
   readonly incarnation: number;
   readonly url: string;
+  private readonly onViolation: EndpointOptions["onViolation"];
   handler: TransportHandler | undefined;
   address: Address | undefined;
   private readonly links = new Map<number, Link>();
@@ -48,7 +50,8 @@ export class Endpoint implements Transport, End {
   private readonly receiving = new Set<number>();
   private closed = false;
 
-  constructor({ id, incarnation, url, process, network }: EndpointOptions) {
+  constructor({ id, incarnation, url, process, network, onViolation }: EndpointOptions) {
+    this.onViolation = onViolation;
     this.id = id;
     this.incarnation = incarnation;
     this.url = url;
@@ -97,7 +100,7 @@ export class Endpoint implements Transport, End {
     if (this.handler === undefined) return;
     const broken = validateMessage(m, { self: this.id, peer: from.id }) ?? this.handler.receive(from.id, [m]);
     if (broken !== undefined) {
-      this.process.world.fail(new Error(`member ${this.id} finds that member ${from.id} breaks a rule: ${broken}`));
+      this.onViolation(new Error(`member ${this.id} finds that member ${from.id} breaks a rule: ${broken}`));
     }
   }
 

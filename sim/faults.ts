@@ -103,7 +103,8 @@ export class Faults {
     network.faults = { loss: 0, duplicate: 0, late: 0, lateMs: 0, cutStream: 0 };
     for (const member of members.values()) {
       member.disk.heal();
-      if (member.hang !== undefined) member.powerCut();
+      // A call that has failed already, or hangs, may tell so only later.
+      if (member.diskMayFail) member.powerCut();
       member.hang = undefined;
       member.diskMayFailUntil = 0;
       member.diskTimes.sync = 3;

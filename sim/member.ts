@@ -219,7 +219,8 @@ export class SimMember {
       listener.count(`${this.harm}: it starts all the same`);
       this.harm = undefined;
     }
-    const endpoint = new Endpoint({ id: this.id, incarnation, url: this.url, process, network });
+    const onViolation = (error: Error): void => this.violated(error);
+    const endpoint = new Endpoint({ id: this.id, incarnation, url: this.url, process, network, onViolation });
     const map = new WatchedMap((chain, data) => this.check(() => invariants.compare(chain, data)));
     const saving = (_hardState: HardState | undefined, entries: readonly Entry[]): void =>
       this.check(() => {
@@ -319,6 +320,13 @@ export class SimMember {
     this.gone = message;
     // Not at once: the server is in the middle of something.
     this.process?.after(0, () => this.kill());
+  }
+
+  /** One that was wiped may be told of a commit that it has forgotten, before anybody has told it so. */
+  private violated(error: Error): void {
+    const { world, listener } = this.parts;
+    if (this.harm === "wiped") listener.count("wiped: it finds out by itself");
+    else world.fail(error);
   }
 
   private failed(process: Process, error: Error): void {
