@@ -7,7 +7,8 @@
 // without them.
 //
 // After a failed sync the system has forgotten which pages it still had to write: a later sync that succeeds says nothing
-// about them, though every reader sees them. Such changes are *doubtful*, and stay unsynced until the same bytes are written again.
+// about them, though every reader sees them. Such changes are *doubtful*, and stay unsynced until the same bytes are written again. As
+// their pages pass for clean, the system may drop them from memory at any time: then readers see what the disk has (`forget`).
 // Names have no such state: a journal whose write fails takes no more.
 
 /** The unit in which a disk writes: a sector is old or new, never a mixture. Bytes. */
@@ -80,7 +81,7 @@ class Content {
 }
 
 export class FileNode {
-  readonly #now: Content;
+  #now: Content;
   #synced: Content;
   /** What is between the two, oldest first. */
   #changes: FileChange[] = [];
@@ -126,6 +127,17 @@ export class FileNode {
     for (const change of this.#changes) {
       if (change.call < call && change.state === "unsynced") change.state = "doubtful";
     }
+  }
+
+  /** Drops the pages of doubtful writes: those that `choose` does not keep whole never reached the disk. The size stays as it is. */
+  forget(call: number, path: string, choose: Choice): void {
+    const isGone = ({ state, bytes }: FileChange): boolean => state === "doubtful" && bytes !== undefined;
+    this.#changes = this.#changes.filter((change) => !isGone(change) || choose(change, 0) === "kept");
+    for (const change of this.#changes) if (isGone(change)) change.state = "synced";
+    const size = this.bytes.length;
+    this.#now = new Content(this.#synced.bytes);
+    for (const change of this.#changes) apply(this.#now, change, () => "kept");
+    if (this.bytes.length !== size) this.truncate(call, path, size);
   }
 
   /** With its unsynced changes. */

@@ -5,7 +5,7 @@
 //    sectors, which may also hold zeros or garbage (disk-nodes.ts tells the rules). survivor does the same and leaves this disk on, so
 //    that one run of a workload can be cut at each of its calls; fork copies it as it is. killed is the end of a process without one of the power.
 //  - Failures. failWhen and failNext make calls fail, until heal. A call that fails has changed nothing, but for a short write,
-//    which has written half, and a failed sync, after which what was to be synced stays doubtful.
+//    which has written half, and a failed sync, after which what was to be synced stays doubtful: forget takes it from the readers.
 //  - Time. Every asynchronous call waits for `wait`, which a simulator ties to its virtual clock; hangWhen holds calls up
 //    until they are let go. What is written while a sync runs is not covered by it.
 //  - `watch` sees each call before it is made.
@@ -143,6 +143,12 @@ export class FakeDisk implements FileSystem {
   /** No more failures. What failed syncs have left doubtful stays so. */
   heal(): void {
     this.#calls.heal();
+  }
+
+  /** The system drops the pages of the file whose sync failed: from now on it is read as the disk has it. No call. */
+  forget(path: string, choose: Choice): void {
+    const node = this.#find(namesOf(path));
+    if (node instanceof FileNode) node.forget(this.calls, path, choose);
   }
 
   /** Holds up the asynchronous calls that match, until the function that it returns is called. */

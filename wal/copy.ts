@@ -5,6 +5,9 @@
 // them, and no later sync writes them. Only bytes that are written anew, to a file of their own, are known to reach the disk. They are
 // not written over the old ones: the disk may have those after all, and a power cut in that write would tear what was acknowledged.
 //
+// What is copied is read a second time, and pages that only pass for clean may be gone by then: whoever counts on what the first reading
+// gave looks at the copy before it gets its name.
+//
 // A crash before the rename leaves the file that was there before, if any; one after it leaves the copy.
 
 import type { File, FileSystem } from "./file-system.ts";
@@ -12,7 +15,10 @@ import { writeZerosTo } from "./segment.ts";
 
 const COPY_SIZE = 1024 * 1024;
 
-/** Copies the first `end` bytes of `file` to `path`, in place of what is there, and zeros behind them up to `size`. */
+/**
+ * Copies the first `end` bytes of `file` to `path`, in place of what is there, and zeros behind them up to `size`. If `check` throws, `path`
+ * stays as it is.
+ */
 export async function copyTo(
   fileSystem: FileSystem,
   directory: string,
@@ -20,6 +26,7 @@ export async function copyTo(
   file: File,
   end: number,
   size: number,
+  check?: (copy: File) => Promise<void>,
 ): Promise<void> {
   const copy = await fileSystem.open(`${path}.tmp`, "create");
   try {
@@ -32,6 +39,7 @@ export async function copyTo(
     }
     writeZerosTo(copy, end, size);
     await copy.datasync();
+    await check?.(copy);
   } finally {
     await copy.close();
   }

@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { crc32c, crc32cCombine } from "./crc32c.ts";
@@ -40,6 +42,20 @@ describe("crc32c", () => {
 
   it("is continued by handing the checksum so far to the next call", () => {
     expect(crc32c(text("56789"), crc32c(text("1234")))).toBe(0xe3069283);
+  });
+});
+
+describe("where a process may not make machine code", () => {
+  const forbid = `WebAssembly.Module = class { constructor() { throw new WebAssembly.CompileError("forbidden"); } };`;
+  it.each([
+    ["node --jitless", ["--jitless"], ""],
+    ["a policy that forbids it", [], forbid],
+  ])("it does without: %s", async (_, flags, first) => {
+    const program = `${first} const { crc32c } = await import(${JSON.stringify(new URL("crc32c.ts", import.meta.url).href)});
+      console.log(crc32c(new Uint8Array(1000).fill(7)));`;
+    const args = [...flags, "--import", "tsx", "--input-type=module", "--eval", program];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    expect(Number(stdout)).toBe(slowCrc32c(new Uint8Array(1000).fill(7)));
   });
 });
 

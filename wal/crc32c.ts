@@ -3,7 +3,7 @@
 // node:zlib has only the IEEE polynomial, so this is a table of our own, "slicing by 8": eight bytes are looked up in eight
 // tables and joined, which breaks the chain of dependent look-ups that the byte-by-byte form waits for. In V8 one table with
 // offsets is as fast as eight, and neither 16 bytes a step nor loads of 32 bits are faster: about a nanosecond a byte. Where there
-// are many bytes, crc32c-loop.ts takes 0.4.
+// are many bytes, crc32c-loop.ts takes 0.4, if the process may use it.
 //
 // A byte counts once even where two checksums cover it. The register is a sum (by xor) of what each bit before did to it, so the
 // checksum of two byte strings joined follows from that of each: the second, and what as many zero bytes as the second has make of
@@ -14,7 +14,7 @@ import { makeLoop } from "./crc32c-loop.ts";
 
 const POLYNOMIAL = 0x82f63b78; // 0x1edc6f41, lowest bit first
 const table = makeTable();
-const { room, run } = makeLoop(table);
+const loop = makeLoop(table);
 /** From so many bytes on it pays to go there. */
 const MANY = 128;
 /** Each is for twice as many zero bytes as the one before it, from 1 on; made when it is needed. */
@@ -44,10 +44,10 @@ export function crc32c(bytes: Uint8Array, crc = 0, start = 0, end = bytes.length
   const t = table;
   let c = ~crc;
   let i = start;
-  while (end - i >= MANY) {
-    const size = Math.min(end - i, room.length) & ~15;
-    room.set(b.subarray(i, i + size));
-    c = run(size, c);
+  while (loop !== undefined && end - i >= MANY) {
+    const size = Math.min(end - i, loop.room.length) & ~15;
+    loop.room.set(b.subarray(i, i + size));
+    c = loop.run(size, c);
     i += size;
   }
   for (const last = end - 7; i < last; i += 8) {

@@ -10,6 +10,8 @@ export type WalErrorCode =
   | "NOT_FOUND"
   /** A segment is missing between others, or two have the same sequence number. */
   | "NOT_CONTIGUOUS"
+  /** A second reading gave other bytes than the first. The log was not changed: start again. */
+  | "OTHER_BYTES"
   /** Bytes that are known to have been durable do not verify. */
   | "DAMAGED"
   /** A sound record of a type that this version does not know. */
@@ -62,4 +64,10 @@ export function damaged(file: string, offset: number, reason: string): WalError 
     file,
     offset,
   });
+}
+
+/** What was read of a file, and what was made of it, does not hold: the next start reads what the disk really has. */
+export function otherBytes(file: string): WalError {
+  const text = `${file}: gave other bytes when it was read again. After a failed sync the system may show what the disk never got, and forget it. The log was not changed: start again; if this goes on, replace the disk.`;
+  return new WalError("OTHER_BYTES", text, { file });
 }

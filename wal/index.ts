@@ -84,9 +84,10 @@
 //      bytes are written once more where they are, and synced; a crash in this write may spoil them, and they are not missed.
 //      Otherwise the records up to X or the end are copied to `<name>.tmp`, with zeros up to the size that the head states; it is
 //      synced, renamed to `<name>`, and the directory is synced. A crash leaves the old file or the new one. No leftover from behind X
-//      can join what is written next.
+//      can join what is written next. Both read again what step 3 has read, and pages that only pass for clean may be gone by then: if it
+//      is not the same, to the end of the chain, the log is refused with OTHER_BYTES before it is changed, and the next start finds out.
 //
-// Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts (step 4), read-all.ts (step 5),
+// Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts and search.ts (step 4), read-all.ts (step 5),
 // recovery.ts (opening), copy.ts (steps 6 and 7), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking),
 // node-file-system.ts (the disk).
 

@@ -157,9 +157,15 @@ function writeVarint(into: Uint8Array, at: number, value: number): number {
 
 /**
  * The record of the frame at `at`, whose file offset is `offset` and whose record size is `recordSize`; or, as a string, what is
- * wrong with it. The chain is not looked at: this needs no other record.
+ * wrong with it. The chain is not looked at: this needs no other record. `checksum` is for one who knows these bytes' checksums already.
  */
-export function readFrame(bytes: Uint8Array, at: number, offset: number, recordSize: number): WalRecord | string {
+export function readFrame(
+  bytes: Uint8Array,
+  at: number,
+  offset: number,
+  recordSize: number,
+  checksum: typeof crc32c = crc32c,
+): WalRecord | string {
   const start = at + WORD_SIZE;
   const end = start + recordSize;
   const reader = new Reader(bytes);
@@ -169,7 +175,7 @@ export function readFrame(bytes: Uint8Array, at: number, offset: number, recordS
   if (record === undefined) return "not a well-formed record";
   if (record.durable === undefined) return record;
   const checksumAt = end - CHECKSUM_SIZE;
-  if (readFixed32(bytes, checksumAt) !== crc32c(bytes, offset, at, checksumAt)) {
+  if (readFixed32(bytes, checksumAt) !== checksum(bytes, offset, at, checksumAt)) {
     return "the record's checksum does not match";
   }
   for (let i = end; i < at + frameSize(recordSize); i++) if (bytes[i] !== 0) return "the padding is not zero";

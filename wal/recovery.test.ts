@@ -71,7 +71,7 @@ describe("opening", () => {
     const { wal: again, recovered } = await Wal.open({ fileSystem: disk, directory: crashed });
     expect(recovered).toMatchObject({ entries: entries(1, 4), repaired: undefined });
     expect(calls.slice(calls.indexOf("open .tmp"))).toEqual([
-      ...["open .tmp", "read ", "writeAt .tmp", "writeAt .tmp", "datasync .tmp"],
+      ...["open .tmp", "read ", "writeAt .tmp", "writeAt .tmp", "datasync .tmp", "read .tmp"],
       ...["rename .tmp", "open "],
     ]);
     expect(inodeOf(crashed)).not.toBe(before);

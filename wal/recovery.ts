@@ -14,10 +14,10 @@ import type { Logger } from "../raft/logger.ts";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
 import { copyTo } from "./copy.ts";
 import { Decoder } from "./decoder.ts";
-import { damaged } from "./errors.ts";
+import { damaged, otherBytes } from "./errors.ts";
 import type { File, FileSystem } from "./file-system.ts";
 import { ReadAll, type StartAt } from "./read-all.ts";
-import { RecordType } from "./record.ts";
+import { frameSize, RecordType, readFrame, readLengthWord } from "./record.ts";
 import { type Ending, judgeEnd, keepBroken, type Repaired } from "./repair.ts";
 import { listSegments, type SegmentName, segmentsFrom } from "./util.ts";
 
@@ -85,9 +85,12 @@ export async function recover(
         `${path}: cut a torn write at offset ${offset} (${bad.reason}); a copy of the file is kept in ${backup}`,
       );
     }
-    if (wasClosed(tail)) await writeAgain(file, tail.repeat, offset);
+    if (wasClosed(tail)) await writeAgain(file, tail.repeat, offset, tail.chain);
     else if (bad !== undefined || tail.ending.vouched < offset) {
-      await copyTo(fileSystem, directory, path, file, offset, Math.max(offset, allotted));
+      const start = chain;
+      await copyTo(fileSystem, directory, path, file, offset, Math.max(offset, allotted), async (copy) => {
+        if (!(await leadsTo(copy, start, offset, tail.chain))) throw otherBytes(path);
+      });
       const old = file;
       file = await fileSystem.open(path, "write");
       await old.close();
@@ -114,14 +117,33 @@ function wasClosed(segment: Segment): segment is Segment & { repeat: number } {
 }
 
 /**
- * Writes the bytes of [start, end) once more where they are, and syncs. A power cut in between may spoil them: that is for a record that
- * nobody misses.
+ * Writes the record in [start, end), a hard state that leads to `chain`, once more where it is, and syncs. A power cut in between may spoil
+ * it: that is for a record that nobody misses. Throws WalError OTHER_BYTES if it is not there any more.
  */
-async function writeAgain(file: File, start: number, end: number): Promise<void> {
+async function writeAgain(file: File, start: number, end: number, chain: number | undefined): Promise<void> {
   const bytes = new Uint8Array(end - start);
-  await file.read(bytes, start);
+  const isWhole = (await file.read(bytes, start)) === bytes.length;
+  const recordSize = readLengthWord(bytes, 0) ?? 0;
+  const record = isWhole && frameSize(recordSize) === bytes.length ? readFrame(bytes, 0, start, recordSize) : "";
+  if (typeof record === "string" || record.type !== RecordType.state || record.crc !== chain) {
+    throw otherBytes(file.path);
+  }
   file.writeAt(bytes, start);
   await file.datasync();
+}
+
+/** Whether the records of a segment that begins with one chain end at `offset` with the other. */
+async function leadsTo(
+  file: File,
+  from: number | undefined,
+  offset: number,
+  chain: number | undefined,
+): Promise<boolean> {
+  const decoder = new Decoder(file, await file.size(), from);
+  for (;;) {
+    const step = await decoder.next();
+    if (step.kind !== "record") return step.kind === "end" && step.offset === offset && decoder.chain === chain;
+  }
 }
 
 /** Reads one segment into `all`; on success its file is left open. */

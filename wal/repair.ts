@@ -11,9 +11,10 @@
 // a zero length word for the end of the log, even where records follow that were acknowledged.
 
 import { copyTo } from "./copy.ts";
-import { type BadFrame, type Decoded, type Decoder, isZero, type Window } from "./decoder.ts";
+import type { BadFrame, Decoded, Decoder } from "./decoder.ts";
 import type { File, FileSystem } from "./file-system.ts";
-import { frameSize, HEAD_RECORDS, looksLikeOurs, readFrame, readLengthWord, WORD_SIZE } from "./record.ts";
+import { HEAD_RECORDS } from "./record.ts";
+import { type Rest, searchRest } from "./search.ts";
 
 /** How a segment ends. */
 export interface Ending {
@@ -48,49 +49,6 @@ function badAfterEnd(decoder: Decoder, offset: number, rest: Rest): BadFrame | u
   const bad = { kind: "bad", offset, looks: "torn" } as const;
   if (rest.used > offset) return { ...bad, reason: "the records end here, but other bytes than zero follow" };
   return decoder.count < HEAD_RECORDS ? { ...bad, reason: "the records end here" } : undefined;
-}
-
-/** What lies behind an offset. */
-interface Rest {
-  /** The offset after the last byte that is not zero. */
-  readonly used: number;
-  /** Whether a sound record with our fields was found. */
-  readonly ours: boolean;
-  /** The highest offset that such a record states durable. */
-  readonly durable: number;
-}
-
-/** Searches a segment from `from`, a multiple of 8, to its end for anything but zeros, and for sound records of ours. */
-async function searchRest(window: Window, from: number): Promise<Rest> {
-  let used = from;
-  let ours = false;
-  let durable = 0;
-  let offset = from;
-  for (let next = from; window.size - offset >= WORD_SIZE; offset = next) {
-    next = offset + WORD_SIZE;
-    if (!window.has(offset, WORD_SIZE)) await window.load(offset, WORD_SIZE);
-    if (isZero(window.bytes, offset - window.start, next - window.start)) continue;
-    used = next;
-    const recordSize = readLengthWord(window.bytes, offset - window.start) ?? 0;
-    const size = frameSize(recordSize);
-    if (recordSize === 0 || size > window.size - offset) continue;
-    if (!window.has(offset, size)) await window.load(offset, size);
-    const at = offset - window.start;
-    if (!looksLikeOurs(window.bytes, at, recordSize)) continue;
-    const record = readFrame(window.bytes, at, offset, recordSize);
-    if (typeof record === "string" || record.durable === undefined) continue;
-    ours = true;
-    durable = Math.max(durable, record.durable);
-    next = offset + size;
-    used = next;
-  }
-  const left = window.size - offset;
-  if (left > 0) {
-    await window.load(offset, left);
-    const at = offset - window.start;
-    if (!isZero(window.bytes, at, at + left)) used = window.size;
-  }
-  return { used, ours, durable };
 }
 
 /** A power cut takes no byte from a file that was durable at this size: only damage does, and takes records that were durable with it. */

@@ -7,15 +7,15 @@ import { FakeDisk } from "../../sim/disk.ts";
 import type { FileSystem } from "../../wal/index.ts";
 import { type Counts, Explorer, type Limits, type Workload } from "./explore.ts";
 import { History } from "./member.ts";
-import { append, create, snapshots, workloads } from "./workloads.ts";
+import { append, create, reopenings, snapshots, workloads } from "./workloads.ts";
 
 const isFull = process.env.READYLOOP_EXPLORE === "full";
 const limits: Limits = isFull
   ? { run: { few: 9, tears: true, draws: 100 }, start: { few: 6, tears: true, draws: 0 }, depth: 2 }
   : { run: { few: 6, tears: true, draws: 24 }, start: { few: 4, tears: false, draws: 0 }, depth: 2 };
 
-const explore = (workload: Workload): Promise<Counts> =>
-  new Explorer(workload, limits).explore(new FakeDisk({ random: () => 0 }), new History());
+const explore = (workload: Workload, within = limits): Promise<Counts> =>
+  new Explorer(workload, within).explore(new FakeDisk({ random: () => 0 }), new History());
 
 /** Runs it on a disk that spares itself some of the work. */
 const cheated = (workload: Workload, cheat: (disk: FileSystem) => Partial<FileSystem>): Workload => ({
@@ -42,6 +42,14 @@ describe("a member that a crash ends at any call to the disk", () => {
   for (const workload of workloads) {
     it(`finds what it has acknowledged, and of the rest a prefix: ${workload.name}`, { timeout }, async () => {
       const counts = await explore(workload);
+      for (const key of Object.keys(all) as (keyof Counts)[]) all[key] += counts[key];
+    });
+  }
+
+  for (const workload of reopenings) {
+    it(`finds it also if starts tear what they write: ${workload.name}`, { timeout }, async () => {
+      const counts = await explore(workload, { ...limits, start: { few: 4, tears: true, draws: 4 } });
+      expect(counts.afterSecondCrash).toBeGreaterThan(0);
       for (const key of Object.keys(all) as (keyof Counts)[]) all[key] += counts[key];
     });
   }

@@ -4,6 +4,8 @@
 //
 // Each sync of each workload fails in turn. The process ends and is started again on the same machine; what this second life finds, and what
 // it writes then, it counts on: a power cut takes none of it. The same if another sync fails while it starts, and a third life follows.
+// And the same if the system drops those pages when the start has read the log, and is about to read some of it again: what it
+// returns is what the disk has got by then, or it refuses.
 
 import { afterAll, describe, expect, it } from "vitest";
 import { type Choice, type DiskCall, drawn, FakeDisk } from "../../sim/disk.ts";
@@ -53,8 +55,26 @@ async function failing(workload: Workload, nth: number) {
 
 const lost: Choice = () => "lost";
 
+/**
+ * The same disk, whose `nth` read from now on that is the second, or a later one, of a file since its sync finds the file as the disk has
+ * it. Tells whether there has been one.
+ */
+function forgetting(found: FakeDisk, nth: number, choose: Choice): { disk: FakeDisk; happened: () => boolean } {
+  const once = new Map<string, boolean>();
+  let reads = 0;
+  const disk: FakeDisk = found.fork({
+    watch: ({ kind, path }) => {
+      if (kind === "datasync") once.set(path, false);
+      if (kind !== "read" || !once.has(path)) return;
+      if (once.get(path) && ++reads === nth) disk.forget(path, choose);
+      once.set(path, true);
+    },
+  });
+  return { disk, happened: () => reads >= nth };
+}
+
 describe("what a start has found on a machine that goes on after a failed sync", () => {
-  const counts = { syncs: 0, starts: 0, cuts: 0 };
+  const counts = { syncs: 0, starts: 0, cuts: 0, refused: 0 };
 
   /** A power cut takes nothing of it. */
   async function survives(disk: FakeDisk, found: Found, segmentBytes: number, what: string): Promise<void> {
@@ -98,6 +118,26 @@ describe("what a start has found on a machine that goes on after a failed sync",
     await survives(disk, written, segmentBytes, `${what}; started, written to, closed`);
   }
 
+  /** Starts while the system drops what a failed sync left, before each second reading in turn. A start may refuse; the next one does not. */
+  async function startsForgetting(found: FakeDisk, history: History, segmentBytes: number, what: string) {
+    for (let nth = 1; ; nth++) {
+      for (const choose of [lost, drawn(randomFrom(nth))]) {
+        const { disk, happened } = forgetting(found, nth, choose);
+        const then = `${what}; pages dropped before second reading ${nth} of the start`;
+        const member = await openMember(disk, segmentBytes).catch((reason: unknown) => {
+          expect(reason, then).toMatchObject({ code: "OTHER_BYTES" });
+          counts.refused++;
+        });
+        if (!happened()) return;
+        if (member !== undefined) {
+          expect(history.allowed, then).toContain(member.found);
+          await survives(disk, member.found, segmentBytes, then);
+          await survives(disk, await goOn(disk, member, segmentBytes), segmentBytes, `${then}; written to`);
+        } else await startsAndCounts(disk.killed({ watch: undefined }), history, segmentBytes, then);
+      }
+    }
+  }
+
   for (const workload of workloads) {
     it(`survives a power cut, and so does what it writes: ${workload.name}`, { timeout: 120_000 }, async () => {
       const { segmentBytes } = workload;
@@ -107,6 +147,7 @@ describe("what a start has found on a machine that goes on after a failed sync",
         counts.syncs++;
         const { disk, history, what } = failed;
         await startsAndCounts(disk.fork(), history, segmentBytes, what);
+        await startsForgetting(disk, history, segmentBytes, what);
         for (let second = 1; ; second++) {
           const again = disk.fork();
           const call = failSync(again, second);
@@ -135,12 +176,17 @@ describe("what a start has found on a machine that goes on after a failed sync",
       history.saving(hardState(1, 1, 0), [entry(1, 1, 100)]);
       history.saving(hardState(1, 1, 1), [entry(2, 1, 100)]);
       expect(history.allowed).toContain(member.found);
+      await startsForgetting(disk, history, segmentBytes, `sync ${nth} of the close failed`);
       await startsAndCounts(disk.killed(), history, segmentBytes, `sync ${nth} of the close failed`);
     }
   });
 
   afterAll(() => {
     expect(counts.starts).toBeGreaterThan(counts.syncs);
-    console.log(`failed syncs: ${counts.syncs}, and ${counts.starts} starts on the same machine after them`);
+    expect(counts.refused).toBeGreaterThan(0);
+    const { syncs, starts, refused } = counts;
+    console.log(
+      `failed syncs: ${syncs}, and ${starts} starts on the same machine after them; ${refused} found other bytes`,
+    );
   });
 });

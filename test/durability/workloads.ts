@@ -186,6 +186,40 @@ const repair: Workload = {
   },
 };
 
+const closed: Workload = {
+  name: "a log that was closed goes on",
+  segmentBytes: 1024,
+  prepare: async (blank, history) => {
+    const log = await made(blank, history, 1024);
+    await log.save(hardState(1, 1, 0), [entry(1, 1, 300)], true);
+    await log.wal.close();
+    await log.snapshots.close();
+    return blank.killed();
+  },
+  run: async (disk, history) => {
+    const log = await started(disk, history, 1024);
+    await log.save(hardState(1, 1, 1), [entry(2, 1, 30)], false);
+    await log.save(undefined, [entry(3, 1, 40)], true);
+  },
+};
+
+const vote: Workload = {
+  name: "a vote was the last that was saved",
+  segmentBytes: 1024,
+  prepare: async (blank, history) => {
+    const log = await made(blank, history, 1024);
+    await log.save(hardState(2, 0, 0), [entry(1, 1, 300)], true);
+    await log.save(hardState(2, 3, 0), [], true);
+    return blank.killed();
+  },
+  run: async (disk, history) => {
+    await started(disk, history, 1024);
+  },
+};
+
+/** What opening writes in place: the last record of a log, torn in every way. */
+export const reopenings: readonly Workload[] = [closed, vote];
+
 export const workloads: readonly Workload[] = [
   append,
   batches,
