@@ -1,6 +1,6 @@
 // npm run sim:mutants: plants each bug of mutants.ts, and tells how many seeds it took to find it.
 //
-//     npm run sim:mutants [-- --seeds=200 --ticks=400 --jobs=2]
+//     npm run sim:mutants [-- --seeds=1000 --ticks=400 --jobs=2]
 //     npm run sim:mutants -- --only="a vote"       those whose names contain this; may be given more than once
 //     npm run sim:mutants -- --markdown            as a table for a page
 //
@@ -13,7 +13,7 @@ import { Threads } from "./threads.ts";
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string", default: "200" },
+    seeds: { type: "string", default: "1000" },
     ticks: { type: "string", default: "400" },
     jobs: { type: "string", default: String(availableParallelism()) },
     only: { type: "string", multiple: true, default: [""] },
