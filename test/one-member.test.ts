@@ -90,7 +90,7 @@ describe("one member", () => {
     await fs.writeFile(file, bytes);
 
     const again = await cluster.startMember(1);
-    await again.line((l) => l.msg.includes("cut off"));
+    await again.line((l) => l.msg.includes("cut a torn write"));
     await cluster.leader();
     expect(await (await again.fetch("/k")).text()).toBe("v");
     const names = await fs.readdir(path.dirname(file));

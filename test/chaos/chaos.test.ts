@@ -15,10 +15,11 @@ function isSeen(put: MapOperation, operations: readonly MapOperation[]): boolean
 
 /** An acknowledged put that nothing overwrote, with a get that began after it: its loss would show as that get finding something else. */
 function isLast(put: MapOperation, operations: readonly MapOperation[]): boolean {
-  if (put.op !== "put" || put.outcome !== "ok") return false;
+  const { return: done } = put;
+  if (put.op !== "put" || put.outcome !== "ok" || done === undefined) return false;
   const others = operations.filter((o) => o !== put && o.key === put.key && o.outcome !== "fail");
   const after = others.filter((o) => (o.return ?? Number.POSITIVE_INFINITY) > put.call);
-  return after.some((o) => o.op === "get" && o.outcome === "ok") && after.every((o) => o.op === "get");
+  return after.some((o) => o.value === put.value && o.call > done) && after.every((o) => o.op === "get");
 }
 
 test("ten kills, pauses, network shapes and changes of the members under load lose nothing that was acknowledged", async () => {
