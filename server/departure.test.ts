@@ -1,67 +1,85 @@
 import { expect, test } from "vitest";
 import { Departure } from "./departure.ts";
-import type { Rejection } from "./interfaces.ts";
+import type { Rejection, Voters } from "./interfaces.ts";
 
-const removed: Rejection = { kind: "removed", message: "member 1 was removed from the cluster" };
-const lostData: Rejection = { kind: "lost-data", message: "member 1 has another data directory" };
+const removed: Rejection = { kind: "removed", message: "member 4 was removed from the cluster" };
+const lostData: Rejection = { kind: "lost-data", message: "member 4 has another data directory" };
+
+const voters = (asOf: number, ...ids: number[]): Voters => ({
+  asOf,
+  members: ids.map((id) => ({ id, url: `http://127.0.0.1:${2000 + id}` })),
+});
 
 class Story {
   now = 0;
   readonly told: Rejection[] = [];
+  readonly lines: string[] = [];
   readonly departure = new Departure({
+    id: 4,
     electionMs: 100,
     now: () => this.now,
+    logger: { info: (line) => this.lines.push(line) },
     onRejected: (rejection) => this.told.push(rejection),
   });
 
   /** Ticks every 10 ms until then. */
-  passUntil(time: number, leads = false): void {
-    for (; this.now < time; this.now += 10) this.departure.tick(leads);
+  passUntil(time: number): void {
+    for (; this.now < time; this.now += 10) this.departure.tick();
   }
 }
 
-test("a member that was removed stays for three election timeouts, and goes once", () => {
-  const story = new Story();
-  story.departure.decide(removed);
-  expect(story.departure.isDecided).toBe(true);
-  story.passUntil(300);
-  expect(story.told).toEqual([]);
-  story.passUntil(1000);
-  expect(story.told).toEqual([removed]);
+test("a member that was removed stays until every voter has turned it away, and goes once", () => {
+  const { departure, told } = new Story();
+  departure.decide(removed, voters(7, 1, 2, 3));
+  expect(departure.isDecided).toBe(true);
+  for (const id of [1, 2, 2, 1]) departure.turnedAwayBy(id, removed);
+  expect(told).toEqual([]);
+  departure.turnedAwayBy(3, removed);
+  departure.turnedAwayBy(3, removed);
+  expect(told).toEqual([removed]);
 });
 
-test("it stays for as long as its peers send it anything", () => {
-  const story = new Story();
-  story.departure.decide(removed);
-  for (let time = 200; time <= 2000; time += 200) {
-    story.passUntil(time);
-    story.departure.needed();
-  }
-  expect(story.told).toEqual([]);
-  story.passUntil(2400);
-  expect(story.told).toEqual([removed]);
+test("one that learned of it from a peer does not wait for itself", () => {
+  const { departure, told } = new Story();
+  departure.decide(removed, voters(7, 1, 2, 4));
+  departure.turnedAwayBy(1, removed);
+  departure.turnedAwayBy(2, removed);
+  expect(told).toEqual([removed]);
 });
 
-test("it stays for as long as it leads", () => {
+test("it waits for those who vote by now, not for those that it remembers", () => {
+  const { departure, told } = new Story();
+  departure.decide(removed, voters(7, 1, 2, 3));
+  expect(departure.turnedAwayBy(1, { ...removed, voters: voters(20, 1, 5, 6) })).toBe(true);
+  expect(departure.turnedAwayBy(6, { ...removed, voters: voters(15, 1, 2, 6) })).toBe(false);
+  expect(told).toEqual([]);
+  expect(departure.turnedAwayBy(6, { ...removed, voters: voters(30, 1, 6) })).toBe(true);
+  expect(told).toEqual([removed]);
+});
+
+test("it says now and then whom it waits for", () => {
   const story = new Story();
-  story.departure.decide(removed);
-  story.passUntil(2000, true);
-  expect(story.told).toEqual([]);
-  story.passUntil(2400);
-  expect(story.told).toEqual([removed]);
+  story.departure.decide(removed, voters(7, 1, 2, 3));
+  story.departure.turnedAwayBy(2, removed);
+  story.passUntil(3500);
+  expect(story.lines).toHaveLength(3);
+  expect(story.lines[0]).toMatch(/^member 4 was removed from the cluster; it stays until .*: 1, 3\. /);
 });
 
 test("a member that has lost its data goes at once", () => {
   const story = new Story();
-  story.departure.decide(lostData);
+  story.departure.decide(lostData, voters(7, 1, 2, 3));
   expect(story.told).toEqual([lostData]);
-  story.passUntil(1000);
+  story.departure.turnedAwayBy(1, lostData);
+  story.passUntil(5000);
   expect(story.told).toEqual([lostData]);
+  expect(story.lines).toEqual([]);
 });
 
-test("a member that has its place stays", () => {
+test("a member that has its place stays, and says nothing", () => {
   const story = new Story();
   story.passUntil(5000);
   expect(story.departure.isDecided).toBe(false);
   expect(story.told).toEqual([]);
+  expect(story.lines).toEqual([]);
 });

@@ -27,9 +27,7 @@ export interface InboxParts {
   readonly refusal: () => Refused | undefined;
   /** Runs one change of the node. */
   readonly step: (change: () => void) => void;
-  readonly rejected: (rejection: Rejection) => void;
-  /** A peer has sent something. */
-  readonly heard: () => void;
+  readonly rejectedBy: (id: number, rejection: Rejection) => void;
   /** Something waits to be fed. */
   readonly wake: () => void;
 }
@@ -47,9 +45,8 @@ export class Inbox implements TransportHandler {
   }
 
   receive(from: number, messages: readonly Message[]): string | undefined {
-    const { node, peers, appliedTerm, stopping, step, heard } = this.parts;
+    const { node, peers, appliedTerm, stopping, step } = this.parts;
     peers.heardOf(from);
-    heard();
     for (const m of messages) {
       if (stopping() !== undefined) return undefined;
       const violation = violationOf(node, m);
@@ -145,8 +142,8 @@ export class Inbox implements TransportHandler {
     return this.parts.peers.admit(from, incarnation, address);
   }
 
-  rejectedBy(_id: number, rejection: Rejection): void {
-    if (rejection.kind !== "unknown") this.parts.rejected(rejection);
+  rejectedBy(id: number, rejection: Rejection): void {
+    if (rejection.kind !== "unknown") this.parts.rejectedBy(id, rejection);
   }
 
   addresses(): readonly { readonly id: number; readonly url: string }[] {

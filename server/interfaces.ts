@@ -86,6 +86,14 @@ export interface Rejection {
    */
   readonly kind: "unknown" | "removed" | "lost-data";
   readonly message: string;
+  /** With "removed": who decides by now, since whoever is told so may have been away for long. */
+  readonly voters?: Voters | undefined;
+}
+
+/** The members that vote, in either half of a joint configuration, once the entry of the log at index `asOf` has been applied. */
+export interface Voters {
+  readonly asOf: number;
+  readonly members: readonly { readonly id: number; readonly url: string }[];
 }
 
 /** What a transport calls on the loop. */

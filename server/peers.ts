@@ -13,13 +13,14 @@
 // Its counterpart upstream is the X-PeerURLs header and AddRemote of etcd's rafthttp.
 
 import type { Logger } from "../raft/index.ts";
-import type { Address, Rejection, Transport } from "./interfaces.ts";
+import type { Address, Rejection, Transport, Voters } from "./interfaces.ts";
 import type { KnownMember, Members } from "./members.ts";
 
 export interface PeersParts {
   readonly transport: Transport;
   readonly logger: Logger;
   readonly now: () => number;
+  readonly voters: () => Voters;
 }
 
 export interface Started {
@@ -47,9 +48,9 @@ export class Peers {
     this.seen.set(self.id, self.incarnation);
   }
 
-  /** Members of the cluster that this member joins. */
-  contact(list: readonly { readonly id: number; readonly url: string }[]): void {
-    for (const { id, url } of list) this.learn(id, { url, since: 0 });
+  /** Members that this member is told of: those of the cluster that it joins, or of the one that it was removed from. */
+  contact(list: readonly { readonly id: number; readonly url: string }[], since = 0): void {
+    for (const { id, url } of list) if (url !== "") this.learn(id, { url, since });
   }
 
   admit(id: number, incarnation: number, address: Address | undefined): Rejection | undefined {
@@ -57,6 +58,7 @@ export class Peers {
       return {
         kind: "removed",
         message: `member ${id} was removed from the cluster, and a removed id never comes back`,
+        voters: this.parts.voters(),
       };
     }
     const known = this.members.get(id);

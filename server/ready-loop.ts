@@ -26,6 +26,7 @@
 import {
   describeReady,
   type Entry,
+  EntryType,
   type Logger,
   type MemoryStorage,
   type Message,
@@ -72,6 +73,9 @@ const { MsgAppResp, MsgVoteResp, MsgPreVoteResp, MsgSnap } = MessageType;
 /** Whether a message vouches for something that must be durable first: an appended entry or a vote. */
 const isPromise = ({ type }: Message): boolean =>
   type === MsgAppResp || type === MsgVoteResp || type === MsgPreVoteResp;
+
+const isConfChange = ({ type }: Entry): boolean =>
+  type === EntryType.EntryConfChange || type === EntryType.EntryConfChangeV2;
 
 export class ReadyLoop {
   private readonly parts: LoopParts;
@@ -144,10 +148,8 @@ export class ReadyLoop {
 
     // 2. Entries, then hard state, in one write and at most one fsync. Entries first: a commit index on disk must not
     //    speak of entries that are not. The write is done when save returns; the fsync runs on.
-    const decides = this.decidesOnMembers(rd);
-    const durable = log.save(rd.hardState, rd.entries, rd.mustSync || snapshot !== undefined || decides);
-    // Nobody may leave before the commit of its removal is durable here: of two voters, the other would ask it for its vote after a power cut.
-    if (decides) await this.disk(durable);
+    const changesMembers = rd.committedEntries.some(isConfChange);
+    const durable = log.save(rd.hardState, rd.entries, rd.mustSync || snapshot !== undefined || changesMembers);
 
     // 4, first half. What promises nothing need not wait for this disk (thesis 10.2.1): a leader's appends travel to the others
     //    while it writes its own copy, and it counts that copy only when it is durable.
@@ -157,9 +159,10 @@ export class ReadyLoop {
 
     // 5 and 6, first half. What this disk held before this Ready, and is committed now, need not wait for the entries that came after it:
     //    a client's answer would cost a second fsync that has nothing to do with its write.
+    //    A change of the members waits for the disk: who is removed goes when the others know of it, and what they know must not be lost again.
     const firstNew = rd.entries[0]?.index ?? Number.POSITIVE_INFINITY;
     const committed = rd.committedEntries;
-    const held = committed.findIndex((e) => e.index >= firstNew);
+    const held = committed.findIndex((e) => e.index >= firstNew || isConfChange(e));
     this.applyAndAnswer(held < 0 ? committed : committed.slice(0, held), rd);
 
     await this.disk(durable);
@@ -189,17 +192,6 @@ export class ReadyLoop {
     // 8. Last: advance tells raft that all of this is done. It counts this node's own copy towards the commit index, and a next
     //    Ready may follow only now.
     node.advance();
-  }
-
-  /** Whether this leader learns with this Ready that a change of the members is committed, and is about to tell. */
-  private decidesOnMembers({ hardState }: Ready): boolean {
-    const { state, pendingConfIndex, raftLog } = this.parts.node.raft;
-    return (
-      state === "StateLeader" &&
-      hardState !== undefined &&
-      hardState.commit >= pendingConfIndex &&
-      pendingConfIndex > raftLog.applied
-    );
   }
 
   private async disk(work: Promise<void>): Promise<void> {

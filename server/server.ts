@@ -26,6 +26,7 @@ import type {
   ReadOutcome,
   Refused,
   Rejection,
+  Voters,
 } from "./interfaces.ts";
 import { type KnownMember, Members } from "./members.ts";
 import { Membership } from "./membership.ts";
@@ -88,7 +89,12 @@ export class Server implements Member {
     const storage = new MemoryStorage();
     const founders = peers.how === "start" ? peers.list : undefined;
     this.node = startNode(storage, { id, electionTicks, recovered, founders, logger, random: parts.random });
-    this.peers = new Peers({ id, incarnation }, members, electionMs, { transport, logger, now });
+    this.peers = new Peers({ id, incarnation }, members, electionMs, {
+      transport,
+      logger,
+      now,
+      voters: () => this.voters(),
+    });
     if (peers.how === "join") this.peers.contact(peers.list);
     this.applier = new Applier(this.node, stateMachine, members, logger, this);
     this.epoch = parts.random(2 ** 47);
@@ -99,7 +105,7 @@ export class Server implements Member {
       maxBatchBytes: mebibyte,
     });
     this.reads = new Reads(id, this.epoch, { maxWaiting, timeoutMs: requestTimeoutMs, retryMs: electionMs });
-    this.departure = new Departure({ electionMs, now, onRejected: parts.onRejected });
+    this.departure = new Departure({ id, electionMs, now, logger, onRejected: parts.onRejected });
     this.membership = new Membership(this.epoch, requestTimeoutMs, {
       node: this.node,
       members,
@@ -136,8 +142,7 @@ export class Server implements Member {
       stopping: () => this.stopping,
       refusal: () => this.refusal(),
       step: (change) => this.step(change),
-      rejected: (rejection) => this.reject(rejection),
-      heard: () => this.departure.needed(),
+      rejectedBy: (id, rejection) => this.rejectedBy(id, rejection),
       wake,
     });
     this.loop = new ReadyLoop({ node: this.node, storage, log, transport, clock, logger }, this);
@@ -273,7 +278,7 @@ export class Server implements Member {
       this.inbox.forgetHeld();
     }
     const { trk, state, id } = this.node.raft;
-    this.departure.tick(state === "StateLeader");
+    this.departure.tick();
     // A single voter disturbs nobody and waits for nobody.
     const alone = trk.isSingleton() && trk.config.voters.has(id) && state === "StateFollower";
     this.step(() => (alone ? this.node.campaign() : this.node.tick()));
@@ -394,6 +399,20 @@ export class Server implements Member {
     if (this.departure.isDecided || this.stopping !== undefined) return;
     this.closing ??= rejection.message;
     if (rejection.kind === "removed") this.membership.removed(this.options.id);
-    this.departure.decide(rejection);
+    this.departure.decide(rejection, this.voters());
+  }
+
+  private rejectedBy(id: number, rejection: Rejection): void {
+    this.reject(rejection);
+    if (this.stopping !== undefined || !this.departure.turnedAwayBy(id, rejection)) return;
+    const { asOf = 0, members = [] } = rejection.voters ?? {};
+    this.peers.contact(members, asOf);
+  }
+
+  private voters(): Voters {
+    const { index } = this.applier;
+    const all = this.members.list(this.node.raft.trk.config);
+    const members = all.filter(({ role }) => role === "voter").map(({ id, peerUrl }) => ({ id, url: peerUrl }));
+    return { asOf: index, members };
   }
 }

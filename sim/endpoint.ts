@@ -16,6 +16,7 @@ const backoffMs = { least: 50, most: 800 };
 /** Time after which nobody waits any longer for an answer. */
 const requestTimeoutMs = 6000;
 const handshakeTimeoutMs = 3000;
+const idleTimeoutMs = 5000;
 
 interface Link {
   url: string;
@@ -84,6 +85,11 @@ export class Endpoint implements Transport, End {
     if (link === undefined) return;
     link.ended = true;
     this.links.delete(id);
+    // The connection from it is closed, too: it notices at once, or when nothing answers its pings.
+    const { network } = this;
+    const peer = network.at(link.url);
+    const noticedInMs = network.canConnect(this.id, id) ? network.delay() : idleTimeoutMs;
+    if (peer?.id === id) peer.process.after(noticedInMs, () => peer.lost(this.id));
   }
 
   send(messages: readonly Message[]): void {

@@ -70,6 +70,7 @@ export class Invariants {
   /** By term and index. */
   private readonly entries = new Map<string, Known>();
   private readonly data = new Map<number, number>();
+  private readonly offered = new WeakSet<Message>();
   /** By the index that was applied. */
   private readonly configurations = new Map<number, string>();
 
@@ -133,8 +134,8 @@ export class Invariants {
   /** A member sends this. */
   sent(id: number, m: Message): void {
     if (m.reject) return;
-    if (m.type === MessageType.MsgTimeoutNow) this.offers(id, m.to);
     const { durable } = this.factsOf(id);
+    if (m.type === MessageType.MsgTimeoutNow) this.offers(id, m, durable.lastIndex);
     if (m.type === MessageType.MsgVoteResp) {
       this.voted(id, m.term, m.to);
       const { term = 0, vote = 0 } = durable.hardState ?? {};
@@ -154,15 +155,16 @@ export class Invariants {
   }
 
   /**
-   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or nobody might lead for a while. What it has
-   * appended since the message was made, as one that is stuck in its disk may have, is not on its disk yet.
+   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or nobody might lead for a while. Judged once,
+   * when the message is first seen: one that is stuck behind a slow disk may leave after the leader has given the transfer up and gone on.
    */
-  private offers(id: number, to: number): void {
-    const own = this.factsOf(id).durable.lastIndex;
-    const has = this.factsOf(to).durable.lastIndex;
+  private offers(id: number, m: Message, own: number): void {
+    if (this.offered.has(m)) return;
+    this.offered.add(m);
+    const has = this.factsOf(m.to).durable.lastIndex;
     if (has >= own) return;
     throw new InvariantError(
-      `transfer: member ${id} offers its place to member ${to}, whose disk ends at ${has}, and its own at ${own}`,
+      `transfer: member ${id} offers its place to member ${m.to}, whose disk ends at ${has}, and its own log at ${own}`,
     );
   }
 
@@ -202,6 +204,7 @@ export class Invariants {
         throw new InvariantError(`leader append-only: member ${id} leads term ${raft.term} and changed its log`);
       }
     }
+    for (const m of raft.msgs) if (m.type === MessageType.MsgTimeoutNow) this.offers(id, m, lastIndex);
     if (raft.term < seen.term)
       throw new InvariantError(`member ${id} went from term ${seen.term} back to ${raft.term}`);
     if (raftLog.committed !== seen.commit) this.commits(id, node, seen.commit);

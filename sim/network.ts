@@ -20,6 +20,8 @@ export interface End {
   readonly address: Address | undefined;
   /** Undefined until the server has started, and after it has closed. */
   readonly handler: TransportHandler | undefined;
+  /** The connection to this member is gone. */
+  lost(id: number): void;
   /** A message has arrived. */
   take(from: End, m: Message): void;
   /** A snapshot begins to arrive: resolves to whether it was taken. */

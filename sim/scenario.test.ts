@@ -28,6 +28,62 @@ describe("a leader of two that was removed", () => {
   });
 });
 
+describe("a leader of two that was removed while the other was away", () => {
+  test("stays until that one is back, and it can lead alone", async () => {
+    const scenario = new Scenario(2);
+    const { network, world } = scenario;
+    await scenario.giveLeadTo(2);
+    await world.runUntil(world.now + 2000);
+    const [first, second] = [scenario.member(1), scenario.member(2)];
+    const before = second.running?.server.status().commit ?? 0;
+    network.loses = (m) => m.from === 2 && (m.type === MessageType.MsgTimeoutNow || m.commit > before);
+    void second.running?.server.changeMembers([{ kind: "remove", id: 2 }]);
+    await scenario.until(
+      "member 2 has applied its removal",
+      () => second.running?.server.status().members.length === 1,
+    );
+    first.powerCut();
+    network.loses = undefined;
+    await world.runUntil(world.now + 60_000);
+    expect(second.running, "it has gone, and nobody can vote for member 1").toBeDefined();
+    first.start();
+    await scenario.until("member 1 leads", () => scenario.leads(1));
+    const put = await scenario.outcome(first.running?.server.propose(encodePut("k", new Uint8Array(1))));
+    expect(put.kind).toBe("applied");
+    await scenario.until("member 2 has gone", () => second.gone !== undefined);
+  });
+});
+
+describe("a follower that was removed, and whose vote is wanted by those who have not heard of it", () => {
+  test("stays when the leader, the only one who knows, is gone for good", async () => {
+    const scenario = new Scenario(4);
+    const { network, world } = scenario;
+    await scenario.giveLeadTo(1);
+    await world.runUntil(world.now + 2000);
+    const [first, fourth] = [scenario.member(1), scenario.member(4)];
+    const before = first.running?.server.status().commit ?? 0;
+    network.loses = (m) => m.from === 1 && m.to !== 4 && m.commit > before;
+    void first.running?.server.changeMembers([{ kind: "remove", id: 4 }]);
+    await scenario.until("member 1 has applied it", () => first.running?.server.status().members.length === 3);
+    await world.runUntil(world.now + 500); // time to tell member 4
+    for (const id of [1, 2, 3]) scenario.member(id).powerCut();
+    await world.runUntil(world.now + 60_000);
+    for (const id of [2, 3]) scenario.member(id).start();
+    // Three of four must vote: the one that was removed is needed, after whatever time.
+    const others = (): boolean => scenario.leads(2) || scenario.leads(3);
+    await scenario.until("another leads", others);
+    const leader = scenario.leads(2) ? 2 : 3;
+    const put = await scenario.outcome(
+      scenario.member(leader).running?.server.propose(encodePut("k", new Uint8Array(1))),
+    );
+    expect(put.kind).toBe("applied");
+    expect(scenario.member(leader).running?.server.status().members).toHaveLength(3);
+    expect(fourth.gone).toBeUndefined(); // member 1 may have forgotten
+    first.start();
+    await scenario.until("member 4 has gone", () => fourth.gone !== undefined);
+  });
+});
+
 describe("a leader whose disk hangs", () => {
   test("leads no longer after an election timeout or two, acknowledges nothing, and stops when the disk has stalled for too long", async () => {
     const scenario = new Scenario(3);

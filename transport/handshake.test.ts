@@ -1,5 +1,14 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
-import { checkHandshake, checkJoiner, handshakeHeaders, rejectionIn } from "./handshake.ts";
+import {
+  checkHandshake,
+  checkJoiner,
+  handshakeHeaders,
+  type Refusal,
+  refuseRequest,
+  rejectionIn,
+} from "./handshake.ts";
 import type { Rejection } from "./options.ts";
 import { headers } from "./test-support.ts";
 
@@ -89,6 +98,16 @@ describe("the question of one who joins", () => {
   });
 });
 
+/** What the refused one reads of it, on a real connection. */
+async function answerOf(refusal: Refusal): Promise<{ answered: Record<string, string>; said: string }> {
+  const server = createServer((_request, response) => refuseRequest(response, refusal));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const said = (await response.text()).trim();
+  server.close();
+  return { answered: Object.fromEntries(response.headers), said };
+}
+
 describe("a refusal", () => {
   const header = (rejection: string) => ({ "x-readyloop-rejection": rejection });
 
@@ -97,6 +116,37 @@ describe("a refusal", () => {
     expect(rejectionIn(409, header("lost-data"), "")?.kind).toBe("lost-data");
     expect(rejectionIn(403, header("unknown"), "")?.kind).toBe("unknown");
   });
+
+  test("for good says who votes by now, as far as that fits and comes whole", async () => {
+    const urls = [1, 5, 2 ** 53 - 1].map((id) => ({ id, url: id === 5 ? "" : `http://10.0.0.${id % 10}:2380` }));
+    const long = Array.from({ length: 200 }, (_, i) => ({ id: i + 1, url: "http://127.0.0.1:2380/".padEnd(60, "x") }));
+    for (const [members, whole] of [
+      [urls, true],
+      [[], true],
+      [long, false],
+    ] as const) {
+      const voters = { asOf: 2 ** 53 - 1, members };
+      const refusal = checkHandshake(headers(), {
+        ...asked,
+        admit: () => ({ kind: "removed", message: "gone", voters }),
+      });
+      const { answered, said } = await answerOf(refusal as Refusal);
+      const read = rejectionIn(410, answered, said);
+      expect(read).toEqual({ kind: "removed", message: "gone", ...(whole ? { voters } : {}) });
+      answered["x-readyloop-voters"] = "7 1=http://10.0.0.2:2380";
+      expect(rejectionIn(410, answered, said)?.voters).toEqual(
+        whole ? undefined : { asOf: 7, members: [{ id: 1, url: "http://10.0.0.2:2380" }] },
+      );
+    }
+  });
+
+  test.each(["", "x", "0 1=http://a:1", "7 1", "7 0=http://a:1", "7 1=a 1=b c", "7  1=http://a:1"])(
+    "that names the voters as %j names none",
+    (text) => {
+      const said = { ...header("removed"), "x-readyloop-voters": text };
+      expect(rejectionIn(410, said, "gone")).toEqual({ kind: "removed", message: "gone" });
+    },
+  );
 
   test("is none otherwise: whatever listens there may answer 410", () => {
     expect(rejectionIn(410, {}, "gone")).toBeUndefined();

@@ -54,6 +54,14 @@ export interface Rejection {
    */
   readonly kind: "unknown" | "removed" | "lost-data";
   readonly message: string;
+  /** With "removed": who votes by now. */
+  readonly voters?: Voters | undefined;
+}
+
+/** The members that vote, as of the entry of the log at index `asOf`. */
+export interface Voters {
+  readonly asOf: number;
+  readonly members: readonly MemberAddress[];
 }
 
 /** How a request to a peer ended. */

@@ -206,7 +206,8 @@ export class PeerPort {
     this.refused++;
     const { remoteAddress, remotePort } = request.socket;
     const remote = `${remoteAddress}:${remotePort}`;
-    this.logger.warn?.({ remote, ...refusal }, "refused a connection to the peer port");
+    const { voters: _told, ...why } = refusal;
+    this.logger.warn?.({ remote, ...why }, "refused a connection to the peer port");
   }
 }
 
