@@ -7,7 +7,7 @@
 // counted by V8's sampling heap profiler. The npm script exposes the collector, so that each stretch begins with a clean heap.
 
 import { Session } from "node:inspector/promises";
-import { parseArgs } from "node:util";
+import { countFlag, readFlags } from "../cli/script-flags.ts";
 import {
   discardLogger,
   MemoryStorage,
@@ -18,11 +18,14 @@ import {
   RawNode,
 } from "../raft/index.ts";
 
-const { values } = parseArgs({
-  options: { proposals: { type: "string", default: "1000000" }, rounds: { type: "string", default: "5" } },
+const { proposals, rounds } = readFlags({
+  name: "bench:core",
+  does: "What the core alone does in a second, without a disk or a network.",
+  flags: {
+    proposals: countFlag("proposals", 1_000_000, "entries in each measurement"),
+    rounds: countFlag("rounds", 5, "measurements, of which the median counts"),
+  },
 });
-const proposals = Number(values.proposals);
-const rounds = Number(values.rounds);
 const data = new TextEncoder().encode("foo");
 
 interface Group {

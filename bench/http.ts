@@ -1,7 +1,6 @@
 // Requests a second over HTTP: this server with one member and with three, beside etcd and a bare node:http server, in one run.
 //
-//     npm run bench                       10 s each, 10 and 100 connections; needs wrk, and etcd for the comparison
-//     npm run bench -- --seconds=3
+//     npm run bench [-- --seconds=10]     10 and 100 connections; needs wrk, and etcd for the comparison
 //
 // Each figure is one wrk run of 128-byte values against the leader, on loopback, logs on the disk of the current directory. The
 // machine's speed drifts: compare figures of one run only, and read the ratios.
@@ -11,10 +10,13 @@ import { once } from "node:events";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { countFlag, readFlags } from "../cli/script-flags.ts";
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "10" } } });
-const seconds = Number(values.seconds);
+const { seconds } = readFlags({
+  name: "bench",
+  does: "Requests a second over HTTP: one member and three, beside etcd and a bare server. Needs wrk, and etcd for the comparison.",
+  flags: { seconds: countFlag("seconds", 10, "length of each measurement") },
+});
 const here = import.meta.dirname;
 const dataRoot = fs.mkdtempSync(path.join(process.cwd(), ".bench-"));
 const children: ChildProcess[] = [];

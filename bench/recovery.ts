@@ -8,14 +8,17 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
+import { countFlag, readFlags } from "../cli/script-flags.ts";
 import { encodePut } from "../kvstore/command.ts";
 import { type Entry, EntryType, encodeConfChange, makeConfChange, makeEntry, makeHardState } from "../raft/index.ts";
 import { encodeEnvelope } from "../server/envelope.ts";
 import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
 
-const { values } = parseArgs({ options: { entries: { type: "string", default: "100000" } } });
-const count = Number(values.entries);
+const { entries: count } = readFlags({
+  name: "bench:recovery",
+  does: "How long a member takes to come back.",
+  flags: { entries: countFlag("entries", 100_000, "length of its log") },
+});
 const dataDir = fs.mkdtempSync(path.join(process.cwd(), ".bench-"));
 const directory = path.join(dataDir, "member", "wal");
 const url = "http://localhost:1";

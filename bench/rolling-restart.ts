@@ -6,10 +6,14 @@
 // on to the next member. An unknown outcome (504, or a connection that broke) is counted as a failed write; the client writes again, as all
 // writes here may be repeated. At the end every acknowledged write is read back from every member.
 
-import { parseArgs } from "node:util";
+import { countFlag, readFlags } from "../cli/script-flags.ts";
 import { TestCluster, until } from "../test/cluster.ts";
 
-const { values } = parseArgs({ options: { clients: { type: "string", default: "16" } } });
+const flags = readFlags({
+  name: "bench:rolling-restart",
+  does: "Three members are stopped and started in turn, under load: what the clients see of it.",
+  flags: { clients: countFlag("clients", 16, "who write at the same time") },
+});
 
 const cluster = await TestCluster.start(3);
 const urls = [1, 2, 3].map((id) => () => cluster.members.get(id)?.clientUrl);
@@ -32,7 +36,7 @@ async function attempt(url: string, key: string): Promise<Attempt> {
   }
 }
 
-const clients = Array.from({ length: Number(values.clients) }, async (_, c) => {
+const clients = Array.from({ length: flags.clients }, async (_, c) => {
   let at = c;
   for (let i = 0; !done; i++) {
     const key = `client-${c}-${i}`;

@@ -11,20 +11,22 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { parseArgs } from "node:util";
+import { countFlag, readFlags } from "../cli/script-flags.ts";
 import { encodePut } from "../kvstore/command.ts";
 import { put, type TestMember, TestServers } from "../server/testing.ts";
 import { MemberProcess, TestCluster, until } from "../test/cluster.ts";
 
-const { values } = parseArgs({
-  options: {
-    keys: { type: "string", default: "1000000" },
-    puts: { type: "string", default: "5000" },
-    seconds: { type: "string", default: "5" },
+const flags = readFlags({
+  name: "bench:snapshots",
+  does: "What snapshots cost: the loop's pause, a new member's wait, the writes that are left.",
+  flags: {
+    keys: countFlag("keys", 1_000_000, "in the map"),
+    puts: countFlag("puts", 5000, "writes a second meanwhile"),
+    seconds: countFlag("seconds", 5, "length of the last measurement, which needs wrk; 0 leaves it out", 0),
   },
 });
-const keys = Number(values.keys);
-const putsPerSecond = Number(values.puts);
+const { keys, seconds } = flags;
+const putsPerSecond = flags.puts;
 const value = new Uint8Array(128).fill(120);
 
 async function fill({ server }: TestMember): Promise<void> {
@@ -120,7 +122,7 @@ async function catchUp(directory: string, port: number): Promise<void> {
 
 async function wrk(url: string): Promise<number> {
   const script = path.join(import.meta.dirname, "put.lua");
-  const child = spawn("wrk", ["-t2", "-c100", `-d${values.seconds}s`, "-s", script, url], {
+  const child = spawn("wrk", ["-t2", "-c100", `-d${seconds}s`, "-s", script, url], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   let text = "";
@@ -154,4 +156,4 @@ try {
 } catch (error) {
   if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new Error("the last figure needs wrk: apt install wrk");
 }
-if (Number(values.seconds) > 0) await rates();
+if (seconds > 0) await rates();

@@ -8,14 +8,19 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { promisify } from "node:util";
+import { countFlag, readFlags } from "../cli/script-flags.ts";
 import { type Entry, makeEntry, makeHardState } from "../raft/index.ts";
 import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
 
-const { values } = parseArgs({
-  options: { entries: { type: "string", default: "1000000" }, rounds: { type: "string", default: "200" } },
+const { entries, rounds } = readFlags({
+  name: "bench:wal",
+  does: "What the log costs beside the disk itself.",
+  flags: {
+    entries: countFlag("entries", 1_000_000, "entries of the log that is read back"),
+    rounds: countFlag("rounds", 200, "turns that log and bare file take"),
+  },
 });
-const rounds = Number(values.rounds);
 const root = fs.mkdtempSync(path.join(process.cwd(), ".bench-"));
 const fdatasync = promisify(fs.fdatasync);
 const metadata = encodeMetadata({ nodeId: 1, clusterId: 1 });
@@ -114,7 +119,7 @@ try {
   for (const size of [128, 1024]) for (const batch of [1, 10, 100]) await beside(batch, size);
   console.log("\n| append without sync, 100 at a time | per entry |\n|---|---|");
   for (const size of [128, 1024]) await withoutSync(size);
-  await replay(Number(values.entries));
+  await replay(entries);
 } finally {
   fs.rmSync(root, { recursive: true });
 }

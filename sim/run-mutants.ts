@@ -1,32 +1,29 @@
-// npm run sim:mutants: plants each bug of mutants.ts, and tells how many seeds it took to find it.
-//
-//     npm run sim:mutants [-- --seeds=1000 --ticks=400 --jobs=2]
-//     npm run sim:mutants -- --only="a vote"       those whose names contain this; may be given more than once
-//     npm run sim:mutants -- --markdown            as a table for a page
-//
-// Exits with 1 if one was not found.
+// npm run sim:mutants: plants each bug of mutants.ts, and tells how many seeds it took to find it. Exits with 1 if one was not found.
 
-import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
+import { countFlag, jobsFlag, readFlags, textFlag, yesFlag } from "../cli/script-flags.ts";
 import { mutants } from "./mutants.ts";
 import { Threads } from "./threads.ts";
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "1000" },
-    ticks: { type: "string", default: "400" },
-    jobs: { type: "string", default: String(availableParallelism()) },
-    only: { type: "string", multiple: true, default: [""] },
-    markdown: { type: "boolean", default: false },
+const values = readFlags({
+  name: "sim:mutants",
+  does: "Plants each bug of mutants.ts, one at a time, and tells how many seeds it took to find it.",
+  flags: {
+    seeds: countFlag("seeds", 1000, "so many are tried at most"),
+    ticks: countFlag("ticks", 400, "length of a run's safety phase, in ticks of 100 ms"),
+    jobs: jobsFlag(),
+    only: { ...textFlag("those with this in their name; may be given more than once"), array: true, default: [""] },
+    markdown: yesFlag("print the table as a page shows it"),
   },
 });
-const seeds = Number(values.seeds);
-const ticks = Number(values.ticks);
-const jobs = Math.max(1, Number(values.jobs));
+const { seeds, ticks } = values;
 const chosen = mutants.filter(({ name }) => values.only.some((part) => name.includes(part)));
-if (chosen.length === 0) throw new Error(`no mutant has ${values.only.join(" or ")} in its name`);
+if (chosen.length === 0) {
+  process.stderr.write(`no bug has ${values.only.join(" or ")} in its name; there are:\n`);
+  for (const { name } of mutants) process.stderr.write(`  ${name}\n`);
+  process.exit(2);
+}
 
-const threads = await Threads.start(jobs);
+const threads = await Threads.start(values.jobs);
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** The first seed that finds it; all threads look for it together. */
@@ -39,7 +36,7 @@ async function find(mutant: string): Promise<{ readonly seed: number; readonly e
       if (error !== undefined && seed < (found?.seed ?? Number.POSITIVE_INFINITY)) found = { seed, error };
     }
   };
-  await Promise.all(Array.from({ length: jobs }, work));
+  await Promise.all(Array.from({ length: values.jobs }, work));
   return found;
 }
 

@@ -7,7 +7,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { maybeCountFlag, readFlags, textFlag } from "../../cli/script-flags.ts";
 import { checkHistory, type Verdict } from "./checker.ts";
 import { HistoryError, parseHistory } from "./history.ts";
 import { mapModel } from "./model.ts";
@@ -16,52 +16,32 @@ import type { Failure } from "./picture-layout.ts";
 import { appendModel, kindOf, parseJepsenLog, parseMapLog, registerModel } from "./porcupine.ts";
 import type { Model, Operation } from "./specification.ts";
 
-const USAGE = "usage: npm run check-history -- FILE [--picture=out.html] [--max-backtracks=N]";
-const MAX_KEYS_SAID = 10;
+const maxKeysSaid = 10;
 
-class UsageError extends Error {
-  override readonly name = "UsageError";
-  readonly code = "USAGE";
-}
-
-interface Arguments {
-  readonly file: string;
-  readonly picture: string | undefined;
-  readonly maxBacktracks: number | undefined;
-}
-
-function readArguments(): Arguments {
-  let parsed: { values: { picture?: string; "max-backtracks"?: string }; positionals: string[] };
-  try {
-    parsed = parseArgs({
-      options: { picture: { type: "string" }, "max-backtracks": { type: "string" } },
-      allowPositionals: true,
-    });
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message}\n${USAGE}`);
-  }
-  const { values, positionals } = parsed;
-  const [file] = positionals;
-  if (file === undefined || positionals.length > 1) throw new UsageError(`give one file\n${USAGE}`);
-  const budget = values["max-backtracks"];
-  if (budget !== undefined && !/^\d{1,15}$/.test(budget))
-    throw new UsageError(`--max-backtracks is a whole number, not ${budget}\n${USAGE}`);
-  return { file, picture: values.picture, maxBacktracks: budget === undefined ? undefined : Number(budget) };
-}
+const flags = readFlags({
+  name: "check-history",
+  does: "Checks a recorded history: is there an order of its operations that explains it? FILE holds JSON lines, or one of porcupine's histories.",
+  operands: "FILE",
+  flags: {
+    picture: textFlag("if there is none, draw what contradicts it into this HTML file"),
+    "max-backtracks": maybeCountFlag("max-backtracks", "give up on a key after so many choices taken back", 0),
+  },
+});
 
 function run(): number {
-  const args = readArguments();
-  const text = fs.readFileSync(args.file, "utf8");
+  const [file] = flags._.map(String);
+  if (file === undefined || flags._.length > 1) throw new HistoryError("give one file: npm run check-history -- FILE");
+  const text = fs.readFileSync(file, "utf8");
   const line = (time: number): string => `line ${time}`;
   switch (kindOf(text)) {
     case "jepsen":
-      return check(parseJepsenLog(text), registerModel, args, line);
+      return check(parseJepsenLog(text), registerModel, file, line);
     case "map":
-      return check(parseMapLog(text), appendModel, args, line);
+      return check(parseMapLog(text), appendModel, file, line);
     case undefined: {
       const operations = parseHistory(text);
       const start = operations.reduce((least, o) => Math.min(least, o.call), Number.POSITIVE_INFINITY);
-      return check(operations, mapModel, args, (time) => `${((time - start) / 1e6).toFixed(3)} ms`);
+      return check(operations, mapModel, file, (time) => `${((time - start) / 1e6).toFixed(3)} ms`);
     }
   }
 }
@@ -69,10 +49,11 @@ function run(): number {
 function check<O extends Operation, S>(
   operations: readonly O[],
   model: Model<O, S>,
-  { file, picture, maxBacktracks }: Arguments,
+  file: string,
   describeTime: (time: number) => string,
 ): number {
   if (operations.length === 0) throw new HistoryError("there is no operation in it: nothing to check");
+  const { picture, maxBacktracks } = flags;
   const before = performance.now();
   const result = checkHistory(operations, model, maxBacktracks === undefined ? {} : { maxBacktracks });
   const seconds = ((performance.now() - before) / 1000).toFixed(2);
@@ -81,12 +62,12 @@ function check<O extends Operation, S>(
     `${file}: ${operations.length} operations on ${result.keys.length} key${result.keys.length === 1 ? "" : "s"}: ${result.verdict.replace("-", " ")} (${seconds} s, ${backtracks} choices taken back)`,
   );
   const failures = result.keys.filter((key) => key.verdict === "not-linearizable");
-  for (const failure of failures.slice(0, MAX_KEYS_SAID)) say(describeFailure(failure, model, describeTime));
-  if (failures.length > MAX_KEYS_SAID) say(`  and ${failures.length - MAX_KEYS_SAID} more keys without an order`);
+  for (const failure of failures.slice(0, maxKeysSaid)) say(describeFailure(failure, model, describeTime));
+  if (failures.length > maxKeysSaid) say(`  and ${failures.length - maxKeysSaid} more keys without an order`);
   const undecided = result.keys.filter((key) => key.verdict === "undecided").map((key) => JSON.stringify(key.key));
   if (undecided.length > 0)
     say(
-      `  undecided, try a larger --max-backtracks: keys ${undecided.slice(0, MAX_KEYS_SAID).join(", ")}${undecided.length > MAX_KEYS_SAID ? ", ..." : ""}`,
+      `  undecided, try a larger --max-backtracks: keys ${undecided.slice(0, maxKeysSaid).join(", ")}${undecided.length > maxKeysSaid ? ", ..." : ""}`,
     );
   if (picture !== undefined && failures.length > 0) {
     fs.writeFileSync(picture, drawPicture(failures, model, { title: path.basename(file), describeTime }));
@@ -117,7 +98,7 @@ function say(line: string): void {
 try {
   process.exitCode = run();
 } catch (error) {
-  const isExpected = error instanceof HistoryError || error instanceof UsageError || isSystemError(error);
+  const isExpected = error instanceof HistoryError || isSystemError(error);
   if (!isExpected) throw error;
   process.stderr.write(`${error.message}\n`);
   process.exitCode = 2;

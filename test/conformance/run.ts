@@ -7,12 +7,15 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { parseArgs, styleText } from "node:util";
+import { styleText } from "node:util";
+import { readFlags, yesFlag } from "../../cli/script-flags.ts";
 import { type Failure, type Outcome, runScript } from "./script.ts";
 
-const { values, positionals } = parseArgs({
-  options: { rewrite: { type: "boolean", default: false } },
-  allowPositionals: true,
+const flags = readFlags({
+  name: "conformance",
+  does: "Runs etcd-raft's interaction scripts, and shows what differs from the output that is recorded in them.",
+  operands: "DIR...",
+  flags: { rewrite: yesFlag("write the actual output into the scripts instead") },
 });
 
 function scriptsUnder(root: string): string[] {
@@ -53,10 +56,10 @@ function describeFailure(failure: Failure): string {
   return `  ${where}\n${diff(failure.step.expected, failure.actual)}`;
 }
 
-const files = positionals.flatMap(scriptsUnder);
+const files = flags._.map(String).flatMap(scriptsUnder);
 const results: { file: string; outcome: Outcome }[] = [];
 for (const file of files) {
-  const outcome = runScript(file, fs.readFileSync(file, "utf8"), values.rewrite);
+  const outcome = runScript(file, fs.readFileSync(file, "utf8"), flags.rewrite);
   if (outcome.rewritten !== undefined) fs.writeFileSync(file, outcome.rewritten);
   results.push({ file, outcome });
   progressBar(results.length, files.length);
