@@ -410,9 +410,6 @@ export class Server implements Member {
   }
 
   private voters(): Voters {
-    const { index } = this.applier;
-    const all = this.members.list(this.node.raft.trk.config);
-    const members = all.filter(({ role }) => role === "voter").map(({ id, peerUrl }) => ({ id, url: peerUrl }));
-    return { asOf: index, members };
+    return { asOf: this.applier.index, members: this.members.voters(this.node.raft.trk.config) };
   }
 }
