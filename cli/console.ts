@@ -3,7 +3,7 @@
 //     add              a fourth member joins, as a learner first, and votes once it has caught up
 //     stop 2, kill 2   the orderly way, and the power cut
 //     start 2          again, with its data
-//     remove 2         for good: it stops, and its id is spent
+//     remove 2         for good: it stops once the others know, and its id is spent
 //     status, help
 
 import { createInterface } from "node:readline";

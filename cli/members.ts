@@ -64,7 +64,7 @@ export function members(parser: Parser, run: Run): Parser {
       .example("$0 members list", "who they are")
       .example("$0 members add 4 http://127.0.0.1:2680 --learner", "a fourth, which does not vote yet")
       .example("$0 members promote 4", "now it does, once it has caught up")
-      .example("$0 members remove 3", "3 stops, and its id is never used again")
+      .example("$0 members remove 3", "3 stops once all others know; its id is never used again")
       .epilogue(
         "To replace a member add the new one as a learner, promote it, then remove the old one: so the cluster can bear as many failures " +
           "at each step as before. A removed member never comes back under its id; give its replacement another.",
@@ -120,7 +120,11 @@ async function add({ endpoints, id, url, learner }: OfMember & { url: string; le
 
 const promote = ({ endpoints, id }: OfMember): Promise<number> => change(endpoints, "POST", `/_members/${id}/promote`);
 const demote = ({ endpoints, id }: OfMember): Promise<number> => change(endpoints, "POST", `/_members/${id}/demote`);
-const remove = ({ endpoints, id }: OfMember): Promise<number> => change(endpoints, "DELETE", `/_members/${id}`);
+async function remove({ endpoints, id }: OfMember): Promise<number> {
+  await change(endpoints, "DELETE", `/_members/${id}`);
+  process.stdout.write(`Member ${id} stops as soon as all others know that it is out; one that is down holds it up.\n`);
+  return 0;
+}
 const move = ({ endpoints, id, url }: OfMember & { url: string }): Promise<number> =>
   change(endpoints, "PUT", `/_members/${id}`, jsonBody({ peerUrl: url }));
 

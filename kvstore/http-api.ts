@@ -76,6 +76,16 @@ function serve(routes: readonly Route[], req: Request, res: Response): void {
 
 function sendHealth(res: Response, member: Member): void {
   const { id, role, term, leader } = member.status();
+  if (role === "removed") {
+    sendProblem(res, {
+      status: 503,
+      code: "STOPPING",
+      message: `member ${id} was removed from the cluster, and stays only until every member knows that`,
+      next: "ask another member",
+      details: { health: false },
+    });
+    return;
+  }
   if (leader === 0) {
     sendProblem(res, noLeader(`member ${id} is a ${role} at term ${term} and knows no leader`));
     return;

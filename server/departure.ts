@@ -6,15 +6,15 @@
 // heard is not enough: the log of one that has not may be the longest, and then the others cannot be elected, and it cannot without
 // the removed member. raft has no message that tells of a commit, other than a leader's.
 //
-// So the removed member answers its peers as before, calls each voter again and again, and goes when all of them have turned it away because it was
-// removed. Each does so only when the commit is on its disk (ready-loop.ts), and says with it who the voters are by now, since the
-// list of one that was away may name members that are long gone. A voter that is down for good holds it up, until that one is removed,
-// too, or whoever started the process stops it.
+// So the removed member answers its peers as before, calls each member again and again, learners too, since they may vote one day, and goes when all
+// of them have turned it away because it was removed. Each does so only when the commit is on its disk (ready-loop.ts), and says with it who is
+// left by now, since the list of one that was away may name members that are long gone. A member that is down holds it up. If that one
+// never comes back, it is removed as well, or whoever started the removed one stops it. So it is when all that it knows are gone.
 
 import type { Logger } from "../raft/index.ts";
-import type { Rejection, Voters } from "./interfaces.ts";
+import type { Rejection, Remaining } from "./interfaces.ts";
 
-/** Between two reminders of whom it waits for. */
+/** Whom it waits for is said after one election timeout, and then each time so many have passed. */
 const reminderInElections = 10;
 
 export interface DepartureParts {
@@ -29,10 +29,10 @@ export interface DepartureParts {
 export class Departure {
   private readonly parts: DepartureParts;
   private rejection: Rejection | undefined;
-  private voters: Voters = { asOf: 0, members: [] };
+  private remaining: Remaining = { asOf: 0, members: [] };
   /** Who has said that it knows. */
   private readonly know = new Set<number>();
-  private remindedAt = 0;
+  private remindAt = 0;
   private hasGone = false;
 
   constructor(parts: DepartureParts) {
@@ -44,37 +44,38 @@ export class Departure {
     return this.rejection !== undefined;
   }
 
-  /** `voters`: those that this member knows of. */
-  decide(rejection: Rejection, voters: Voters): void {
+  /** `remaining`: those that this member knows of. */
+  decide(rejection: Rejection, remaining: Remaining): void {
+    const { now, electionMs } = this.parts;
     this.rejection = rejection;
-    this.voters = voters;
-    this.remindedAt = this.parts.now();
+    this.remaining = remaining;
+    this.remindAt = now() + electionMs;
     if (rejection.kind === "lost-data") this.go(rejection);
   }
 
-  /** A voter has turned this member away, which is decided to go. True if the voters that it names are newer than those known so far. */
-  turnedAwayBy(id: number, { voters }: Rejection): boolean {
+  /** A member has turned this one away, which is decided to go. Returns those who are left, if that is news. */
+  turnedAwayBy(id: number, { kind, remaining }: Rejection): Remaining | undefined {
+    const { rejection } = this;
+    if (rejection === undefined || kind !== "removed") return undefined;
     this.know.add(id);
-    const isNewer = voters !== undefined && voters.asOf > this.voters.asOf;
-    if (isNewer) this.voters = voters;
-    if (this.rejection !== undefined && this.waitsFor().length === 0) this.go(this.rejection);
-    return isNewer;
+    const news = remaining !== undefined && remaining.asOf > this.remaining.asOf ? remaining : undefined;
+    if (news !== undefined) this.remaining = news;
+    if (this.waitsFor().length === 0) this.go(rejection);
+    return news;
   }
 
   tick(): void {
-    const { parts, rejection, hasGone, remindedAt } = this;
-    if (rejection === undefined || hasGone || parts.now() - remindedAt < reminderInElections * parts.electionMs) return;
-    this.remindedAt = parts.now();
+    const { parts, rejection } = this;
+    if (rejection === undefined || this.hasGone || parts.now() < this.remindAt) return;
+    this.remindAt = parts.now() + reminderInElections * parts.electionMs;
     const ids = this.waitsFor().join(", ");
-    const ways = "Should they never come back, remove them as well, or stop this member";
-    parts.logger.info?.(
-      `${rejection.message}; it stays until those who may need its vote know that, too: ${ids}. ${ways}`,
-    );
+    const ways = "If they are gone for good, stop this member";
+    parts.logger.info?.(`${rejection.message}; it stays until those know that who may need its vote: ${ids}. ${ways}`);
   }
 
   private waitsFor(): number[] {
-    const { know, parts, voters } = this;
-    return voters.members.map(({ id }) => id).filter((id) => id !== parts.id && !know.has(id));
+    const { know, parts, remaining } = this;
+    return remaining.members.map(({ id }) => id).filter((id) => id !== parts.id && !know.has(id));
   }
 
   private go(rejection: Rejection): void {

@@ -86,12 +86,12 @@ export interface Rejection {
    */
   readonly kind: "unknown" | "removed" | "lost-data";
   readonly message: string;
-  /** With "removed": who decides by now, since whoever is told so may have been away for long. */
-  readonly voters?: Voters | undefined;
+  /** With "removed": who is left by now, since whoever is told so may have been away for long. */
+  readonly remaining?: Remaining | undefined;
 }
 
-/** The members that vote, in either half of a joint configuration, once the entry of the log at index `asOf` has been applied. */
-export interface Voters {
+/** The members, learners included, once the entry of the log at index `asOf` has been applied. An address that is not known is empty. */
+export interface Remaining {
   readonly asOf: number;
   readonly members: readonly { readonly id: number; readonly url: string }[];
 }
@@ -226,7 +226,8 @@ export interface PeerProgress {
 export interface MemberStatus {
   readonly id: number;
   readonly clusterId: number;
-  readonly role: "follower" | "pre-candidate" | "candidate" | "leader";
+  /** removed: it is no member any more, and stays only until all members know that. */
+  readonly role: "follower" | "pre-candidate" | "candidate" | "leader" | "removed";
   readonly term: number;
   /** 0 when none is known. */
   readonly leader: number;

@@ -95,11 +95,6 @@ export class Members {
     for (const id of removed) this.removed.add(id);
   }
 
-  /** In either half of a joint configuration. */
-  voters({ voters }: TrackerConfig): { id: number; url: string }[] {
-    return ascending(voters.ids()).map((id) => ({ id, url: this.known.get(id)?.url ?? "" }));
-  }
-
   /** In ascending order of id. */
   list(config: TrackerConfig): MemberInfo[] {
     return ascending(idsOf(config)).map((id) => {

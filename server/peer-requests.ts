@@ -47,10 +47,14 @@ export function decodeOutcome(body: Uint8Array): ChangeOutcome {
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null;
 const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
 
+/** As the API of the member that was asked has made it. */
+const isOrigin = (value: unknown): boolean =>
+  typeof value === "string" && URL.canParse(value) && new URL(value).origin === value;
+
 function isChange(value: unknown): value is MemberChange {
   if (!isObject(value) || !isId(value.id)) return false;
   const { kind, peerUrl, learner } = value;
-  if (kind === "add") return typeof peerUrl === "string" && typeof learner === "boolean";
-  if (kind === "update") return typeof peerUrl === "string";
+  if (kind === "add") return isOrigin(peerUrl) && typeof learner === "boolean";
+  if (kind === "update") return isOrigin(peerUrl);
   return kind === "promote" || kind === "demote" || kind === "remove";
 }

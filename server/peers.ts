@@ -13,14 +13,14 @@
 // Its counterpart upstream is the X-PeerURLs header and AddRemote of etcd's rafthttp.
 
 import type { Logger } from "../raft/index.ts";
-import type { Address, Rejection, Transport, Voters } from "./interfaces.ts";
+import type { Address, Rejection, Remaining, Transport } from "./interfaces.ts";
 import type { KnownMember, Members } from "./members.ts";
 
 export interface PeersParts {
   readonly transport: Transport;
   readonly logger: Logger;
   readonly now: () => number;
-  readonly voters: () => Voters;
+  readonly remaining: () => Remaining;
 }
 
 export interface Started {
@@ -38,6 +38,8 @@ export class Peers {
   private readonly heard = new Map<number, number>();
   /** What each member has shown in its latest handshake. */
   private readonly seen = new Map<number, number>();
+  /** Those that are known from a peer's word alone. */
+  private readonly told = new Set<number>();
   private readonly proposedAt = new Map<number, number>();
 
   constructor(self: Started, members: Members, electionMs: number, parts: PeersParts) {
@@ -48,9 +50,21 @@ export class Peers {
     this.seen.set(self.id, self.incarnation);
   }
 
-  /** Members that this member is told of: those of the cluster that it joins, or of the one that it was removed from. */
-  contact(list: readonly { readonly id: number; readonly url: string }[], since = 0): void {
-    for (const { id, url } of list) if (url !== "") this.learn(id, { url, since });
+  /** Members of the cluster that this member joins. */
+  contact(list: readonly { readonly id: number; readonly url: string }[]): void {
+    for (const { id, url } of list) this.learn(id, { url, since: 0 });
+  }
+
+  /** Members of the cluster that this member was removed from, where it was told of newer ones than it knows; those of an earlier such list are forgotten. */
+  contactRemaining({ asOf, members }: Remaining): void {
+    const ids = new Set(members.map(({ id }) => id));
+    for (const id of this.told) if (!ids.has(id)) this.forget(id);
+    this.told.clear();
+    for (const { id, url } of members) {
+      if (id === this.self.id || url === "") continue;
+      if (this.members.get(id) === undefined) this.told.add(id);
+      this.learn(id, { url, since: asOf });
+    }
   }
 
   admit(id: number, incarnation: number, address: Address | undefined): Rejection | undefined {
@@ -58,7 +72,7 @@ export class Peers {
       return {
         kind: "removed",
         message: `member ${id} was removed from the cluster, and a removed id never comes back`,
-        voters: this.parts.voters(),
+        remaining: this.parts.remaining(),
       };
     }
     const known = this.members.get(id);

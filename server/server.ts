@@ -26,7 +26,7 @@ import type {
   ReadOutcome,
   Refused,
   Rejection,
-  Voters,
+  Remaining,
 } from "./interfaces.ts";
 import { type KnownMember, Members } from "./members.ts";
 import { Membership } from "./membership.ts";
@@ -93,7 +93,7 @@ export class Server implements Member {
       transport,
       logger,
       now,
-      voters: () => this.voters(),
+      remaining: () => this.remaining(),
     });
     if (peers.how === "join") this.peers.contact(peers.list);
     this.applier = new Applier(this.node, stateMachine, members, logger, this);
@@ -243,7 +243,8 @@ export class Server implements Member {
 
   status(): MemberStatus {
     const position = { applied: this.applier.index, snapshot: this.snapshots.newest };
-    return memberStatus(this.node, this.options.clusterId, this.members, this.peers, position);
+    const status = memberStatus(this.node, this.options.clusterId, this.members, this.peers, position);
+    return this.departure.isDecided ? { ...status, role: "removed" } : status;
   }
 
   private refusal(): Refused | undefined {
@@ -399,17 +400,19 @@ export class Server implements Member {
     if (this.departure.isDecided || this.stopping !== undefined) return;
     this.closing ??= rejection.message;
     if (rejection.kind === "removed") this.membership.removed(this.options.id);
-    this.departure.decide(rejection, this.voters());
+    this.departure.decide(rejection, this.remaining());
   }
 
   private rejectedBy(id: number, rejection: Rejection): void {
     this.reject(rejection);
-    if (this.stopping !== undefined || !this.departure.turnedAwayBy(id, rejection)) return;
-    const { asOf = 0, members = [] } = rejection.voters ?? {};
-    this.peers.contact(members, asOf);
+    const newer = this.departure.turnedAwayBy(id, rejection);
+    if (newer !== undefined && this.stopping === undefined) this.peers.contactRemaining(newer);
   }
 
-  private voters(): Voters {
-    return { asOf: this.applier.index, members: this.members.voters(this.node.raft.trk.config) };
+  private remaining(): Remaining {
+    // A learner that nobody has seen yet has never voted, nor led, and need not be told.
+    const has = (id: number): boolean => this.members.get(id)?.incarnation !== 0;
+    const list = this.members.list(this.node.raft.trk.config).filter(({ id, role }) => role === "voter" || has(id));
+    return { asOf: this.applier.index, members: list.map(({ id, peerUrl }) => ({ id, url: peerUrl })) };
   }
 }

@@ -3,6 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { encodePut } from "../kvstore/command.ts";
 import { MessageType } from "../raft/index.ts";
+import type { MemberChange } from "../server/interfaces.ts";
 import { Scenario } from "./scenario.ts";
 
 describe("a leader of two that was removed", () => {
@@ -81,6 +82,27 @@ describe("a follower that was removed, and whose vote is wanted by those who hav
     expect(fourth.gone).toBeUndefined(); // member 1 may have forgotten
     first.start();
     await scenario.until("member 4 has gone", () => fourth.gone !== undefined);
+  });
+});
+
+describe("a learner that was a voter when it last heard of anything", () => {
+  test("keeps those who were removed since from going, as it may vote again", async () => {
+    const scenario = new Scenario(4);
+    const { network, world } = scenario;
+    await scenario.giveLeadTo(1);
+    await world.runUntil(world.now + 2000);
+    const [first, third] = [scenario.member(1), scenario.member(3)];
+    const change = async (asked: MemberChange): Promise<void> => {
+      const outcome = await scenario.outcome(first.running?.server.changeMembers([asked]));
+      expect(outcome.kind).toBe("applied");
+    };
+    network.loses = (m) => m.to === 2;
+    await change({ kind: "demote", id: 2 });
+    await change({ kind: "remove", id: 3 });
+    await world.runUntil(world.now + 60_000);
+    expect(third.gone).toBeUndefined();
+    network.loses = undefined;
+    await scenario.until("member 3 has gone", () => third.gone !== undefined);
   });
 });
 

@@ -76,6 +76,29 @@ describe("members that come and go", () => {
     expect(await again.json()).toMatchObject({ code: "ID_SPENT", next: expect.stringMatching(/id that no member/) });
   });
 
+  test("one that is removed while another is down says so, serves nobody, and ends when that one has heard of it", async () => {
+    cluster = await TestCluster.start(4);
+    const lead = await cluster.leader();
+    const [down, out] = [1, 2, 3, 4].filter((id) => id !== lead) as [number, number];
+    await putUntilDone(() => cluster.member(lead), "/k", "v");
+    await cluster.kill(down);
+    const leaving = cluster.member(out);
+    // The one that is down counts as reachable, or not yet as away, for an election timeout.
+    await until(async () => {
+      const response = await cluster.member(lead).fetch(`/_members/${out}`, json("DELETE"));
+      return response.status === 200 ? true : undefined;
+    });
+    await leaving.line((l) => l.msg.includes(`it stays until those know that who may need its vote: ${down}.`));
+    const health = await leaving.fetch("/_health");
+    expect([health.status, await health.json()]).toEqual([503, expect.objectContaining({ code: "STOPPING" })]);
+    expect((await leaving.status()).role).toBe("removed");
+    expect((await leaving.fetch("/k")).status).toBe(503);
+    await cluster.startMember(down);
+    expect(await leaving.end()).toBe(0);
+    cluster.members.delete(out);
+    expect((await cluster.member(lead).fetch("/k")).status).toBe(200);
+  });
+
   test("a member whose data directory was wiped is turned away, and says so", async () => {
     cluster = await TestCluster.start(3);
     const lead = await cluster.leader();

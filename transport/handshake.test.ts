@@ -117,36 +117,50 @@ describe("a refusal", () => {
     expect(rejectionIn(403, header("unknown"), "")?.kind).toBe("unknown");
   });
 
-  test("for good says who votes by now, as far as that fits and comes whole", async () => {
+  test("for good says who is left by now, as far as that fits and comes whole", async () => {
     const urls = [1, 5, 2 ** 53 - 1].map((id) => ({ id, url: id === 5 ? "" : `http://10.0.0.${id % 10}:2380` }));
-    const long = Array.from({ length: 200 }, (_, i) => ({ id: i + 1, url: "http://127.0.0.1:2380/".padEnd(60, "x") }));
+    const long = Array.from({ length: 200 }, (_, i) => ({ id: i + 1, url: `http://${"x".repeat(60)}:2380` }));
     for (const [members, whole] of [
       [urls, true],
-      [[], true],
+      [[{ id: 7, url: "" }], true],
       [long, false],
     ] as const) {
-      const voters = { asOf: 2 ** 53 - 1, members };
+      const remaining = { asOf: 2 ** 53 - 1, members };
       const refusal = checkHandshake(headers(), {
         ...asked,
-        admit: () => ({ kind: "removed", message: "gone", voters }),
+        admit: () => ({ kind: "removed", message: "gone", remaining }),
       });
       const { answered, said } = await answerOf(refusal as Refusal);
       const read = rejectionIn(410, answered, said);
-      expect(read).toEqual({ kind: "removed", message: "gone", ...(whole ? { voters } : {}) });
-      answered["x-readyloop-voters"] = "7 1=http://10.0.0.2:2380";
-      expect(rejectionIn(410, answered, said)?.voters).toEqual(
+      expect(read).toEqual({ kind: "removed", message: "gone", ...(whole ? { remaining } : {}) });
+      answered["x-readyloop-remaining"] = "7 1=http://10.0.0.2:2380";
+      expect(rejectionIn(410, answered, said)?.remaining).toEqual(
         whole ? undefined : { asOf: 7, members: [{ id: 1, url: "http://10.0.0.2:2380" }] },
       );
     }
   });
 
-  test.each(["", "x", "0 1=http://a:1", "7 1", "7 0=http://a:1", "7 1=a 1=b c", "7  1=http://a:1"])(
-    "that names the voters as %j names none",
+  test.each(["", "x", "0 1=http://a:1", "7", "7 ", "7 0=http://a:1", "7 1=a 1=b c", "7  1=http://a:1"])(
+    "that names those who are left as %j names none",
     (text) => {
-      const said = { ...header("removed"), "x-readyloop-voters": text };
+      const said = { ...header("removed"), "x-readyloop-remaining": text };
       expect(rejectionIn(410, said, "gone")).toEqual({ kind: "removed", message: "gone" });
     },
   );
+
+  test("leaves out what cannot be an address, whatever was committed as one", async () => {
+    const members = ["http://h\u20ac:1/x", "http://a\r\nX: 1", "http://b c", "ftp://d", "http://e:1"].map((url, i) => ({
+      id: i + 1,
+      url,
+    }));
+    const { answered } = await answerOf({
+      status: 410,
+      reason: "gone",
+      rejection: "removed",
+      remaining: { asOf: 7, members },
+    });
+    expect(answered["x-readyloop-remaining"]).toBe("7 1= 2= 3= 4= 5=http://e:1");
+  });
 
   test("is none otherwise: whatever listens there may answer 410", () => {
     expect(rejectionIn(410, {}, "gone")).toBeUndefined();

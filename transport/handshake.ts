@@ -7,7 +7,7 @@
 // A refusal is an HTTP response with a status of 4xx (503 while the member starts or stops) and one plain sentence, which both sides log.
 // If the handler said no, a header of its own says which of its reasons it was: "removed" and "lost-data" will not pass, and
 // the member that is told so has to stop. A status alone would not do: any server that happens to listen there may answer 410.
-// With "removed" comes another with the voters: the index of the log as of which they are, and each as id=url.
+// With "removed" comes another with those who are left: the index of the log as of which they are, and each as id=url.
 // The headers have a checksum (checksum.ts), since a wrong digit in an incarnation would turn a sound member away for good.
 // They name the members and do not prove it: a peer port belongs on a network where only members can reach it.
 //
@@ -16,7 +16,7 @@
 import { type IncomingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { checksumOf, fits } from "./checksum.ts";
-import type { Address, MemberAddress, Rejection, Voters } from "./options.ts";
+import type { Address, MemberAddress, Rejection, Remaining } from "./options.ts";
 import { originOf } from "./peer-url.ts";
 
 export const protocolVersion = 2;
@@ -41,7 +41,7 @@ const header = {
   incarnation: "x-readyloop-incarnation",
   address: "x-readyloop-address",
   rejection: "x-readyloop-rejection",
-  voters: "x-readyloop-voters",
+  remaining: "x-readyloop-remaining",
   checksum: "x-readyloop-checksum",
 } as const;
 
@@ -71,7 +71,7 @@ export interface Refusal {
   readonly status: number;
   readonly reason: string;
   readonly rejection?: Rejection["kind"];
-  readonly voters?: Voters | undefined;
+  readonly remaining?: Remaining | undefined;
 }
 
 /** The member that is asked. */
@@ -81,7 +81,7 @@ export interface Asked {
   admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined;
 }
 
-const maxVotersLength = 8192;
+const maxRemainingLength = 8192;
 
 const rejectionStatus = { unknown: 403, removed: 410, "lost-data": 409 } as const;
 
@@ -151,12 +151,12 @@ export function checkJoiner(headers: Headers, asked: Asked): number | Refusal {
 
 function refusalOf(rejection: Rejection | undefined): Refusal | undefined {
   if (rejection === undefined) return undefined;
-  const { kind, message, voters } = rejection;
+  const { kind, message, remaining } = rejection;
   return {
     status: rejectionStatus[kind],
     reason: message,
     rejection: kind,
-    ...(voters === undefined ? {} : { voters }),
+    ...(remaining === undefined ? {} : { remaining }),
   };
 }
 
@@ -210,39 +210,49 @@ export function rejectionIn(
   const kind = headers[header.rejection];
   if (kind !== "unknown" && kind !== "removed" && kind !== "lost-data") return undefined;
   if (rejectionStatus[kind] !== status) return undefined;
-  const voters = readVoters(headers);
-  return voters === undefined ? { kind, message } : { kind, message, voters };
+  const remaining = readRemaining(headers);
+  return remaining === undefined ? { kind, message } : { kind, message, remaining };
 }
 
-function votersHeaders(voters: Voters | undefined): Record<string, string> {
-  if (voters === undefined) return {};
-  const text = [voters.asOf, ...voters.members.map(({ id, url }) => `${id}=${url}`)].join(" ");
+function remainingHeaders(remaining: Remaining | undefined): Record<string, string> {
+  if (remaining === undefined) return {};
+  const { asOf, members } = remaining;
+  const text = [asOf, ...members.map(({ id, url }) => `${id}=${originOrNone(url)}`)].join(" ");
   // Whoever is told none asks those that it knows of.
-  return text.length > maxVotersLength ? {} : { [header.voters]: text, [header.checksum]: checksumOf(text) };
+  return text.length > maxRemainingLength ? {} : { [header.remaining]: text, [header.checksum]: checksumOf(text) };
 }
 
 /** Undefined if there are none, or if they were changed on the way. */
-function readVoters(headers: Headers): Voters | undefined {
-  const text = headers[header.voters];
+function readRemaining(headers: Headers): Remaining | undefined {
+  const text = headers[header.remaining];
   if (typeof text !== "string" || !fits(headers[header.checksum], text)) return undefined;
   const [index, ...list] = text.split(" ");
   const asOf = readNumber(index);
-  if (asOf === undefined) return undefined;
+  if (asOf === undefined || list.length === 0) return undefined;
   const members: MemberAddress[] = [];
   for (const item of list) {
     const [, said, url = ""] = /^(\d+)=(\S*)$/.exec(item) ?? [];
     const id = readNumber(said);
     if (id === undefined) return undefined;
-    members.push({ id, url });
+    members.push({ id, url: originOrNone(url) });
   }
   return { asOf, members };
 }
 
-const answerHeaders = ({ rejection, voters }: Refusal): Record<string, string> => ({
+/** An address that cannot be one is no reason to say nothing, and has no place in a header. */
+function originOrNone(url: string): string {
+  try {
+    return originOf(url);
+  } catch {
+    return "";
+  }
+}
+
+const answerHeaders = ({ rejection, remaining }: Refusal): Record<string, string> => ({
   Connection: "close",
   "Content-Type": "text/plain; charset=utf-8",
   ...(rejection === undefined ? {} : { [header.rejection]: rejection }),
-  ...votersHeaders(voters),
+  ...remainingHeaders(remaining),
 });
 
 /** Answers an upgrade request with the refusal and closes the connection. */

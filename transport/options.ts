@@ -54,12 +54,12 @@ export interface Rejection {
    */
   readonly kind: "unknown" | "removed" | "lost-data";
   readonly message: string;
-  /** With "removed": who votes by now. */
-  readonly voters?: Voters | undefined;
+  /** With "removed": who is left by now. */
+  readonly remaining?: Remaining | undefined;
 }
 
-/** The members that vote, as of the entry of the log at index `asOf`. */
-export interface Voters {
+/** The members, as of the entry of the log at index `asOf`. An address that is not known is empty. */
+export interface Remaining {
   readonly asOf: number;
   readonly members: readonly MemberAddress[];
 }

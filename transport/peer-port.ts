@@ -43,6 +43,8 @@ interface Stream {
 export class PeerPort {
   /** Handshakes and requests refused. */
   refused = 0;
+  /** What was said to members that were removed, of which there are not many. */
+  private readonly saidRemoved = new Set<string>();
   private readonly id: number;
   private readonly clusterId: number;
   private readonly logger: TransportLogger;
@@ -206,8 +208,11 @@ export class PeerPort {
     this.refused++;
     const { remoteAddress, remotePort } = request.socket;
     const remote = `${remoteAddress}:${remotePort}`;
-    const { voters: _told, ...why } = refusal;
-    this.logger.warn?.({ remote, ...why }, "refused a connection to the peer port");
+    const { remaining: _told, ...why } = refusal;
+    // A removed member calls until all know that it is out.
+    const level = this.saidRemoved.has(refusal.reason) ? "debug" : "warn";
+    if (refusal.rejection === "removed") this.saidRemoved.add(refusal.reason);
+    this.logger[level]?.({ remote, ...why }, "refused a connection to the peer port");
   }
 }
 
