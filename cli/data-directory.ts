@@ -35,6 +35,8 @@ export interface DirectoryOptions {
   /** As the log and the snapshots have it, if not given. */
   readonly segmentBytes?: number | undefined;
   readonly pause?: (() => Promise<void>) | undefined;
+  /** For the salts of the log's segments; node:crypto's unless given. */
+  readonly random?: ((n: number) => number) | undefined;
 }
 
 export interface DataDirectory {
@@ -84,9 +86,9 @@ export async function openDataDirectory(options: DirectoryOptions): Promise<Data
 
 /** Makes the log of a new member. */
 export async function createLog(options: DirectoryOptions, identity: Required<Metadata>): Promise<OpenedLog> {
-  const { fileSystem, path, logger, segmentBytes } = options;
+  const { fileSystem, path, logger, segmentBytes, random } = options;
   const metadata = encodeMetadata(identity);
-  const wal = await Wal.create({ fileSystem, directory: walOf(path), metadata, segmentBytes, logger });
+  const wal = await Wal.create({ fileSystem, directory: walOf(path), metadata, segmentBytes, logger, random });
   const { clusterId, incarnation } = identity;
   return { wal, clusterId, incarnation, recovered: undefined, repaired: undefined };
 }
@@ -130,10 +132,10 @@ async function readMetadata(fileSystem: FileSystem, directory: string): Promise<
 
 /** Opens the log behind this snapshot, or from its beginning, if it reaches back that far. */
 async function openBehind(options: DirectoryOptions, newest: SnapshotMetadata | undefined, confirmed: number) {
-  const { fileSystem, path, logger, segmentBytes } = options;
+  const { fileSystem, path, logger, segmentBytes, random } = options;
   const startAt = { index: newest?.index ?? 0, term: newest?.term ?? 0 };
   try {
-    const opened = await Wal.open({ fileSystem, directory: walOf(path), startAt, segmentBytes, logger });
+    const opened = await Wal.open({ fileSystem, directory: walOf(path), startAt, segmentBytes, logger, random });
     if (confirmed > startAt.index) {
       const from = newest === undefined ? "the beginning of the log" : `the snapshot at index ${startAt.index}`;
       logger?.warning?.(`the snapshot at index ${confirmed} is damaged or gone: starting from ${from} instead`);

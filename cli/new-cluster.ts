@@ -34,6 +34,8 @@ export interface NewMember {
   readonly position: SnapshotPosition;
   /** As the log has it, if not given. */
   readonly segmentBytes?: number | undefined;
+  /** For the log's salts; node:crypto's unless given. */
+  readonly random?: ((n: number) => number) | undefined;
 }
 
 /** A leftover of a try that was cut short does not count. */
@@ -41,7 +43,7 @@ export const unfinishedName = "member.new";
 
 /** Builds `member.new`; `map` is the state of the map as a snapshot has it. */
 export async function buildMember(
-  { fileSystem, dataDir, id, clusterId, incarnation, peers, position, segmentBytes }: NewMember,
+  { fileSystem, dataDir, id, clusterId, incarnation, peers, position, segmentBytes, random }: NewMember,
   map: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const unfinished = path.join(dataDir, unfinishedName);
@@ -55,7 +57,7 @@ export async function buildMember(
     for (const name of (await fileSystem.list(directory)) ?? []) await fileSystem.unlink(path.join(directory, name));
     await snapshots.save({ index, term, confState }, withMembers(peers, index, map));
     const metadata = encodeMetadata({ nodeId: id, clusterId, incarnation });
-    const wal = await Wal.create({ fileSystem, directory, metadata, segmentBytes });
+    const wal = await Wal.create({ fileSystem, directory, metadata, segmentBytes, random });
     try {
       await wal.saveSnapshot({ index, term, confState });
       await wal.save({ term, vote: 0, commit: index }, [], true);

@@ -41,6 +41,8 @@ export interface Recovery {
   readonly isSure: (state: State) => Promise<boolean>;
   /** Of both logs; as they have it, if not given. */
   readonly segmentBytes?: number | undefined;
+  /** For the new log's salts; node:crypto's unless given. */
+  readonly random?: ((n: number) => number) | undefined;
 }
 
 /** What the new cluster begins with. */
@@ -63,14 +65,14 @@ interface OldMember {
 
 /** Resolves to what there is now, and the name under which the old member is kept; undefined if the answer was no. */
 export async function recoverDirectory(recovery: Recovery): Promise<{ state: State; kept: string } | undefined> {
-  const { fileSystem, dataDir, peer, clusterId, incarnation, isSure, segmentBytes } = recovery;
+  const { fileSystem, dataDir, peer, clusterId, incarnation, isSure, segmentBytes, random } = recovery;
   await putBack(recovery);
   const old = await openOld(recovery);
   let state: State;
   try {
     state = await stateOf(dataDir, old);
     if (!(await isSure(state))) return undefined;
-    const log = { fileSystem, clusterId, incarnation, segmentBytes };
+    const log = { fileSystem, clusterId, incarnation, segmentBytes, random };
     await buildMember({ ...log, dataDir, id: peer.id, peers: [peer], position: state }, state.map.snapshot());
   } finally {
     await old.close();

@@ -12,7 +12,7 @@ import { type PeerFlag, UsageError } from "./flags.ts";
 import { adoptMember, buildMember, keysText, type NewMember, startLine, unfinishedName } from "./new-cluster.ts";
 import { type Contents, checkSnapshotFile, mapOf } from "./snapshot-file.ts";
 
-type NewLog = Pick<NewMember, "fileSystem" | "incarnation" | "segmentBytes">;
+type NewLog = Pick<NewMember, "fileSystem" | "incarnation" | "segmentBytes" | "random">;
 
 export interface RestoreFlags {
   readonly file: string;
@@ -39,7 +39,7 @@ export async function restoreSnapshot(flags: RestoreFlags): Promise<number> {
 /** The directory alone, complete and durable when the promise resolves. Throws an Error that tells what is wrong; then there is no `member`. */
 export async function restoreMember(
   { file, dataDir, id, peers, token }: RestoreFlags,
-  { fileSystem, incarnation, segmentBytes }: NewLog,
+  { fileSystem, incarnation, segmentBytes, random }: NewLog,
 ): Promise<{ clusterId: number; contents: Contents }> {
   if (!peers.some((peer) => peer.id === id)) {
     throw new UsageError(`--peers names ${peers.map((peer) => peer.id).join(", ")}, and not --id=${id}`);
@@ -54,7 +54,7 @@ export async function restoreMember(
   const { metadata } = contents;
   const clusterId = restoredClusterId(contents, peers, token);
   await fileSystem.makeDirectory(directory);
-  const log = { fileSystem, incarnation, segmentBytes };
+  const log = { fileSystem, incarnation, segmentBytes, random };
   await buildMember(
     { ...log, dataDir: directory, id, clusterId, peers, position: metadata },
     mapOf(fileSystem, file, metadata),

@@ -46,9 +46,9 @@ const noLeader = "this member knows no leader at the moment: an election is prob
 export class Server implements Member {
   private readonly options: ServerOptions;
   private readonly parts: ServerParts;
-  /** Here and in `applier` a simulator looks inside. To be read only: what happens to the node happens through this server. */
+  /** Here, in `members` and in `applier` a simulator looks inside. To be read only: what happens to the node happens through this server. */
   readonly node: RawNode;
-  private readonly members = new Members();
+  readonly members = new Members();
   private readonly peers: Peers;
   readonly applier: Applier;
   private readonly proposals: Proposals;

@@ -321,8 +321,14 @@ export class Faults {
       const { id, url } = this.parts.newMember();
       drawn.push({ kind: "add", id, peerUrl: url, learner: true });
     };
+    const gone = [...this.parts.members.values()].filter(({ id }) => !known.some((one) => one.id === id));
     const draws: (() => void)[] = [
       add,
+      // Most of them were removed: their ids are spent.
+      () => {
+        const { id, url } = gone.length === 0 ? { id: 0, url: "" } : random.pick(gone);
+        if (id !== 0) drawn.push({ kind: "add", id, peerUrl: url, learner: random.chance(0.5) });
+      },
       () => learners[0] !== undefined && drawn.push({ kind: "promote", id: learners[0] }),
       () => learners[0] !== undefined && drawn.push({ kind: "promote", id: learners[0] }),
       () => voters.length > 1 && drawn.push({ kind: "demote", id: voters[0] as number }),

@@ -5,10 +5,11 @@
 //   log matching             an entry of one index and term is the same everywhere, and so is the one before it
 //   leader completeness      what was committed in an earlier term is in each later leader's log
 //   state machine safety     no two members commit, or apply, different entries at one index
-//   durability               a commit index is ahead of no quorum's disks; a vote or an acknowledgement leaves only when the disk has it
+//   durability               a commit index is ahead of no quorum's disks; a vote or an acknowledgement leaves only when the disk has it; a leader
+//                            was elected by votes that a quorum has on disk; nothing is applied that the own disk does not have
 //   one vote                 a member votes for one candidate in a term, over all its lives
 //   applied order            a state machine has applied the committed commands, in order, up to the index that its member tells; equal
-//                            commands gave equal data, and equal changes equal members
+//                            commands gave equal data, and equal changes equal members: who they are, where they are reached, whose id is spent
 //   transfer                 a leader offers its place only to who has its whole log
 //   recovery                 a start finds all that was durable
 //   acknowledged writes      a write that a client was told of is committed where it was said to be
@@ -210,7 +211,7 @@ export class Invariants {
     if (raftLog.committed !== seen.commit) this.commits(id, node, seen.commit);
     if (applier.index !== seen.applied) {
       this.applies(id, seen.applied, applier.index, map);
-      this.configured(id, node, applier.index);
+      this.configured(id, server, applier.index);
     }
     seen.term = raft.term;
     seen.leads = leads;
@@ -232,12 +233,19 @@ export class Invariants {
   }
 
   private elected(id: number, { raft }: RawNode): void {
-    const { term, raftLog } = raft;
+    const { term, raftLog, trk } = raft;
     const other = this.leaders.get(term);
     if (other !== undefined && other !== id) {
       throw new InvariantError(`election safety: members ${other} and ${id} both lead term ${term}`);
     }
     this.leaders.set(term, id);
+    const { voters } = trk.config;
+    const granted = [...voters.ids()].filter((voter) => this.votes.get(`${voter}/${term}`) === id);
+    if (voters.voteResult(new Map(granted.map((voter) => [voter, true]))) !== "VoteWon") {
+      throw new InvariantError(
+        `durability: member ${id} leads term ${term} by votes of which only those of ${granted.join(", ") || "nobody"} are on a disk`,
+      );
+    }
     for (const [offset, entry] of this.committed.entries()) {
       const index = offset + 1;
       if (entry.inTerm >= term || index < raftLog.firstIndex()) continue;
@@ -300,9 +308,10 @@ export class Invariants {
   }
 
   /** What the founders begin with they apply at once, and a snapshot's configuration counts before the snapshot is restored. */
-  private configured(id: number, { raft }: RawNode, applied: number): void {
-    if (applied <= this.founders || raft.raftLog.hasNextOrInProgressSnapshot()) return;
-    const config = String(raft.trk.config);
+  private configured(id: number, { node, members }: Server, applied: number): void {
+    const { raftLog, trk } = node.raft;
+    if (applied <= this.founders || raftLog.hasNextOrInProgressSnapshot()) return;
+    const config = `${trk.config} ${JSON.stringify(members.state())}`;
     const known = this.configurations.get(applied) ?? config;
     this.configurations.set(applied, known);
     if (config === known) return;
@@ -315,6 +324,9 @@ export class Invariants {
     if (to < from) throw new InvariantError(`applied order: member ${id} went from index ${from} back to ${to}`);
     if (to > this.committed.length)
       throw new InvariantError(`member ${id} applies entry ${to}, which is not committed`);
+    const { lastIndex } = this.factsOf(id).durable;
+    if (to > this.founders && to > lastIndex)
+      throw new InvariantError(`durability: member ${id} applies entry ${to}, and its disk ends at ${lastIndex}`);
     if (map.chain === (this.committed[to - 1]?.chain ?? 0)) return;
     throw new InvariantError(
       `applied order: at index ${to} the state machine of member ${id} has not applied what was committed`,

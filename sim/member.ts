@@ -30,6 +30,7 @@ export interface MemberSettings {
   /** Bytes of entries in one append: the server's own limit is never met by so little data. */
   readonly maxSizePerMsg: number;
   readonly diskStallMs: number;
+  readonly maxWaiting: number;
 }
 
 export interface MemberListener {
@@ -86,8 +87,9 @@ export class SimMember {
   gone: string | undefined;
   /** How fast its clock runs. */
   rate = 1;
-  /** Milliseconds that a sync, and any other call of the disk, take. */
+  /** What the next start will find. */
   disk: FakeDisk;
+  /** Milliseconds that a sync, and any other call of the disk, take. */
   readonly diskTimes = { sync: 3, other: 0.1 };
   /** Until then a call of the disk may fail, or hang: the member is to stop. */
   diskMayFailUntil = 0;
@@ -202,7 +204,10 @@ export class SimMember {
     const isSync = call.kind === "datasync" || call.kind === "syncDirectory";
     const time = isSync ? sync : other;
     // The process that makes the call: the answer comes to it, or to nobody.
-    return this.process?.sleep(time * (0.5 + this.parts.world.random.real()));
+    const forMs = time * (0.5 + this.parts.world.random.real());
+    const { tickMs, electionTicks } = this.parts.settings;
+    if (forMs > tickMs * electionTicks) this.parts.listener.count("sync longer than an election timeout");
+    return this.process?.sleep(forMs);
   }
 
   private async open(process: Process): Promise<void> {
@@ -235,7 +240,6 @@ export class SimMember {
         incarnation,
         recovered,
         peers: joins ? { how: "join", list: this.contacts } : { how: "start", list: this.founders ?? [] },
-        maxWaiting: 1000,
         ...settings,
       }),
       (mutation.parts ?? asItIs)({
@@ -272,7 +276,9 @@ export class SimMember {
   private async openDirectory(process: Process, draws: Random, logger: Logger) {
     const { segmentBytes, clusterId } = this.parts.settings;
     const pause = (): Promise<void> => process.sleep(0);
-    const where = { fileSystem: this.fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause };
+    const salts = draws.fork("salts");
+    const random = (n: number): number => salts.below(n);
+    const where = { fileSystem: this.fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause, random };
     const { snapshots, log } = await openDataDirectory(where);
     if (log?.repaired !== undefined) this.parts.listener.count("torn log repaired");
     const joins = this.founders === undefined && log?.recovered === undefined;

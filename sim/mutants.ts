@@ -149,6 +149,18 @@ export const mutants: readonly Mutant[] = [
     mutation: { parts: (parts) => ({ ...parts, log: early(parts.log, (entries) => entries === 0) }) },
   },
   {
+    name: "a candidate counts its own vote before it is synced",
+    mutation: {
+      server: ({ node: { raft } }) => {
+        const send = raft.send.bind(raft);
+        raft.send = (m) => {
+          if (m.type === MessageType.MsgVoteResp && m.to === raft.id) raft.trk.recordVote(raft.id, true);
+          send(m);
+        };
+      },
+    },
+  },
+  {
     name: "the vote is forgotten on restart",
     isRare: true,
     mutation: {

@@ -45,6 +45,8 @@ export const noNetworkFaults: NetworkFaults = { loss: 0, duplicate: 0, late: 0, 
 /** Times of a healthy network, in milliseconds. */
 const delayMs = { least: 0.5, most: 5 };
 
+const veryLateMs = 1000;
+
 /** Told of what happens, for the trace and the counts. */
 export interface NetworkListener {
   sent(from: Process, m: Message): void;
@@ -130,10 +132,12 @@ export class Network {
     // raft does not mind what comes twice, except for a proposal, which would be a second entry: a connection never repeats one.
     const copies = m.type !== MessageType.MsgProp && random.chance(faults.duplicate) ? 2 : 1;
     if (copies === 2) listener.count("duplicate message");
+    const sentAt = this.world.now;
     for (let i = 0; i < copies; i++) {
       to.process.after(this.delay(), () => {
         const copy = decodeMessage(bytes);
         listener.count(messageTypeName(copy.type));
+        if (this.world.now - sentAt > veryLateMs) listener.count("message that came a second late");
         listener.delivered(to.id, copy);
         to.take(from, copy);
       });

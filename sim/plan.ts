@@ -82,12 +82,14 @@ export function makePlan(random: Random, { ticks, only }: PlanOptions): Plan {
       segmentBytes: random.pick([2048, 8192, 32_768]),
       maxSizePerMsg: random.pick([50, 500, 1_000_000]),
       diskStallMs: 15 * electionMs,
+      maxWaiting: random.pick([1000, 1000, 2]),
     },
     client: {
       keys: random.between(1, 9),
       thinkMs: random.pick([50, 150, 500]),
       lostAnswers: random.pick([0, 0.02, 0.1]),
       timeoutMs: 3 * electionMs,
+      valueBytes: random.pick([0, 0, 0, 0, 0, 0, 500, 30_000]),
     },
     network: {
       ...noNetworkFaults,

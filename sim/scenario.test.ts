@@ -55,6 +55,39 @@ describe("a leader of two that was removed while the other was away", () => {
   });
 });
 
+describe("a removal whose commit came in a Ready that wrote nothing", () => {
+  test("is on the disk before it is applied, and a power cut cannot take it back", async () => {
+    const scenario = new Scenario(2, { segmentBytes: 64_000_000 });
+    const { network, world } = scenario;
+    await scenario.giveLeadTo(2);
+    await world.runUntil(world.now + 2000);
+    const [first, second] = [scenario.member(1), scenario.member(2)];
+    let acknowledgesNothing = true;
+    network.loses = (m) =>
+      m.type === MessageType.MsgTimeoutNow ||
+      (acknowledgesNothing && m.type === MessageType.MsgAppResp && m.from === 1);
+    // More than a Ready takes of committed entries (4 MiB), so that the removal is in the one after that which wrote the commit index down.
+    for (let i = 0; i < 5; i++) {
+      void second.running?.server.propose(encodePut(`k${i}`, new Uint8Array(1_000_000)));
+      await world.runUntil(world.now + 20);
+    }
+    void second.running?.server.changeMembers([{ kind: "remove", id: 2 }]);
+    const raft = second.running?.server.node.raft;
+    const isProposed = (): boolean => raft !== undefined && raft.pendingConfIndex > raft.raftLog.applied;
+    await scenario.until("the removal is in the log", isProposed);
+    await world.runUntil(world.now + 200);
+    acknowledgesNothing = false;
+    await scenario.until("member 2 has gone", () => second.gone !== undefined);
+    expect(first.running?.server.status().members).toHaveLength(1);
+    const { disk } = first;
+    const cut = disk.powerCut.bind(disk);
+    disk.powerCut = () => cut(() => "lost");
+    first.powerCut();
+    first.start();
+    await scenario.until("member 1 leads alone", () => scenario.leads(1));
+  });
+});
+
 describe("a follower that was removed, and whose vote is wanted by those who have not heard of it", () => {
   test("stays when the leader, the only one who knows, is gone for good", async () => {
     const scenario = new Scenario(4);

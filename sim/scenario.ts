@@ -18,6 +18,7 @@ const settings: MemberSettings = {
   segmentBytes: 32_768,
   maxSizePerMsg: 1_000_000,
   diskStallMs: 15_000,
+  maxWaiting: 1000,
 };
 
 export class Scenario {

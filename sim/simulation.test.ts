@@ -64,8 +64,8 @@ test.each([
   ["crash", "torn log repaired", []],
   ["kill", "restart", []],
   ["orderly restart", "restart", []],
-  ["pause", "pause", []],
-  ["slow disk", "slow disk", []],
+  ["pause", "event held up by a pause", []],
+  ["slow disk", "sync longer than an election timeout", []],
   ["failing disk", "stopped by its disk", []],
   ["disk hang", "disk hang", []],
   ["damage", "damaged snapshot: it starts all the same", []],
@@ -75,9 +75,9 @@ test.each([
   ["transfer", "transfer applied", []],
   ["loss", "lost message", []],
   ["duplication", "duplicate message", []],
-  ["delay", "late message", []],
+  ["delay", "message that came a second late", []],
   ["broken streams", "snapshot cut", ["crash", "membership"]],
-  ["clock drift", "clock drift", []],
+  ["clock drift", "clock more than a tick off", []],
 ] as const)("%s strikes: there is a %s", async (fault, what, others) => {
   const options = { ticks: 150, only: [fault, ...others] };
   const has = (seed: number): boolean => makePlan(new Random(seed).fork("plan"), options).faults.includes(fault);

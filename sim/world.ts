@@ -35,6 +35,8 @@ export class World {
   now = 0;
   /** Events run so far. */
   steps = 0;
+  /** Events that came while their process was paused. */
+  heldUp = 0;
   private order = 0;
   private readonly heap: Event[] = [];
   private failure: Error | undefined;
@@ -70,7 +72,8 @@ export class World {
       const { owner, run } = next;
       if (owner?.alive === false) continue;
       if (owner?.isPaused) {
-        this.after(owner.sleepsFor, run, owner);
+        this.heldUp++;
+        owner.hold(run);
         continue;
       }
       run();
@@ -117,6 +120,7 @@ export class Process {
   private readonly rate: number;
   private readonly bornAt: number;
   private pausedUntil = 0;
+  private readonly held: (() => void)[] = [];
   private readonly onDeath: (() => void)[] = [];
 
   /** `rate`: how fast its clock runs, 1 for a true one. */
@@ -147,19 +151,36 @@ export class Process {
 
   pause(forMs: number): void {
     this.pausedUntil = Math.max(this.pausedUntil, this.world.now + forMs);
+    this.world.after(forMs, () => this.release());
+  }
+
+  /** Keeps what came while it is paused. */
+  hold(run: () => void): void {
+    this.held.push(run);
+  }
+
+  private release(): void {
+    if (this.isPaused) return;
+    for (const run of this.held.splice(0)) this.after(0, run);
   }
 
   get isPaused(): boolean {
     return this.world.now < this.pausedUntil;
   }
 
-  /** Milliseconds until it wakes up. */
-  get sleepsFor(): number {
-    return this.pausedUntil - this.world.now;
+  /** Whether it has been awake all the time since then. */
+  wasAwakeSince(time: number): boolean {
+    return this.pausedUntil <= time;
+  }
+
+  /** Milliseconds by which its clock has gone too fast. */
+  get aheadMs(): number {
+    return this.clock().now() - (this.world.now - this.bornAt);
   }
 
   wakeUp(): void {
-    this.pausedUntil = this.world.now;
+    this.pausedUntil = Math.min(this.pausedUntil, this.world.now);
+    this.release();
   }
 
   kill(): void {

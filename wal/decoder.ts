@@ -71,6 +71,8 @@ export class Decoder {
   count = 0;
   /** Whether one of them had our fields. */
   ours = false;
+  /** The segment's; 0 until its first record has been read. */
+  salt = 0;
   /** The file was never shorter than this since it got its name; 0 if its head does not say so. */
   allotted = 0;
   /** Everything below was durable when one of the records was written, or when the file got its name. */
@@ -82,7 +84,7 @@ export class Decoder {
     this.chain = chain;
   }
 
-  /** The next record, valid until the following call. After an end or a bad frame there is nothing more to ask for. */
+  /** The next record, valid until the following call. After an end or a bad frame there is nothing more to ask for, but see isForeignToEnd. */
   async next(): Promise<Decoded> {
     const { window } = this;
     const offset = this.#offset;
@@ -97,22 +99,34 @@ export class Decoder {
     if (size > left) return bad(offset, `a record of ${recordSize} bytes would pass the end of the file`, "torn");
     if (!window.has(offset, size)) await window.load(offset, size);
     const at = offset - window.start;
-    const record = readFrame(window.bytes, at, offset, recordSize);
+    const record = readFrame(window.bytes, at, offset, recordSize, this.salt);
     const reason = typeof record === "string" ? record : this.#follow(record);
     if (typeof record === "string" || reason !== undefined) {
       const torn = hasZeroSector(window.bytes, at + WORD_SIZE, at + size, window.start);
       return bad(offset, reason ?? "", torn ? "torn" : "unclear");
     }
     if (this.ours && record.durable === undefined) {
+      this.#offset += size;
       return bad(offset, "a record that another program wrote follows records of this one", "foreign");
     }
     this.ours ||= record.durable !== undefined;
+    if (offset === 0) this.salt = record.salt;
     if (this.count === 1 && record.type === RecordType.metadata) this.allotted = record.durable ?? 0;
-    else this.vouched = Math.max(this.vouched, record.durable ?? 0);
+    else this.vouched = Math.max(this.vouched, Math.min(record.durable ?? 0, offset)); // none can tell of what comes after it
     this.count++;
     this.#offset += size;
     if (this.count === HEAD_RECORDS && this.allotted > 0) this.vouched = this.#offset;
     return { kind: "record", offset, record };
+  }
+
+  /** After a foreign record: whether sound ones like it follow, up to a clean end. Nothing can be asked of this decoder then. */
+  async isForeignToEnd(): Promise<boolean> {
+    this.ours = false;
+    for (;;) {
+      const step = await this.next();
+      if (step.kind === "end") return (await usedFrom(this.window, step.offset)) === step.offset;
+      if (step.kind === "bad" || step.record.durable !== undefined) return false;
+    }
   }
 
   /** Moves the chain on, or says why the record does not continue it. */
@@ -148,7 +162,18 @@ function hasZeroSector(bytes: Uint8Array, from: number, to: number, fileOffset: 
   return false;
 }
 
-export function isZero(bytes: Uint8Array, from: number, to: number): boolean {
+/** The offset after the last word from `from` on that is not all zero; `from` if there is none. */
+export async function usedFrom(window: Window, from: number): Promise<number> {
+  let used = from;
+  for (let offset = from, next = from; offset < window.size; offset = next) {
+    next = Math.min(offset + WORD_SIZE, window.size);
+    if (!window.has(offset, next - offset)) await window.load(offset, next - offset);
+    if (!isZero(window.bytes, offset - window.start, next - window.start)) used = next;
+  }
+  return used;
+}
+
+function isZero(bytes: Uint8Array, from: number, to: number): boolean {
   for (let i = from; i < to; i++) if (bytes[i] !== 0) return false;
   return true;
 }

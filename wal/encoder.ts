@@ -14,10 +14,13 @@ export class Encoder {
   #buffer = new Uint8Array(BUFFER_SIZE);
   #used = 0;
   #chain: number;
+  /** Of the segment that the records are for. */
+  salt: number;
 
   /** Continues the chain of the records before; 0 for the first segment. */
-  constructor(chain: number) {
+  constructor(chain: number, salt: number) {
     this.#chain = chain;
+    this.salt = salt;
   }
 
   /** CRC-32C over the data of all records so far. */
@@ -31,7 +34,8 @@ export class Encoder {
    */
   append(type: RecordType, data: RecordData, start: number, durable: number): void {
     this.#reserve(maxFrameSize(data));
-    const frame = writeFrame(this.#buffer, this.#used, start + this.#used, this.#chain, { type, data, durable });
+    const record = { type, data, durable, salt: this.salt };
+    const frame = writeFrame(this.#buffer, this.#used, start + this.#used, this.#chain, record);
     this.#used += frame.size;
     this.#chain = frame.chain;
   }
@@ -55,15 +59,17 @@ export class Encoder {
 }
 
 /**
- * The first record of a segment carries the chain so far; the others of its head follow it. The second states durable what is so when the
- * file gets its name: so many bytes of it.
+ * The first record of a segment carries the chain so far, and tells the salt; the others of its head follow it. The second states durable
+ * what is so when the file gets its name: so many bytes of it.
  */
 export function encodeHead(
   encoder: Encoder,
   metadata: Uint8Array,
   third: { type: RecordType; data: Uint8Array },
   allotted: number,
+  salt: number,
 ): void {
+  encoder.salt = salt;
   encoder.append(RecordType.crc, undefined, 0, 0);
   encoder.append(RecordType.metadata, metadata, 0, allotted);
   encoder.append(third.type, third.data, 0, 0);

@@ -14,6 +14,8 @@ export type WalErrorCode =
   | "OTHER_BYTES"
   /** Bytes that are known to have been durable do not verify. */
   | "DAMAGED"
+  /** Another program, such as etcd, has written behind this one's records. */
+  | "FOREIGN"
   /** A sound record of a type that this version does not know. */
   | "NEWER_FORMAT"
   /** A sound record with contents that cannot be decoded, such as an id beyond 2^53 - 1. */
@@ -64,6 +66,23 @@ export function damaged(file: string, offset: number, reason: string): WalError 
     file,
     offset,
   });
+}
+
+/** What makes a log be refused. */
+export interface Refused {
+  readonly file: string;
+  readonly offset: number;
+  readonly reason: string;
+  /** Whether nothing is damaged: from there on all records are another program's. */
+  readonly isForeign?: boolean;
+}
+
+export function refusal({ file, offset, reason, isForeign = false }: Refused): WalError {
+  if (!isForeign) return damaged(file, offset, reason);
+  const text =
+    `${file}: from offset ${offset} on all records are another program's, such as etcd's; they are sound, but this one cannot go on behind ` +
+    `them. Go on with that program. ${replaceThisMember}`;
+  return new WalError("FOREIGN", text, { file, offset });
 }
 
 /** What was read of a file, and what was made of it, does not hold: the next start reads what the disk really has. */

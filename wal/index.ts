@@ -23,16 +23,24 @@
 //                                          a crc record has no data and carries the chain before it
 //            field 3   data      bytes     metadata: etcdserverpb.Metadata (metadata.ts); entry, hard state: raftpb;
 //                                          snapshot: index, term, conf_state (record.ts)
-//            field 14  durable   varint    when this record was written, all earlier segments, and the bytes of this file
-//                                          below this offset, were known to be durable; in the metadata record of a head:
-//                                          so many bytes the file had, durable, when it got its name
+//            field 14  durable   varint    an offset, plus the salt. When this record was written, all earlier segments, and
+//                                          the bytes of this file below the offset, were known to be durable; in the metadata
+//                                          record of a head: so many bytes the file had, durable, when it got its name. In the
+//                                          crc record that begins the file the offset is 0: this is where the salt is told
 //            field 15  checksum  fixed32   CRC-32C over the frame from its length word up to this value, started from the
-//                                          frame's offset in the file in place of 0
+//                                          frame's offset in the file, xor the lower 32 bits of the salt, in place of 0
 //
 // etcd's checksum covers data only, and needs all records before it. Ours covers type, length, place and data of one record, and
 // stands alone: that is what lets a record behind a hole vouch for what was there. A file whose records have no fields 14 and 15 is
 // etcd's own and is read by etcd's rules; a log goes on with ours in the same file. Fields 1 to 3 alone after records with all
-// five are refused.
+// five are refused: as FOREIGN if nothing but sound records of that kind follows, up to the end.
+//
+// The salt is a random number between 2^48 and 2^49, drawn anew for each segment. The bytes behind a hole may be a client's, and a client
+// that guesses where in the file its value will lie could put a record there that states the hole durable: a sound log would be
+// refused. It cannot guess the salt. The checksum alone would not do, for it keeps 32 bits of any salt, and a value has room for many
+// guesses; but with the wrong upper bits field 14 is negative, or an offset behind the record itself, which no record can vouch
+// for. The salt was durable before any record of a client's came into the file. Segments that earlier versions or etcd began have a
+// salt of 0, which is none, and are continued so; the next segment has one.
 //
 // Assumptions
 //   1. What datasync has acknowledged survives a power cut; what it has not may survive in any part, sector by sector.
@@ -45,6 +53,7 @@
 //   5. Bits flip. A flip is found when the log is opened; one in a part known to be durable is refused, not mended.
 //   6. A file that has become shorter shows by its size up to the first MiB. An end that is lost whole, frame by frame, behind that or
 //      with zeros in its place, shows only if the hard state says that more was committed.
+//   7. Clients do not know the salts: whoever may read the files of a log is trusted with the member.
 //
 // Creating
 //   1. A directory that is there and not empty is refused.
@@ -72,7 +81,8 @@
 //   2. The directory and each file are synced before they are read: what a killed process left in the page cache reaches the disk.
 //   3. Records are read in order; of each, the checksum, then the chain. Anything wrong in a segment that is not the last: refused.
 //   4. In the last segment let X be the first bad frame, or the end if anything but zeros follows it. The rest of the file is
-//      searched for records that their own checksum proves sound (frames start at multiples of 8).
+//      searched for records that their own checksum proves sound, with the salt of the segment, and that state no more than their
+//      own offset durable (frames start at multiples of 8).
 //      One that states an offset above X as durable, or an X in the head: DAMAGED, with file and offset; nothing is changed.
 //      None: what lies from X on was never acknowledged. Step 7 will leave it out. A file shorter than its head states is DAMAGED, too.
 //   5. The records are put together (read-all.ts): gaps, other metadata, a missing snapshot and a lost tail are refused. What a

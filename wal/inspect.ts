@@ -9,7 +9,7 @@
 
 import { decodeHardState } from "../raft/raftpb/index.ts";
 import { Decoder } from "./decoder.ts";
-import { damaged } from "./errors.ts";
+import { type Refused, refusal } from "./errors.ts";
 import type { FileSystem } from "./file-system.ts";
 import { decode, ReadAll, type StartAt } from "./read-all.ts";
 import { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
@@ -30,8 +30,8 @@ export type LogItem =
       readonly reason: string;
       readonly size: number;
     }
-  /** Opening the log would refuse it for this; what follows is not read. */
-  | { readonly kind: "damaged"; readonly file: string; readonly offset: number; readonly reason: string };
+  /** Opening the log would refuse it for this; what follows is not read. `isForeign`: another program wrote it, and no bit is wrong. */
+  | ({ readonly kind: "damaged" } & Refused);
 
 /**
  * The records in order: those of all segments, or of the ones that are needed to read on from the index `from`. Each record is valid until the
@@ -54,8 +54,8 @@ export async function* readRecords(
       for (; step.kind === "record"; step = await decoder.next()) {
         yield { kind: "record", file: path, offset: step.offset, record: step.record };
       }
-      const { offset, bad, used, damage } = await judgeEnd(decoder, step, segment === segments.at(-1));
-      if (damage !== undefined) yield { kind: "damaged", file: path, offset, reason: damage };
+      const { offset, bad, used, damage, isForeign } = await judgeEnd(decoder, step, segment === segments.at(-1));
+      if (damage !== undefined) yield { kind: "damaged", file: path, offset, reason: damage, isForeign };
       else if (bad !== undefined) yield { kind: "torn", file: path, offset, reason: bad.reason, size: used - offset };
       if (bad !== undefined) return;
       chain = decoder.chain;
@@ -74,7 +74,7 @@ export async function validSnapshots(fileSystem: FileSystem, directory: string):
   const recorded = new Map<number, WalSnapshot>([[0, { index: 0, term: 0, confState: undefined }]]);
   let commit = 0;
   for await (const item of readRecords(fileSystem, directory)) {
-    if (item.kind === "damaged") throw damaged(item.file, item.offset, item.reason);
+    if (item.kind === "damaged") throw refusal(item);
     if (item.kind === "torn") break;
     const { type, data } = item.record;
     if (type === RecordType.state) commit = decode(data, decodeHardState, item).commit;
@@ -89,7 +89,7 @@ export async function validSnapshots(fileSystem: FileSystem, directory: string):
 export async function verifyFrom(fileSystem: FileSystem, directory: string, startAt: StartAt): Promise<void> {
   const all = new ReadAll(startAt, "without data");
   for await (const item of readRecords(fileSystem, directory, startAt.index)) {
-    if (item.kind === "damaged") throw damaged(item.file, item.offset, item.reason);
+    if (item.kind === "damaged") throw refusal(item);
     if (item.kind === "record") all.add(item.record, item.file, item.offset);
   }
   all.finish(directory);

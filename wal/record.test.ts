@@ -15,9 +15,9 @@ import { slowCrc32c, text } from "./testing.ts";
 
 const chain = 0x11223344;
 
-function frameOf(data: RecordData, offset = 64, durable = 40, before = chain): Uint8Array {
+function frameOf(data: RecordData, offset = 64, durable = 40, before = chain, salt = 0): Uint8Array {
   const into = new Uint8Array(maxFrameSize(data)).fill(0xee);
-  const frame = writeFrame(into, 0, offset, before, { type: RecordType.entry, data, durable });
+  const frame = writeFrame(into, 0, offset, before, { type: RecordType.entry, data, durable, salt });
   return into.slice(0, frame.size);
 }
 
@@ -38,18 +38,52 @@ describe("a frame", () => {
     ]);
   });
 
+  it("of a segment with a salt states the sum of both, and its checksum begins with both offset and salt", () => {
+    const salt = 2 ** 48 + 0x1234_5678_9abc;
+    const frame = frameOf(text("hi"), 64, 40, chain, salt);
+    const crc = slowCrc32c(text("hi"), chain);
+    const checksum = slowCrc32c(frame.subarray(0, 8 + 21), 64 ^ 0x5678_9abc);
+    const stated = [0, 7, 14, 21, 28, 35, 42].map((shift) => Math.floor((salt + 40) / 2 ** shift) % 128);
+    expect([...frame]).toEqual([
+      ...[25, 0, 0, 0, 0, 0, 0, 0x80 | 7],
+      ...[0x08, 2],
+      ...[0x10, ...[0, 7, 14, 21].map((shift) => ((crc >>> shift) & 0x7f) | 0x80), crc >>> 28],
+      ...[0x1a, 2, 0x68, 0x69],
+      ...[0x70, ...stated.map((bits, i) => (i < 6 ? bits | 0x80 : bits))],
+      ...[0x7d, checksum & 0xff, (checksum >> 8) & 0xff, (checksum >> 16) & 0xff, checksum >>> 24],
+      ...[0, 0, 0, 0, 0, 0, 0],
+    ]);
+    expect(readFrame(frame, 0, 64, 25, salt)).toMatchObject({ durable: 40, salt });
+    for (const other of [0, 1, salt - 40, salt - 1, salt + 1, salt + 40, salt + 41, salt + 2 ** 32]) {
+      expect(readFrame(frame, 0, 64, 25, other)).toBeTypeOf("string");
+    }
+    // Where only the higher bits are wrong, the offset is: larger by so much that the search does not believe it.
+    expect(readFrame(frame, 0, 64, 25, salt - 2 ** 32)).toMatchObject({ durable: 40 + 2 ** 32 });
+  });
+
+  it("that begins a segment tells the salt, and states nothing else", () => {
+    for (const salt of [0, 8, 2 ** 48 + 7]) {
+      const frame = frameOf(text("hi"), 0, 0, chain, salt);
+      const size = readLengthWord(frame, 0) as number;
+      expect(readFrame(frame, 0, 0, size, 99)).toMatchObject({ durable: 0, salt });
+    }
+  });
+
   it("is a multiple of 8 bytes and comes back whole, whatever the size of its data", () => {
     for (let size = 0; size < 150; size++) {
       const data = new Uint8Array(size).fill(size);
-      const frame = frameOf(data, 8 * size, 2 ** 31 + size);
+      const offset = 8 + 8 * size;
+      const salt = size % 2 === 0 ? 0 : 2 ** 48 + size;
+      const frame = frameOf(data, offset, 2 ** 31 + size, chain, salt);
       const recordSize = readLengthWord(frame, 0) as number;
       expect(frame.length % 8).toBe(0);
       expect(frameSize(recordSize)).toBe(frame.length);
-      expect(readFrame(frame, 0, 8 * size, recordSize)).toEqual({
+      expect(readFrame(frame, 0, offset, recordSize, salt)).toEqual({
         type: RecordType.entry,
         crc: slowCrc32c(data, chain),
         data,
         durable: 2 ** 31 + size,
+        salt,
       });
     }
   });
@@ -61,7 +95,7 @@ describe("a frame", () => {
       const recordSize = readLengthWord(frame, 0) as number;
       sizes.add(recordSize);
       const crc = slowCrc32c(text("data"), before);
-      expect(readFrame(frame, 0, 8, recordSize)).toEqual({ type: 2, crc, data: text("data"), durable: 8 });
+      expect(readFrame(frame, 0, 8, recordSize, 0)).toEqual({ type: 2, crc, data: text("data"), durable: 8, salt: 0 });
       expect(frame.subarray(8 + recordSize).every((byte) => byte === 0)).toBe(true);
     }
     expect(sizes.size).toBeGreaterThan(1);
@@ -87,7 +121,7 @@ describe("a frame", () => {
     const read = (bytes: Uint8Array, offset: number): unknown => {
       const recordSize = readLengthWord(bytes, 0);
       if (recordSize === undefined || recordSize === 0 || frameSize(recordSize) > bytes.length) return "no frame";
-      return readFrame(bytes, 0, offset, recordSize);
+      return readFrame(bytes, 0, offset, recordSize, 0);
     };
     expect(read(frame, 64)).toMatchObject({ durable: 40 });
     for (let bit = 0; bit < frame.length * 8; bit++) {
@@ -103,7 +137,8 @@ describe("a frame", () => {
   it("without our two fields is one of etcd's", () => {
     const record = [0x08, 4, 0x10, 0];
     const frame = Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0x84, ...record, 0, 0, 0, 0);
-    expect(readFrame(frame, 0, 0, 4)).toEqual({ type: 4, crc: 0, data: new Uint8Array(0), durable: undefined });
+    const expected = { type: 4, crc: 0, data: new Uint8Array(0), durable: undefined, salt: 0 };
+    expect(readFrame(frame, 0, 0, 4, 0)).toEqual(expected);
   });
 
   it("with one of our two fields, or any other, is not a record", () => {
@@ -115,7 +150,7 @@ describe("a frame", () => {
     ]) {
       const record = [0x08, 4, 0x10, 0, ...extra];
       const frame = Uint8Array.of(record.length, 0, 0, 0, 0, 0, 0, 0, ...record, ...new Uint8Array(8));
-      expect(readFrame(frame, 0, 0, record.length)).toBe("not a well-formed record");
+      expect(readFrame(frame, 0, 0, record.length, 0)).toBe("not a well-formed record");
     }
   });
 });

@@ -20,6 +20,8 @@ export interface WalRecord {
   readonly data: Uint8Array;
   /** Everything below this offset of the file was durable when the record was written; undefined in etcd's records. */
   readonly durable: number | undefined;
+  /** Of the segment; 0 in one that has none. */
+  readonly salt: number;
 }
 
 /** Bytes of a frame's length word. */
@@ -78,17 +80,18 @@ export function maxFrameSize(data: RecordData): number {
 }
 
 /**
- * Writes the frame of one record into `into` at `at`. `offset` is the frame's offset in its file, `chain` the one before it. Returns the
- * frame's size and the chain behind it. Throws RangeError for an entry whose index or term is not an integer in [0, 2^53).
+ * Writes the frame of one record into `into` at `at`. `offset` is the frame's offset in its file, `chain` the one before it, `salt` that
+ * of the segment. Returns the frame's size and the chain behind it. Throws RangeError for an entry whose index or term is not an
+ * integer in [0, 2^53).
  */
 export function writeFrame(
   into: Uint8Array,
   at: number,
   offset: number,
   chain: number,
-  record: { type: RecordType; data: RecordData; durable: number },
+  record: { type: RecordType; data: RecordData; durable: number; salt: number },
 ): { size: number; chain: number } {
-  const { type, data, durable } = record;
+  const { type, data, durable, salt } = record;
   const crcAt = at + WORD_SIZE + 3;
   into[crcAt - 3] = TAG_TYPE;
   into[crcAt - 2] = type;
@@ -111,12 +114,12 @@ export function writeFrame(
   }
   let p = start + dataSize;
   into[p++] = TAG_DURABLE;
-  p = writeVarint(into, p, durable);
+  p = writeVarint(into, p, durable + salt);
   into[p++] = TAG_CHECKSUM;
   const recordSize = p + CHECKSUM_SIZE - at - WORD_SIZE;
   writeLengthWord(into, at, recordSize);
   // The chain has passed over the data: where the checksum came to them with another register, it leaves them with another.
-  const throughData = crc32cCombine(chain ^ crc32c(into, offset, at, start), crc, dataSize);
+  const throughData = crc32cCombine(chain ^ crc32c(into, offset ^ salt, at, start), crc, dataSize);
   const checksum = crc32c(into, throughData, start + dataSize, p);
   for (let i = 0; i < CHECKSUM_SIZE; i++) into[p++] = checksum >>> (8 * i);
   const size = frameSize(recordSize);
@@ -149,7 +152,7 @@ function checked(n: number): number {
 function writeVarint(into: Uint8Array, at: number, value: number): number {
   let p = at;
   let rest = value;
-  for (; rest >= 2 ** 31; rest = Math.floor(rest / 128)) into[p++] = (rest % 128) | 0x80;
+  for (; rest >= 2 ** 31; rest = Math.floor(rest / 128)) into[p++] = (rest & 0x7f) | 0x80;
   for (; rest >= 128; rest >>>= 7) into[p++] = (rest & 0x7f) | 0x80;
   into[p++] = rest;
   return p;
@@ -157,13 +160,15 @@ function writeVarint(into: Uint8Array, at: number, value: number): number {
 
 /**
  * The record of the frame at `at`, whose file offset is `offset` and whose record size is `recordSize`; or, as a string, what is
- * wrong with it. The chain is not looked at: this needs no other record. `checksum` is for one who knows these bytes' checksums already.
+ * wrong with it. The chain is not looked at: this needs no other record, but for the segment's salt, which the one at offset 0 tells.
+ * `checksum` is for one who knows these bytes' checksums already.
  */
 export function readFrame(
   bytes: Uint8Array,
   at: number,
   offset: number,
   recordSize: number,
+  salt: number,
   checksum: typeof crc32c = crc32c,
 ): WalRecord | string {
   const start = at + WORD_SIZE;
@@ -171,18 +176,19 @@ export function readFrame(
   const reader = new Reader(bytes);
   reader.pos = start;
   reader.len = end;
-  const record = parseRecord(reader);
+  const record = parseRecord(reader, offset === 0 ? undefined : salt);
   if (record === undefined) return "not a well-formed record";
   if (record.durable === undefined) return record;
   const checksumAt = end - CHECKSUM_SIZE;
-  if (readFixed32(bytes, checksumAt) !== checksum(bytes, offset, at, checksumAt)) {
+  if (readFixed32(bytes, checksumAt) !== checksum(bytes, offset ^ record.salt, at, checksumAt)) {
     return "the record's checksum does not match";
   }
   for (let i = end; i < at + frameSize(recordSize); i++) if (bytes[i] !== 0) return "the padding is not zero";
   return record;
 }
 
-function parseRecord(reader: Reader): WalRecord | undefined {
+/** Without a salt this is the record that tells it: it states nothing durable, so what it states is the salt alone. */
+function parseRecord(reader: Reader, known: number | undefined): WalRecord | undefined {
   try {
     if (reader.byte() !== TAG_TYPE) return undefined;
     const type = reader.number();
@@ -193,11 +199,13 @@ function parseRecord(reader: Reader): WalRecord | undefined {
       reader.pos++;
       data = reader.slice();
     }
-    if (reader.pos === reader.len) return { type, crc, data, durable: undefined };
+    if (reader.pos === reader.len) return { type, crc, data, durable: undefined, salt: 0 };
     if (reader.byte() !== TAG_DURABLE) return undefined;
-    const durable = reader.number();
+    const stated = reader.number();
+    const salt = known ?? stated;
+    if (stated < salt) return undefined;
     if (reader.byte() !== TAG_CHECKSUM || reader.pos + CHECKSUM_SIZE !== reader.len) return undefined;
-    return { type, crc, data, durable };
+    return { type, crc, data, durable: stated - salt, salt };
   } catch {
     return undefined; // a number that is too large or cut short: the bytes are no record
   }

@@ -14,7 +14,7 @@ import type { Logger } from "../raft/logger.ts";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
 import { copyTo } from "./copy.ts";
 import { Decoder } from "./decoder.ts";
-import { damaged, otherBytes } from "./errors.ts";
+import { otherBytes, refusal } from "./errors.ts";
 import type { File, FileSystem } from "./file-system.ts";
 import { ReadAll, type StartAt } from "./read-all.ts";
 import { frameSize, RecordType, readFrame, readLengthWord } from "./record.ts";
@@ -43,11 +43,13 @@ export interface Tail {
   /** The file must not become shorter than this. */
   readonly allotted: number;
   readonly chain: number;
+  readonly salt: number;
 }
 
 interface Segment {
   readonly file: File;
   readonly chain: number | undefined;
+  readonly salt: number;
   readonly ending: Ending;
   /** Where the last record begins, if it repeats the hard state before it. */
   readonly repeat: number | undefined;
@@ -85,7 +87,7 @@ export async function recover(
         `${path}: cut a torn write at offset ${offset} (${bad.reason}); a copy of the file is kept in ${backup}`,
       );
     }
-    if (wasClosed(tail)) await writeAgain(file, tail.repeat, offset, tail.chain);
+    if (wasClosed(tail)) await writeAgain(file, tail.repeat, offset, tail);
     else if (bad !== undefined || tail.ending.vouched < offset) {
       const start = chain;
       await copyTo(fileSystem, directory, path, file, offset, Math.max(offset, allotted), async (copy) => {
@@ -100,9 +102,10 @@ export async function recover(
     }
     const { hardState, entries } = all;
     const size = await file.size();
+    const { salt } = tail;
     return {
       recovered: { metadata, hardState, entries, repaired },
-      tail: { file, sequence: last.sequence, offset, size, allotted, chain: tail.chain ?? 0 },
+      tail: { file, sequence: last.sequence, offset, size, allotted, chain: tail.chain ?? 0, salt },
     };
   } catch (error) {
     await file.close();
@@ -117,14 +120,14 @@ function wasClosed(segment: Segment): segment is Segment & { repeat: number } {
 }
 
 /**
- * Writes the record in [start, end), a hard state that leads to `chain`, once more where it is, and syncs. A power cut in between may spoil
- * it: that is for a record that nobody misses. Throws WalError OTHER_BYTES if it is not there any more.
+ * Writes the record in [start, end), a hard state that leads to the segment's chain, once more where it is, and syncs. A power cut in
+ * between may spoil it: that is for a record that nobody misses. Throws WalError OTHER_BYTES if it is not there any more.
  */
-async function writeAgain(file: File, start: number, end: number, chain: number | undefined): Promise<void> {
+async function writeAgain(file: File, start: number, end: number, { chain, salt }: Segment): Promise<void> {
   const bytes = new Uint8Array(end - start);
   const isWhole = (await file.read(bytes, start)) === bytes.length;
   const recordSize = readLengthWord(bytes, 0) ?? 0;
-  const record = isWhole && frameSize(recordSize) === bytes.length ? readFrame(bytes, 0, start, recordSize) : "";
+  const record = isWhole && frameSize(recordSize) === bytes.length ? readFrame(bytes, 0, start, recordSize, salt) : "";
   if (typeof record === "string" || record.type !== RecordType.state || record.crc !== chain) {
     throw otherBytes(file.path);
   }
@@ -168,8 +171,9 @@ async function readSegment(
         continue;
       }
       const ending = await judgeEnd(decoder, step, isLast);
-      if (ending.damage !== undefined) throw damaged(path, ending.offset, ending.damage);
-      return { file, chain: decoder.chain, ending, repeat };
+      const { offset, damage: reason, isForeign } = ending;
+      if (reason !== undefined) throw refusal({ file: path, offset, reason, isForeign });
+      return { file, chain: decoder.chain, salt: decoder.salt, ending, repeat };
     }
   } catch (error) {
     await file.close();

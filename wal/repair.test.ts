@@ -13,6 +13,7 @@ import {
   lastOf,
   readAsEtcd,
   removeTemporary,
+  saltOf,
   segmentsOf,
   slowCrc32c,
   temporary,
@@ -301,7 +302,7 @@ describe("what cannot be understood", () => {
     const last = records.at(-1)?.offset as number;
     const end = last + 8 + 8 * Math.ceil(Number(bytes.readBigUInt64LE(last) & 0xff_ffffn) / 8);
     const chain = records.reduce((crc, record) => slowCrc32c(record.data, crc), 0);
-    writeFrame(bytes, end, end, chain, { type: type as RecordType, data, durable: end });
+    writeFrame(bytes, end, end, chain, { type: type as RecordType, data, durable: end, salt: saltOf(bytes) });
     fs.writeFileSync(lastOf(directory), bytes);
     return directory;
   };
@@ -325,20 +326,40 @@ describe("what cannot be understood", () => {
     expect(await outcomeOf(temporary())).toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("is a record of another program behind ours", async () => {
-    const directory = copyOf(await withUnsyncedTail());
-    const records = readAsEtcd(segmentsOf(directory));
-    const bytes = fs.readFileSync(lastOf(directory));
+  it("is told for what it is where all that follows is another program's, and for damage otherwise", async () => {
+    const log = await withUnsyncedTail();
+    const records = readAsEtcd(segmentsOf(log));
+    const pristine = fs.readFileSync(lastOf(log));
     const last = records.at(-1)?.offset as number;
-    const end = last + 8 + 8 * Math.ceil(Number(bytes.readBigUInt64LE(last) & 0xff_ffffn) / 8);
-    const crc = slowCrc32c(
-      Uint8Array.of(0x10, 1),
-      records.reduce((c, record) => slowCrc32c(record.data, c), 0),
-    );
-    const varint = [0, 7, 14, 21, 28].map((shift) => ((crc >>> shift) & 0x7f) | (shift < 28 ? 0x80 : 0));
-    const record = [0x08, RecordType.state, 0x10, ...varint, 0x1a, 2, 0x10, 1];
-    bytes.set([record.length, 0, 0, 0, 0, 0, 0, 0x80 | (8 - (record.length % 8)), ...record], end);
-    fs.writeFileSync(lastOf(directory), bytes);
-    expect(await outcomeOf(directory)).toMatchObject({ code: "DAMAGED", offset: end, message: /another program/ });
+    const start = last + 8 + 8 * Math.ceil(Number(pristine.readBigUInt64LE(last) & 0xff_ffffn) / 8);
+    let end = start;
+    let chain = records.reduce((crc, record) => slowCrc32c(record.data, crc), 0);
+    for (const commit of [1, 2, 3]) {
+      const data = [0x08, 1, 0x10, 1, 0x18, commit];
+      chain = slowCrc32c(Uint8Array.from(data), chain);
+      const varint = [0, 7, 14, 21, 28].map((shift) => ((chain >>> shift) & 0x7f) | (shift < 28 ? 0x80 : 0));
+      const record = [0x08, RecordType.state, 0x10, ...varint, 0x1a, data.length, ...data]; // 16 bytes: no padding
+      pristine.set([record.length, 0, 0, 0, 0, 0, 0, 0, ...record], end);
+      end += 8 + record.length;
+    }
+    const outcome = async (spoil: (bytes: Buffer) => Buffer): Promise<Recovered | WalError> => {
+      const directory = copyOf(log);
+      fs.writeFileSync(lastOf(directory), spoil(Buffer.from(pristine)));
+      return outcomeOf(directory);
+    };
+    const foreign = { code: "FOREIGN", offset: start, message: /another program.*Go on with that program/ };
+    expect(await outcome((bytes) => bytes)).toMatchObject(foreign);
+    expect(await outcome((bytes) => bytes.subarray(0, end))).toMatchObject(foreign); // it cuts its files off
+    const salt = saltOf(pristine);
+    const damaged = { code: "DAMAGED", offset: start, message: /another program/ };
+    expect(await outcome((bytes) => bytes.fill(1, end, end + 8))).toMatchObject(damaged);
+    expect(await outcome((bytes) => bytes.fill(1, 8000))).toMatchObject(damaged);
+    expect(await outcome((bytes) => bytes.fill(0xff, end - 1, end))).toMatchObject(damaged);
+    const ours = { type: RecordType.state, data: Uint8Array.of(8, 1), durable: end, salt };
+    const mixed = await outcome((bytes) => {
+      writeFrame(bytes, end, end, chain, ours);
+      return bytes;
+    });
+    expect(mixed).toMatchObject(damaged);
   });
 });

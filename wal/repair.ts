@@ -24,6 +24,8 @@ export interface Ending {
   readonly bad: BadFrame | undefined;
   /** Why `bad` is damage; without it the end is clean, or a torn tail. */
   readonly damage: string | undefined;
+  /** Whether that is no damage, but what another program has written here. */
+  readonly isForeign: boolean;
   /** The offset after the last byte that is not zero. */
   readonly used: number;
   /** The file must not become shorter than this. */
@@ -39,10 +41,14 @@ export async function judgeEnd(
   isLast: boolean,
 ): Promise<Ending> {
   const { offset } = step;
-  const rest = await searchRest(decoder.window, offset);
+  const rest = await searchRest(decoder.window, offset, decoder.salt);
   const bad = step.kind === "bad" ? step : badAfterEnd(decoder, offset, rest);
-  const damage = whyShortened(decoder) ?? (bad && (isLast ? whyDamaged(bad, decoder, rest) : bad.reason));
-  return { offset, bad, damage, used: rest.used, allotted: decoder.allotted, vouched: decoder.vouched };
+  const { allotted, vouched } = decoder;
+  const isForeign = bad?.looks === "foreign" && (await decoder.isForeignToEnd());
+  const damage = isForeign
+    ? bad.reason
+    : (whyShortened(decoder) ?? (bad && (isLast ? whyDamaged(bad, decoder, rest) : bad.reason)));
+  return { offset, bad, damage, isForeign, used: rest.used, allotted, vouched };
 }
 
 function badAfterEnd(decoder: Decoder, offset: number, rest: Rest): BadFrame | undefined {

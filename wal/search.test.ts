@@ -21,7 +21,7 @@ vi.mock("./crc32c.ts", async (original) => {
 const MiB = 1024 * 1024;
 
 /** Searches these bytes from `from` on, and counts the bytes that are read and checksummed for it. */
-async function search(bytes: Uint8Array, from: number) {
+async function search(bytes: Uint8Array, from: number, salt = 0) {
   const file = {
     path: "segment",
     read: async (into: Uint8Array, offset: number) => {
@@ -33,7 +33,7 @@ async function search(bytes: Uint8Array, from: number) {
   } as File;
   work.checksummed = 0;
   work.read = 0;
-  const rest = await searchRest(new Window(file, bytes.length), from);
+  const rest = await searchRest(new Window(file, bytes.length), from, salt);
   return { rest, ...work };
 }
 
@@ -41,9 +41,9 @@ function filled(size: number, pattern: readonly number[]): Uint8Array {
   return Uint8Array.from({ length: size }, (_, i) => pattern[i % pattern.length] as number);
 }
 
-function putRecord(bytes: Uint8Array, offset: number, size: number, durable: number): number {
+function putRecord(bytes: Uint8Array, offset: number, size: number, durable: number, salt = 0): number {
   const data = new Uint8Array(size).fill(7);
-  return writeFrame(bytes, offset, offset, 0, { type: RecordType.entry, data, durable }).size;
+  return writeFrame(bytes, offset, offset, 0, { type: RecordType.entry, data, durable, salt }).size;
 }
 
 it("reads the bytes at most twice, whatever sizes they claim", async () => {
@@ -68,23 +68,35 @@ it("checksums little for each frame that holds together up to its checksum, howe
 it("finds a sound record of ours at every multiple of 8 behind such bytes, of any size, up to the end", async () => {
   for (const size of [0, 1, 7, 100, 127, 128, 129, 1000, 70_000]) {
     for (const at of [8, 16, 120, 128, 136, 1024, 4088]) {
+      const salt = size % 2 === 0 ? 0 : 2 ** 48 + size;
       const bytes = filled(80_000, [0x08, 0, 0x10, 0, 0, 0, 0, 0]);
-      const end = at + putRecord(bytes, at, size, 1234);
-      const { rest } = await search(bytes, 8);
-      expect(rest, `${size} bytes at ${at}`).toEqual({ used: 80_000, ours: true, durable: 1234 });
-      const { rest: atEnd } = await search(bytes.subarray(0, end), 8);
-      expect(atEnd).toEqual({ used: end, ours: true, durable: 1234 });
+      const end = at + putRecord(bytes, at, size, at, salt);
+      const { rest } = await search(bytes, 8, salt);
+      expect(rest, `${size} bytes at ${at}`).toEqual({ used: 80_000, ours: true, durable: at });
+      const { rest: atEnd } = await search(bytes.subarray(0, end), 8, salt);
+      expect(atEnd).toEqual({ used: end, ours: true, durable: at });
       bytes[at + 20]! ^= 1;
-      expect((await search(bytes, 8)).rest.ours).toBe(false);
+      expect((await search(bytes, 8, salt)).rest.ours).toBe(false);
     }
+  }
+});
+
+it("does not believe one that states what lies behind its own beginning durable", async () => {
+  for (const salt of [0, 2 ** 48 + 1]) {
+    const bytes = new Uint8Array(1024);
+    putRecord(bytes, 64, 10, 72, salt);
+    expect((await search(bytes, 8, salt)).rest).toMatchObject({ ours: false, durable: 0 });
+    putRecord(bytes, 64, 10, 64, salt);
+    expect((await search(bytes, 8, salt)).rest).toMatchObject({ ours: true, durable: 64 });
   }
 });
 
 it("finds one whose checksum ends in zeros, with nothing but zeros behind it", async () => {
   const found: number[] = [];
-  for (let durable = 0; durable < 3000; durable++) {
-    const bytes = new Uint8Array(256);
-    const end = 16 + putRecord(bytes, 16, durable % 8, durable);
+  const bytes = new Uint8Array(16_384);
+  for (let durable = 0; durable < 16_000; durable++) {
+    bytes.fill(0, 16_000);
+    const end = 16_000 + putRecord(bytes, 16_000, durable % 8, durable);
     const zeros = end - 1 - bytes.findLastIndex((byte) => byte !== 0);
     if (zeros < 8) continue;
     found.push(durable);

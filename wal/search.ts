@@ -8,7 +8,7 @@
 // Nothing of this is in etcd, whose decoder looks at the bad frame alone.
 
 import { crc32c, crc32cCombine } from "./crc32c.ts";
-import { isZero, type Window } from "./decoder.ts";
+import { usedFrom, type Window } from "./decoder.ts";
 import { frameSize, looksLikeOurs, readFrame, readLengthWord, WORD_SIZE } from "./record.ts";
 
 /** What lies behind an offset. */
@@ -24,8 +24,8 @@ export interface Rest {
 /** The zeros at the end of a record: of its checksum, and its padding. */
 const LAST_ZEROS = 15;
 
-/** Searches a segment from `from`, a multiple of 8, to its end. */
-export async function searchRest(window: Window, from: number): Promise<Rest> {
+/** Searches a segment that has this salt from `from`, a multiple of 8, to its end. */
+export async function searchRest(window: Window, from: number, salt: number): Promise<Rest> {
   let used = await usedFrom(window, from);
   let ours = false;
   let durable = 0;
@@ -40,25 +40,15 @@ export async function searchRest(window: Window, from: number): Promise<Rest> {
     const recordSize = readLengthWord(bytes, at) ?? 0;
     const size = frameSize(recordSize);
     if (recordSize === 0 || size > last - at || !looksLikeOurs(bytes, at, recordSize)) continue;
-    const record = readFrame(bytes, at, start + at, recordSize, checksum);
+    const record = readFrame(bytes, at, start + at, recordSize, salt, checksum);
     if (typeof record === "string" || record.durable === undefined) continue;
+    if (record.durable > start + at) continue; // a lie: nobody knows of what is not written yet
     ours = true;
     durable = Math.max(durable, record.durable);
     next = at + size;
     used = Math.max(used, start + next);
   }
   return { used, ours, durable };
-}
-
-/** The offset after the last word from `from` on that is not all zero; `from` if there is none. */
-async function usedFrom(window: Window, from: number): Promise<number> {
-  let used = from;
-  for (let offset = from, next = from; offset < window.size; offset = next) {
-    next = Math.min(offset + WORD_SIZE, window.size);
-    if (!window.has(offset, next - offset)) await window.load(offset, next - offset);
-    if (!isZero(window.bytes, offset - window.start, next - window.start)) used = next;
-  }
-  return used;
 }
 
 /** Bytes between two checksums that are kept. */

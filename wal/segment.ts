@@ -12,6 +12,12 @@ const ZEROS = new Uint8Array(1024 * 1024);
 /** The size that a segment has at least when it gets its name: the zeros that writeSegment writes ahead. A multiple of 8. */
 export const allottedOf = (segmentBytes: number): number => Math.floor(Math.min(ZEROS.length, segmentBytes) / 8) * 8;
 
+/**
+ * The random number that a new segment's records are made with, and that its first one tells: clients do not know it, so nothing that they
+ * write can pass for a record of the log. `random` gives an integer in [0, n). Every salt takes 7 bytes as a varint.
+ */
+export const drawSalt = (random: (n: number) => number): number => 2 ** 48 + random(2 ** 48 - 1);
+
 /** Makes a segment that holds `head`, durable but for its name. Returns where its records and its zeros end. */
 export async function writeSegment(
   fileSystem: FileSystem,

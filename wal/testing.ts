@@ -7,6 +7,7 @@ import path from "node:path";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
 import type { File, FileSystem } from "./file-system.ts";
 import { nodeFileSystem } from "./node-file-system.ts";
+import { readFrame, readLengthWord } from "./record.ts";
 
 export const text = (s: string): Uint8Array => new TextEncoder().encode(s);
 export const entry = (index: number, term = 1, data = `entry ${index} of term ${term}`): Entry => ({
@@ -92,6 +93,13 @@ export const unsynced: FileSystem = {
     });
   },
 };
+
+/** The salt of a segment: what the first record of its file states. */
+export function saltOf(segment: Uint8Array): number {
+  const record = readFrame(segment, 0, 0, readLengthWord(segment, 0) ?? 0, 0);
+  if (typeof record === "string") throw new Error(record);
+  return record.salt;
+}
 
 /** A record as etcd's reader sees it. */
 export interface PlainRecord {

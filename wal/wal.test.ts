@@ -37,16 +37,17 @@ const reopened = async (directory: string) => {
 describe("creating", () => {
   it("writes crc, metadata and the empty snapshot, in frames that etcd reads, into a file of mode 0600", async () => {
     const directory = fresh();
-    const wal = await create(directory);
+    const random = (): number => 0; // the salt is 2^48 then
+    const wal = await Wal.create({ fileSystem, directory, metadata, segmentBytes: 4096, random });
     const file = path.join(directory, "0000000000000000-0000000000000000.wal");
     expect(fs.readdirSync(directory)).toEqual(["0000000000000000-0000000000000000.wal"]);
     expect(fs.statSync(file).mode & 0o777).toBe(0o600);
     expect(fs.statSync(directory).mode & 0o777).toBe(0o700);
     const bytes = fs.readFileSync(file);
     const head = [
-      "0b00000000000085 08041000 7000 7d........ 0000000000", // crc 0
-      "1600000000000082 0801 10.......... 1a04 08011002 708020 7d........ 0000", // metadata; the file has 4096 bytes
-      "1500000000000083 0805 10.......... 1a04 08001000 7000 7d........ 000000", // snapshot 0/0
+      "1100000000000087 08041000 7080808080808040 7d........ 00000000000000", // crc 0
+      "1b00000000000085 0801 10.......... 1a04 08011002 7080a08080808040 7d........ 0000000000", // metadata; the file has 4096 bytes
+      "1b00000000000085 0805 10.......... 1a04 08001000 7080808080808040 7d........ 0000000000", // snapshot 0/0
       "0000000000000000",
     ];
     expect(bytes.toString("hex")).toMatch(new RegExp(`^${head.join("").replaceAll(" ", "")}`));
@@ -137,7 +138,7 @@ describe("saving", () => {
     await wal.close();
   });
 
-  it("writes once and syncs once, and neither for nothing nor for a new commit index alone", async () => {
+  it("writes once and syncs once, neither for nothing, and for a new commit index alone only on demand", async () => {
     const calls: string[] = [];
     const directory = fresh();
     const wal = await create(
@@ -156,6 +157,10 @@ describe("saving", () => {
     ]);
     expect(await during(wal.save(undefined, [], true))).toEqual([]);
     expect(await during(wal.save(hardState(0, 0, 0), [], true))).toEqual([]);
+    expect(await during(wal.save(hardState(1, 1, 8), [], false))).toEqual(["writeAt"]);
+    // Nothing to write, but something to sync: the commit index before it.
+    expect(await during(wal.save(undefined, [], true))).toEqual(["datasync"]);
+    expect(await during(wal.save(undefined, [], true))).toEqual([]);
     expect(await during(wal.save(hardState(1, 1, 8), [], false))).toEqual(["writeAt"]);
     expect(await during(wal.save(undefined, entries(9, 12), true))).toEqual(["writeAt", "datasync"]);
     expect(await during(wal.saveSnapshot({ index: 8, term: 1, confState }))).toEqual(["writeAt", "datasync"]);

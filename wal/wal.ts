@@ -8,6 +8,7 @@
 // Ports wal.go. Leaves out its file pipeline (a segment is made when it is needed, and grows in steps of zeros), its locks on single
 // segments (one lock on the directory), and the switch that turns syncs off.
 
+import { randomInt } from "node:crypto";
 import { discardLogger, type Logger } from "../raft/logger.ts";
 import { type Entry, encodeHardState, type HardState, makeHardState } from "../raft/raftpb/index.ts";
 import { Encoder, encodeHead } from "./encoder.ts";
@@ -16,7 +17,7 @@ import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
 import type { StartAt } from "./read-all.ts";
 import { encodeSnapshotRecord, type RecordData, RecordType, type WalSnapshot } from "./record.ts";
 import { parentOf, type Recovered, recover, removeLeftovers } from "./recovery.ts";
-import { allottedOf, writeSegment, writeZeros } from "./segment.ts";
+import { allottedOf, drawSalt, writeSegment, writeZeros } from "./segment.ts";
 import { isSegmentFile, listSegments, segmentName } from "./util.ts";
 
 const SEGMENT_BYTES = 64_000_000;
@@ -28,6 +29,8 @@ export interface WalOptions {
   /** A segment that has reached this size is followed by a new one; 64,000,000 as in etcd unless given. */
   readonly segmentBytes?: number | undefined;
   readonly logger?: Logger | undefined;
+  /** An integer in [0, n) that nobody can guess, for the salts of new segments; node:crypto's unless given. */
+  readonly random?: ((n: number) => number) | undefined;
 }
 
 export interface CreateOptions extends WalOptions {
@@ -58,6 +61,7 @@ export class Wal {
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
   readonly #segmentBytes: number;
+  readonly #random: (n: number) => number;
   readonly #logger: Logger;
   readonly #lock: DirectoryLock;
   readonly #metadata: Uint8Array;
@@ -86,7 +90,8 @@ export class Wal {
   private constructor(options: WalOptions, state: State) {
     this.#fileSystem = options.fileSystem;
     this.#directory = trimmed(options.directory);
-    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    this.#segmentBytes = segmentBytesOf(options);
+    this.#random = randomOf(options);
     this.#logger = options.logger ?? discardLogger;
     this.#lock = state.lock;
     this.#metadata = state.metadata;
@@ -125,10 +130,11 @@ export class Wal {
       for (const name of ((await fileSystem.list(temporary)) ?? []).filter(isSegmentFile)) {
         await fileSystem.unlink(`${temporary}/${name}`);
       }
-      const encoder = new Encoder(0);
+      const encoder = new Encoder(0, 0);
       const emptySnapshot = encodeSnapshotRecord({ index: 0, term: 0, confState: undefined });
       const allotted = allottedOf(segmentBytesOf(options));
-      encodeHead(encoder, options.metadata, { type: RecordType.snapshot, data: emptySnapshot }, allotted);
+      const third = { type: RecordType.snapshot, data: emptySnapshot };
+      encodeHead(encoder, options.metadata, third, allotted, drawSalt(randomOf(options)));
       const name = segmentName(0, 0);
       const sizes = await writeSegment(fileSystem, `${temporary}/${name}`, encoder.take(), segmentBytesOf(options));
       await fileSystem.syncDirectory(temporary);
@@ -180,7 +186,7 @@ export class Wal {
         snapshotIndex: startAt.index,
         sequence: tail.sequence,
         file: tail.file,
-        encoder: new Encoder(tail.chain),
+        encoder: new Encoder(tail.chain, tail.salt),
         offset: tail.offset,
         zeroedTo: tail.size,
         allotted: tail.allotted,
@@ -194,7 +200,8 @@ export class Wal {
 
   /**
    * Appends the entries, then the hard state; an undefined or empty one is not written. The bytes are written before the call
-   * returns; with `mustSync` the promise resolves once they survive a power cut. The entries continue the log or replace its end.
+   * returns; with `mustSync` the promise resolves once they, and all before them, survive a power cut. The entries continue the log or replace
+   * its end.
    *
    * The first hard state that commits a snapshot which the leader sent (see saveSnapshot) goes before the entries too, and is always
    * synced: it is what makes the snapshot count, and entries that a crash left without it would seem to continue the log that it replaced.
@@ -202,7 +209,11 @@ export class Wal {
   save(hardState: HardState | undefined, entries: readonly Entry[], mustSync: boolean): Promise<void> {
     return this.#exclusively(async () => {
       const state = hardState === undefined || isEmpty(hardState) ? undefined : hardState;
-      if (state === undefined && entries.length === 0) return;
+      if (state === undefined && entries.length === 0) {
+        // An earlier call may have left something unsynced, a commit index say.
+        if (mustSync && this.#durable < this.#offset) await this.#sync();
+        return;
+      }
       const replacement = this.#replacement;
       if (replacement !== undefined) this.#commitReplacement(replacement, state, entries);
       for (const e of entries) {
@@ -347,7 +358,7 @@ export class Wal {
     const path = `${this.#directory}/${segmentName(this.#sequence + 1, this.#lastIndex + 1)}`;
     const allotted = allottedOf(this.#segmentBytes);
     const state = { type: RecordType.state, data: encodeHardState(this.#hardState) };
-    encodeHead(this.#encoder, this.#metadata, state, allotted);
+    encodeHead(this.#encoder, this.#metadata, state, allotted, drawSalt(this.#random));
     const sizes = await writeSegment(fileSystem, `${path}.tmp`, this.#encoder.take(), this.#segmentBytes);
     await fileSystem.rename(`${path}.tmp`, path);
     await fileSystem.syncDirectory(this.#directory);
@@ -369,3 +380,5 @@ const trimmed = (directory: string): string => directory.replace(/(?<=.)\/+$/, "
 const isEmpty = (hs: HardState): boolean => hs.term === 0 && hs.vote === 0 && hs.commit === 0;
 
 const segmentBytesOf = (options: WalOptions): number => options.segmentBytes ?? SEGMENT_BYTES;
+
+const randomOf = (options: WalOptions): ((n: number) => number) => options.random ?? ((n) => randomInt(n));

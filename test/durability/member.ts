@@ -14,6 +14,7 @@ import {
   type SnapshotMetadata,
 } from "../../raft/raftpb/index.ts";
 import type { Recovered } from "../../server/interfaces.ts";
+import { Random } from "../../sim/random.ts";
 import type { Snapshotter } from "../../snap/index.ts";
 import { crc32c, type FileSystem, Wal } from "../../wal/index.ts";
 
@@ -21,6 +22,10 @@ export const WAL = "/data/member/wal";
 export const SNAP = "/data/member/snap";
 export const metadata = Uint8Array.of(0x08, 1, 0x10, 7, 0x18, 0x7b);
 export const confState = makeConfState({ voters: [1, 2, 3] });
+
+// Salts as the log draws them, but the same in every run.
+const salts = new Random(1);
+const random = (n: number): number => salts.below(n);
 
 export const hardState = (term: number, vote: number, commit: number): HardState => ({ term, vote, commit });
 
@@ -75,7 +80,7 @@ export interface Member {
 /** Opens what is there, with the lines of the real start. */
 export async function openMember(fileSystem: FileSystem, segmentBytes: number): Promise<Member> {
   const pause = (): Promise<void> => Promise.resolve();
-  const { snapshots, log } = await openDataDirectory({ fileSystem, path: "/data", id: 1, segmentBytes, pause });
+  const { snapshots, log } = await openDataDirectory({ fileSystem, path: "/data", id: 1, segmentBytes, pause, random });
   if (log === undefined) {
     const position = zero;
     return {
@@ -113,7 +118,7 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
 export const emptyLog: Found = textOf("none", undefined, []);
 
 export const createWal = (fileSystem: FileSystem, segmentBytes: number): Promise<Wal> =>
-  Wal.create({ fileSystem, directory: WAL, metadata, segmentBytes });
+  Wal.create({ fileSystem, directory: WAL, metadata, segmentBytes, random });
 
 /** What the records so far amount to. */
 interface Contents {

@@ -14,6 +14,7 @@ import { type Entry, makeConfState, makeEntry } from "../../raft/index.ts";
 import { encodeEnvelope } from "../../server/envelope.ts";
 import { encodeSnapshotHeader, splitSnapshot } from "../../server/snapshot-header.ts";
 import { type DiskCall, drawn, type Failure, FakeDisk } from "../../sim/disk.ts";
+import { Random } from "../../sim/random.ts";
 import { Snapshotter } from "../../snap/index.ts";
 import { encodeMetadata, type FileSystem, Wal } from "../../wal/index.ts";
 import { choices, randomFrom } from "./choices.ts";
@@ -21,6 +22,12 @@ import { hardState, SNAP, textOf, WAL } from "./member.ts";
 
 const segmentBytes = 4096;
 const oldCluster = 77;
+
+/** The same ones in every run. */
+const salts = (seed: number): ((n: number) => number) => {
+  const random = new Random(seed);
+  return (n) => random.below(n);
+};
 
 /** The member as a start finds it: whose it is, where it starts, what its map holds then. Or why it does not start. */
 type Outcome = string;
@@ -80,7 +87,7 @@ const restore: Work = {
   run: (fileSystem) => {
     const peers = urls.map((url, i) => ({ id: i + 1, url }));
     const flags = { file: "/backups/file", dataDir: "/data", id: 2, peers, token: "" };
-    return restoreMember(flags, { fileSystem, incarnation: 5, segmentBytes });
+    return restoreMember(flags, { fileSystem, incarnation: 5, segmentBytes, random: salts(1) });
   },
   before: async () => [nothing, cutShort],
   after: async () => undefined,
@@ -91,7 +98,7 @@ async function oldMember(): Promise<FakeDisk> {
   const disk = new FakeDisk({ random: () => 0 });
   const metadata = encodeMetadata({ nodeId: 2, clusterId: oldCluster, incarnation: 88 });
   const snapshots = await Snapshotter.open({ fileSystem: disk, directory: SNAP });
-  const wal = await Wal.create({ fileSystem: disk, directory: WAL, metadata, segmentBytes });
+  const wal = await Wal.create({ fileSystem: disk, directory: WAL, metadata, segmentBytes, random: salts(3) });
   const entry = (index: number): Entry =>
     makeEntry(0, 3, index, encodeEnvelope({ member: 1, epoch: 1, counter: index }, command(index)));
   await wal.save(hardState(3, 1, 2), [entry(1), entry(2)], true);
@@ -120,6 +127,7 @@ const recover: Work = {
       logger: {},
       isSure: () => Promise.resolve(true),
       segmentBytes,
+      random: salts(2),
     }),
   before: async (disk) => [await look(disk.fork(), 2), cutShort],
   after: async (disk) => {
