@@ -153,7 +153,11 @@ class Run {
     const late = (performance.now() - this.began) / (minutes * 60_000);
     if (late >= 2) return true;
     const isEnough = late >= 1 || this.tally.get("kills") >= kills;
-    return isEnough && missing(this.options, this.tally, this.recorder.counts.ok).length === 0;
+    return isEnough && this.missing.length === 0;
+  }
+
+  private get missing(): string[] {
+    return missing(this.options, this.tally, this.recorder.counts.ok, this.network.all);
   }
 
   /** Something happens under load; then all is mended and checked. */
@@ -252,7 +256,7 @@ class Run {
       );
     }
     if (this.network.unnamed > 0) this.violation(`${this.network.unnamed} connections to a proxy named no sender`);
-    for (const what of missing(this.options, this.tally, this.recorder.counts.ok)) this.violation(what);
+    for (const what of this.missing) this.violation(what);
   }
 
   private async end(): Promise<void> {

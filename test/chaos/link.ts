@@ -29,6 +29,12 @@ export const sound: LinkFaults = {
   reset: 0,
 };
 
+/** Breaks a connection. Node loses a socket that is to be reset while its end is on the way: it stays open, and the process cannot exit. */
+export function reset(socket: Socket): void {
+  if (socket.writableEnded && !socket.writableFinished) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
 const maxWaitingBytes = 1024 * 1024;
 /** A throttled link passes pieces of this size, so that it is slow all the time and not stopped and fast in turn. */
 const throttledPieceBytes = 512;
@@ -143,13 +149,13 @@ class Pump {
     } else if (piece === "closed") {
       target.destroySoon(); // what was written before still leaves
     } else if (piece === "broken") {
-      target.resetAndDestroy();
+      reset(target);
     } else {
       this.waitingBytes -= piece.length;
       if (link.random.chance(link.faults.reset)) {
         link.resets++;
-        source.resetAndDestroy();
-        target.resetAndDestroy();
+        reset(source);
+        reset(target);
         return;
       }
       target.write(this.damage(piece));

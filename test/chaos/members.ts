@@ -67,7 +67,8 @@ export class ChaosMember {
           if (!network.isProxy(url)) onViolation(`member ${this.id} has reached a peer at ${url}, past the proxies`);
         },
         onSnapshotSent: () => count("snapshot sent to a member that was behind"),
-        onEnded: () => {
+        onEnded: (how) => {
+          if (this.removed && how === 0) count("removed member ended by itself");
           this.process = undefined;
           this.paused = false;
           this.clientPort = 0;

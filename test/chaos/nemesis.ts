@@ -78,7 +78,7 @@ export class ProcessFaults {
       case "pause any":
         return up.slice(0, 1);
       case "kill two":
-        return up.slice(0, 2);
+        return up.length < 2 ? [] : up.slice(0, 2);
       case "kill all":
         return up;
     }

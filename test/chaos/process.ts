@@ -27,7 +27,8 @@ export interface ProcessEvents {
   readonly onConnected: (url: string) => void;
   /** A peer that was too far behind has taken its snapshot. */
   readonly onSnapshotSent: () => void;
-  readonly onEnded: () => void;
+  /** Its exit code, or the signal that ended it. */
+  readonly onEnded: (how: number | NodeJS.Signals) => void;
   readonly onViolation: (what: string) => void;
 }
 
@@ -79,7 +80,7 @@ export class MemberProcess {
       if (how !== this.expected && this.expected !== "SIGKILL") {
         this.violation(`ended with ${typeof how === "string" ? how : `exit code ${how}`}`, this.tail.join("\n"));
       }
-      events.onEnded();
+      events.onEnded(how);
     });
   }
 

@@ -2,8 +2,9 @@
 
 import { once } from "node:events";
 import net from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Random } from "../../sim/random.ts";
+import { reset } from "./link.ts";
 import { Network } from "./network.ts";
 import { applyShape, type Scene, type Shape, shapes } from "./shapes.ts";
 
@@ -167,6 +168,14 @@ describe("a connection", () => {
     expect(listener.connections).toHaveLength(0);
   });
 
+  test("that ends before it has named its sender is closed as well", async () => {
+    const dialler = dial();
+    const answers = new Inflow(dialler);
+    dialler.end(head("/raft", 1).slice(0, 10));
+    await answers.until(({ closed }) => closed);
+    expect(listener.connections).toHaveLength(0);
+  });
+
   test("to a member that does not listen is reset", async () => {
     network.listensAt(2, 0);
     const dialler = dial();
@@ -211,6 +220,27 @@ describe("a link that is cut", () => {
     network.heal();
     await inflow.size(head("/raft", 1).length);
     await old.inflow.until(({ closed }) => closed);
+  });
+});
+
+describe("a connection that is at its end", () => {
+  test("can be reset while its end is on the way, and no socket is left behind", async () => {
+    const { dialler, member } = await connect();
+    dialler.end();
+    reset(dialler);
+    await once(dialler, "close");
+    member.destroy();
+    await vi.waitFor(() => expect(process.getActiveResourcesInfo()).not.toContain("TCPSocketWrap"), 30_000);
+  });
+
+  test("does not tell the dialler of its break while the link is cut", async () => {
+    const { answers, member } = await connect();
+    network.link(2, 1).set({ cut: true });
+    member.resetAndDestroy();
+    await afterOthersHavePassed();
+    expect(answers.closed).toBe(false);
+    network.heal();
+    await answers.until(({ closed }) => closed);
   });
 });
 

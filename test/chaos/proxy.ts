@@ -9,7 +9,7 @@
 
 import { once } from "node:events";
 import net from "node:net";
-import type { Link } from "./link.ts";
+import { type Link, reset } from "./link.ts";
 
 const maxHeadBytes = 16 * 1024;
 const sender = /^x-readyloop-from: *(\d+) *$/im;
@@ -53,23 +53,30 @@ export class PeerProxy {
       const end = head.indexOf("\r\n\r\n");
       if (end < 0 && head.length <= maxHeadBytes) return;
       dialler.off("data", read);
+      dialler.off("end", giveUp);
       const from = Number(sender.exec(head.subarray(0, Math.max(0, end)).toString("latin1"))?.[1]);
       if (from >= 1) {
         this.join(dialler, from, head);
       } else {
         this.unnamed++;
-        dialler.resetAndDestroy();
+        reset(dialler);
       }
     };
+    // It was killed before it could say more.
+    const giveUp = (): void => void dialler.destroy();
     dialler.on("data", read);
+    dialler.once("end", giveUp);
   }
 
   private join(dialler: net.Socket, from: number, head: Buffer): void {
     dialler.pause();
     const member = net.connect({ port: this.targetPort || 1, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
     this.keep(member);
-    member.once("error", () => dialler.resetAndDestroy());
+    const refused = (): void => reset(dialler);
+    member.once("error", refused);
     member.once("connect", () => {
+      // From here on the links tell how it ends, and when.
+      member.off("error", refused);
       this.linkBetween(from, this.id).carry(dialler, member, head);
       this.linkBetween(this.id, from).carry(member, dialler, Buffer.alloc(0));
     });

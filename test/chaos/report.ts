@@ -59,8 +59,15 @@ const okPerMinute = 500;
 const okPerKill = 15;
 const shapesInShortRun = 3;
 
+type Damage = Pick<Link, "resets" | "damaged">;
+
 /** What should have happened in such a run and has not, or too seldom. */
-export function missing({ minutes, kills = 0 }: ChaosOptions, tally: Tally, ok: number): string[] {
+export function missing(
+  { minutes, kills = 0 }: ChaosOptions,
+  tally: Tally,
+  ok: number,
+  links: readonly Damage[],
+): string[] {
   const found: string[] = [];
   const need = (what: string, has: number, least: number): void => {
     if (has < least) found.push(`too quiet a run: ${what} should be at least ${least} and is ${has}`);
@@ -75,15 +82,23 @@ export function missing({ minutes, kills = 0 }: ChaosOptions, tally: Tally, ok: 
   if (!isFull) return found;
   for (const fault of new Set(processDeck)) need(fault, tally.get(fault), 1);
   need("kinds of membership changes", tally.group("membership:").kinds, 5);
+  need("removed members that ended by themselves", tally.get("removed member ended by itself"), 1);
+  need("leadership transferred", tally.get("leadership transferred"), 1);
+  need("members wiped", tally.get("members wiped"), 1);
+  need("connections reset", sumOf(links, "resets"), 1);
+  need("bits turned over", sumOf(links, "damaged"), 1);
   need("snapshots sent to members that were behind", tally.get("snapshot sent to a member that was behind"), 1);
   return found;
 }
+
+const sumOf = <K extends string>(links: readonly Readonly<Record<K, number>>[], what: K): number =>
+  links.reduce((total, link) => total + link[what], 0);
 
 /** The rows of the table. */
 export function rowsOf(figures: Figures): [string, string][] {
   const { options, tally, seconds, operations, longestHistory, links } = figures;
   const number = (n: number): string => Math.round(n).toLocaleString("en-US");
-  const sum = (of: (link: Link) => number): string => number(links.reduce((total, link) => total + of(link), 0));
+  const sum = (what: "bytes" | "resets" | "damaged"): string => number(sumOf(links, what));
   const shapesSeen = tally.group("network:");
   return [
     ["seed", String(options.seed)],
@@ -99,8 +114,8 @@ export function rowsOf(figures: Figures): [string, string][] {
     ["longest outage under faults", `${number(figures.longestOutageMs)} ms`],
     ["longest outage in a rolling restart", `${number(figures.longestRollingGapMs)} ms`],
     ["longest history checked", `${number(longestHistory.operations)} operations in ${number(longestHistory.ms)} ms`],
-    ["bytes between members, all through proxies", sum(({ bytes }) => bytes)],
-    ["connections reset, bits turned over", `${sum(({ resets }) => resets)}, ${sum(({ damaged }) => damaged)}`],
+    ["bytes between members, all through proxies", sum("bytes")],
+    ["connections reset, bits turned over", `${sum("resets")}, ${sum("damaged")}`],
     ...tally.all.map(([what, n]): [string, string] => [`  ${what}`, number(n)]),
   ];
 }

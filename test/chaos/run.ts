@@ -33,6 +33,8 @@ function positive(flag: string, text: string | undefined): number | undefined {
   return value;
 }
 
+const endPatienceMs = 10_000;
+
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 function progress(text: string): void {
@@ -53,4 +55,15 @@ for (const violation of result.violations) say(`\nFAILED: ${violation}`);
 if (failed || values.keep) say(`\nhistory, journal and logs: ${result.directory}`);
 if (failed) say(`check the history again with: npm run check-history -- ${result.historyFile} --picture=history.html`);
 else if (!values.keep) await removeDirectory(result.directory);
-process.exit(failed ? 1 : 0); // whatever socket of a member that was killed may still linger
+process.exitCode = failed ? 1 : 0;
+
+/** The run ends since nothing is left to do. What is left all the same, nobody has closed. */
+function failIfAnythingIsLeft(): void {
+  const left = process.getActiveResourcesInfo();
+  if (left.length === 0) return;
+  say(`\nFAILED: at the end there was still open: ${left.join(", ")}`);
+  process.exit(1);
+}
+
+process.once("exit", failIfAnythingIsLeft); // a socket that nobody owns any more lets the loop end, and then not the process
+setTimeout(() => process.exit(1), endPatienceMs).unref();
