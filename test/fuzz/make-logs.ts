@@ -4,8 +4,10 @@
 // Each log is of another member, so that a record that is found in the wrong one is known for what it is. Segments are of 1 KiB: small enough that a
 // change meets a record and not the zeros behind it, and that three of them make a small file.
 
+import fs from "node:fs";
 import { encodeEntry, encodeHardState, makeConfState, makeEntry, makeHardState } from "../../raft/raftpb/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
+import { Random } from "../../sim/random.ts";
 import { Snapshotter } from "../../snap/index.ts";
 import { crc32c, encodeMetadata, RecordType, Wal } from "../../wal/index.ts";
 import { encodeSnapshotRecord } from "../../wal/record.ts";
@@ -24,7 +26,9 @@ const newDisk = (): FakeDisk => new FakeDisk({ random: () => 0 });
 async function log(member: number, write: (wal: Wal) => Promise<void>, close = true): Promise<Uint8Array> {
   const disk = newDisk();
   const metadata = encodeMetadata({ nodeId: member, clusterId: 7, incarnation: 1000 + member });
-  const wal = await Wal.create({ fileSystem: disk, directory: walDirectory, metadata, segmentBytes });
+  const salts = new Random(member);
+  const random = (n: number): number => salts.below(n);
+  const wal = await Wal.create({ fileSystem: disk, directory: walDirectory, metadata, segmentBytes, random });
   await write(wal);
   if (close) await wal.close();
   return packLog(filesOf(disk, walDirectory));
@@ -67,8 +71,15 @@ export async function walFiles(): Promise<Record<string, Uint8Array>> {
       await wal.saveSnapshot({ index: 20, term: 2, confState });
       await wal.save(makeHardState(2, 0, 20), [entry(21, 2)], true);
     }),
+    "written-by-an-earlier-version": packLog(unsalted()),
     "written-by-etcd": packLog(new Map([["0000000000000000-0000000000000000.wal", etcdSegment()]])),
   };
+}
+
+/** The log that the tests of wal/ keep, whose segments have no salt. */
+function unsalted(): LogFiles {
+  const directory = new URL("../../wal/unsalted/", import.meta.url);
+  return new Map(fs.readdirSync(directory).map((name) => [name, fs.readFileSync(new URL(name, directory))]));
 }
 
 /** Frames with etcd's three fields, as its encoder writes them. */

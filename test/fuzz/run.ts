@@ -4,6 +4,7 @@
 //     npm run fuzz -- --seed 7 --inputs 200000        so many for each, from this seed on
 //     npm run fuzz -- --target wal                    one target, or several: --target wal,snap
 //     npm run fuzz -- --target wal --seed 7005 --inputs 1        one input again
+//     npm run fuzz -- --target attack                 how others are served while the client port is attacked, as a ratio
 //     npm run fuzz -- --target wal --input FILE       the input in a file, such as one of the corpus
 //
 // The corpus of a target is run first. An input that fails is made smaller and kept in it, as failed-seed-N.bin. Exits with 1 if anything has failed.
@@ -13,10 +14,11 @@ import fs from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { printTable } from "../../cli/table.ts";
+import { attackTarget } from "./attack.ts";
 import { type CorpusFile, keepFailure, readCorpus, soundOf } from "./corpus.ts";
 import { kindOf, shrink } from "./shrink.ts";
 import { type Failure, fuzz, type Report, replay, replayAll, type Target } from "./target.ts";
-import { allTargets, inputsFor, portTargets } from "./targets.ts";
+import { allTargets, clusterTargets, inputsFor, portTargets } from "./targets.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const { values } = parseArgs({
@@ -66,11 +68,17 @@ function progress(target: Target, seed: number, done: number, inputs: number, be
   process.stderr.write(`\r\x1b[K${target.name}: ${done}/${inputs} inputs, seed ${seed}, ${seconds} s`);
 }
 
+/** Each opens the target anew. An input of the attack is one byte and a seed: nothing of it can be left out. */
+function triesFor(target: Target): number {
+  if (target === attackTarget) return 0;
+  return clusterTargets.includes(target) ? 30 : portTargets.includes(target) ? 200 : 10_000;
+}
+
 /** Of failures of one kind the first is made smaller and kept. */
 async function keep(target: Target, corpus: readonly Uint8Array[], failures: readonly Failure[]): Promise<void> {
   const kinds = new Map(failures.map((failure) => [kindOf(failure.error), failure]).reverse() as [string, Failure][]);
   for (const found of kinds.values()) {
-    const { seed, input, error } = await shrink(target, corpus, found, portTargets.includes(target) ? 200 : 10_000);
+    const { seed, input, error } = await shrink(target, corpus, found, triesFor(target));
     const file = keepFailure(target.name, seed, input);
     say(`FAILED ${target.name}, seed ${seed}: ${error.message}`);
     say(`    kept as ${file}, ${input.length} bytes of ${found.input.length}`);

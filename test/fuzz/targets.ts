@@ -4,8 +4,10 @@
 // run of some two minutes, in which the decoders have more than 200,000 inputs and the ports 8,000. To add a target, write its session, put
 // it into one of the lists here and its sound inputs into make-corpus.ts.
 
+import { attackTarget } from "./attack.ts";
 import { codecsTarget, raftpbTarget } from "./codecs.ts";
 import { httpTarget } from "./http.ts";
+import { strangersTarget, traitorsTarget } from "./liar.ts";
 import { liesTarget } from "./lies.ts";
 import { doorTarget, framesTarget } from "./peer.ts";
 import { snapTarget } from "./snap.ts";
@@ -23,7 +25,9 @@ export const decoderTargets: readonly Target[] = [
   liesTarget,
 ];
 export const portTargets: readonly Target[] = [doorTarget, framesTarget, httpTarget];
-export const allTargets: readonly Target[] = [...decoderTargets, ...portTargets];
+/** Some inputs a second, or some seconds an input: each has a cluster of its own, or wears one down. */
+export const clusterTargets: readonly Target[] = [strangersTarget, traitorsTarget, attackTarget];
+export const allTargets: readonly Target[] = [...decoderTargets, ...portTargets, ...clusterTargets];
 
 const usualInputs: Readonly<Record<string, number>> = {
   raftpb: 100_000,
@@ -36,6 +40,9 @@ const usualInputs: Readonly<Record<string, number>> = {
   door: 1000,
   frames: 2000,
   http: 5000,
+  strangers: 300,
+  traitors: 100,
+  attack: 10,
 };
 
 export const inputsFor = (target: Target): number => usualInputs[target.name] ?? 1000;
