@@ -11,7 +11,9 @@
 //     the node no longer has and cannot have again in that term. With them or without them, the same can happen.
 //
 // No property looks at the messages in flight, so nothing that could be found is lost. explore.test.ts checks on a small world that lost messages
-// add nothing, and that messages which arrive often cover those which arrive once, or twice.
+// add nothing, and that messages which arrive often cover those which arrive once, or twice. For the same reason the explorer may go on with more
+// messages in flight than there are: a delivery that only adds some need not be a choice (saturate), and a state with fewer need not be visited
+// (antichain.ts).
 
 import { type Message, MessageType } from "../../raft/index.ts";
 import { Automata, type Facts, type Transition } from "./automaton.ts";
@@ -49,7 +51,8 @@ export class Cluster {
   /** The state after the last move. */
   readonly next = new Uint32Array(maxWords);
   nextLength = 0;
-  private readonly messagesAt: number;
+  /** Where the messages in flight begin. */
+  readonly messagesAt: number;
   /** The first word holds what is left of all budgets, as one number of mixed radix. */
   private readonly budgets: Record<BudgetName | "changes", { readonly stride: number; readonly most: number }>;
   private readonly answersStale: boolean;
@@ -259,6 +262,31 @@ export class Cluster {
     const cluster: Facts[] = [];
     for (let i = nodesAt; i < this.messagesAt; i++) cluster.push(automata.facts(next[i] as number));
     next[1] = histories.after(next[1] as number, before, after, cluster);
+  }
+
+  /**
+   * Delivers, in `next`, all that changes no node and adds messages to those in flight. Returns the moves.
+   * Only on a network that delivers often: there the state that follows covers the one before, see antichain.ts.
+   */
+  saturate(): Move[] {
+    const { next, automata } = this;
+    const moves: Move[] = [];
+    for (let at = this.messagesAt; at < this.nextLength; at++) {
+      const input = next[at] as number;
+      const { to, term } = automata.message(input);
+      const state = next[nodesAt + to - 1] as number;
+      const transition = automata.transition(state, input);
+      const { error, reads, sent } = transition;
+      // What has no term goes when it is delivered: fewer messages may be left.
+      if (term === 0 || error !== undefined || transition.to !== state || reads.length > 0) continue;
+      const before = this.nextLength;
+      for (const message of sent) this.insert(message);
+      this.dropDead();
+      if (this.nextLength === before) continue;
+      add(moves, to - 1, input, undefined);
+      at = this.messagesAt - 1;
+    }
+    return moves;
   }
 
   private remove(at: number): void {

@@ -5,10 +5,11 @@
 //     npm run sim:explore -- --list                  what worlds there are
 //     npm run sim:explore -- --mutants               plants each bug of mutants.ts, and tells how many states it took to find it
 //     npm run sim:explore -- --mutants --only="vote" --tell      those whose names contain this, and the shortest way to each
+//     npm run sim:explore -- --world="lease" --tell  one that is wrong by its nature, and the shortest way to what must be found in it
 //
 //     --max-states=1000000    gives up on a world after so many states; exits with 1 then, unless --allow-incomplete is given
 //
-// Exits with 1 if something is wrong in a world, with the way that leads there, or if a bug was not found.
+// Exits with 1 if something is wrong in a world that is not expected there, with the way that leads there, or if a bug was not found.
 
 import { parseArgs } from "node:util";
 import { explore, type Limits, type Outcome } from "./explore.ts";
@@ -58,9 +59,23 @@ const widths = [24, 11, 13, 7, 13, 12, 8, 10];
 const row = (...cells: string[]): string =>
   cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number))).join("");
 
-function result({ counterexample, isComplete }: Outcome): string {
-  if (counterexample !== undefined) return "WRONG";
-  return isComplete ? "complete" : "INCOMPLETE";
+const isAsExpected = ({ world, counterexample }: Outcome): boolean =>
+  world.expects !== undefined && counterexample?.error.message.startsWith(world.expects) === true;
+
+/** Whether the walk has told what it is there to tell. */
+const isDone = (outcome: Outcome): boolean =>
+  outcome.world.expects === undefined ? outcome.isComplete : isAsExpected(outcome);
+
+const isWrong = (outcome: Outcome): boolean =>
+  outcome.counterexample === undefined
+    ? outcome.world.expects !== undefined && outcome.isComplete
+    : !isAsExpected(outcome);
+
+function result(outcome: Outcome): string {
+  if (isAsExpected(outcome)) return "wrong, as expected";
+  if (outcome.counterexample !== undefined) return "WRONG";
+  if (isWrong(outcome)) return "NOT WRONG, as it should be";
+  return outcome.isComplete ? "complete" : "INCOMPLETE";
 }
 
 function runWorlds(chosen: readonly World[]): number {
@@ -78,13 +93,14 @@ function runWorlds(chosen: readonly World[]): number {
       counted((o.states / o.ms) * 1000),
     );
   for (const world of chosen) {
-    const outcome = walk(world, maxStates());
+    const outcome = walk(world, { ...maxStates(), isShortest: world.expects !== undefined });
     outcomes.push(outcome);
     say(`${line(world.name, outcome)}  ${result(outcome)}`);
-    if (outcome.counterexample !== undefined) say(`\n${outcome.counterexample.text}\n`);
+    const { counterexample } = outcome;
+    if (counterexample !== undefined && (values.tell || isWrong(outcome))) say(`\n${counterexample.text}\n`);
   }
   const sum = (of: (outcome: Outcome) => number): number => outcomes.reduce((total, outcome) => total + of(outcome), 0);
-  const complete = outcomes.filter((outcome) => outcome.isComplete).length;
+  const done = outcomes.filter(isDone).length;
   const total = {
     states: sum((o) => o.states),
     transitions: sum((o) => o.transitions),
@@ -93,9 +109,9 @@ function runWorlds(chosen: readonly World[]): number {
     coreSteps: sum((o) => o.coreSteps),
     ms: sum((o) => o.ms),
   };
-  say(`${line("all", total)}  ${complete} of ${outcomes.length} complete`);
-  if (outcomes.some((outcome) => outcome.counterexample !== undefined)) return 1;
-  return complete === outcomes.length || values["allow-incomplete"] ? 0 : 1;
+  say(`${line("all", total)}  ${done} of ${outcomes.length} as they should be`);
+  if (outcomes.some(isWrong)) return 1;
+  return done === outcomes.length || values["allow-incomplete"] ? 0 : 1;
 }
 
 function runMutants(): number {
@@ -105,7 +121,7 @@ function runMutants(): number {
   if (chosen.length === 0) throw new Error(`no bug's name contains "${values.only}"`);
   let missed = 0;
   for (const { name, world, mutation } of chosen) {
-    const { counterexample, states, ms } = walk(world, { mutation, ...maxStates() });
+    const { counterexample, states, ms } = walk(world, { mutation, isShortest: true, ...maxStates() });
     if (counterexample === undefined) missed++;
     const found =
       counterexample === undefined

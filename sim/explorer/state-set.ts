@@ -40,6 +40,32 @@ export class StateSet {
     return length;
   }
 
+  /** Whether all words from `from` on are in the state, from there on too, in the same order. */
+  contains(number: number, words: Uint32Array, length: number, from: number): boolean {
+    const found = this.find(number);
+    const end = found.at + found.length;
+    let at = found.at + from;
+    if (length - from > end - at) return false;
+    for (let i = from; i < length; i++, at++) {
+      while (at < end && found.block[at] !== words[i]) at++;
+      if (at >= end) return false;
+    }
+    return true;
+  }
+
+  /** Whether all words of the state from `from` on are among these, in the same order. */
+  isWithin(number: number, words: Uint32Array, length: number, from: number): boolean {
+    const found = this.find(number);
+    const end = found.at + found.length;
+    let i = from;
+    if (found.length > length) return false;
+    for (let at = found.at + from; at < end; at++, i++) {
+      while (i < length && words[i] !== found.block[at]) i++;
+      if (i >= length) return false;
+    }
+    return true;
+  }
+
   private find(number: number): { block: Uint32Array; at: number; length: number } {
     const start = this.starts[number] as number;
     const block = this.blocks[Math.floor(start / blockWords)] as Uint32Array;
@@ -47,7 +73,8 @@ export class StateSet {
     return { block, at: at + 1, length: block[at] as number };
   }
 
-  private equals(number: number, words: Uint32Array, length: number): boolean {
+  /** Whether these are the words of the state. */
+  equals(number: number, words: Uint32Array, length: number): boolean {
     const found = this.find(number);
     if (found.length !== length) return false;
     for (let i = 0; i < length; i++) if (found.block[found.at + i] !== words[i]) return false;
