@@ -165,6 +165,17 @@ describe("a connection", () => {
     expect(statuses(await client.closed())).toEqual([204, 404, 405, 404]);
   });
 
+  test("is told when it has asked too much at once, after the answers that it gets, and nobody else waits for the rest", async () => {
+    const client = await RawClient.connect(server.port);
+    client.send(`${get}\r\n`.repeat(1000));
+    const found = statuses(await client.closed());
+    expect(found.length).toBeGreaterThan(64);
+    expect(found.length).toBeLessThan(1000);
+    expect(new Set(found.slice(0, -1))).toEqual(new Set([404]));
+    expect(found.at(-1)).toBe(429);
+    await expectUnharmed();
+  });
+
   test("is closed after a body of unknown size over the limit, and the answer arrives although the client still sends", async () => {
     const client = await RawClient.connect(server.port);
     client.send("PUT /k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");

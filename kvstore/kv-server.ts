@@ -10,6 +10,8 @@
 // Limits, since the defaults of node:http are made for friends: ten seconds for the headers, thirty for a whole request, a
 // minute for a socket on which nothing moves, 16 KiB of headers, and so many connections. What the connections may hold in
 // memory is bounded by maxConnections times the largest body: maxValueBytes, and for a POST, whose JSON may escape every byte, six times that.
+// node:http takes all requests that a packet holds, one after the other, before anyone else has a turn: so many may wait on a connection,
+// one more ends it.
 //
 // What is not HTTP is answered with 400, 408, 413 or 431 and the connection is closed, unless an earlier request on it still
 // waits for its answer: the client would take the refusal for that one's.
@@ -39,6 +41,7 @@ export interface KvServerOptions extends KeyHandlerOptions {
 }
 
 const MAX_HEADER_BYTES = 16 * 1024;
+const MAX_PIPELINED = 64;
 const behindAnother = /,\s*chunked\s*$/i;
 
 export function createKvServer(options: KvServerOptions): http.Server {
@@ -49,21 +52,34 @@ export function createKvServer(options: KvServerOptions): http.Server {
   const app = makeHttpApi(options);
   /** The latest answer on each connection: answers go out in order, so when it is done, all are. */
   const latest = new WeakMap<Duplex, ServerResponse>();
+  /** Answers that are not done, on connections where more than one waits. */
+  const waiting = new WeakMap<Duplex, number>();
   /** Nothing more is taken from these connections: where their next request begins is anyone's guess. */
   const refused = new WeakSet<Duplex>();
 
   function handle(req: IncomingMessage, res: ServerResponse): void {
-    if (refused.has(req.socket)) return;
-    latest.set(req.socket, res);
-    const problem = formProblem(req);
+    const { socket } = req;
+    if (refused.has(socket)) return;
+    const before = latest.get(socket);
+    latest.set(socket, res);
+    const problem =
+      formProblem(req) ?? (before === undefined || before.writableFinished ? undefined : pipelined(socket, res));
     if (problem !== undefined) {
-      refused.add(req.socket);
+      refused.add(socket);
       sendProblem(res, problem);
       return;
     }
     req.url = originForm(req.url ?? "");
     if (req.url.startsWith("/_")) app(req, res);
     else handleKey(req, res);
+  }
+
+  /** Counts a request that comes before the last one has its answer. */
+  function pipelined(socket: Duplex, res: ServerResponse): Problem | undefined {
+    const count = (waiting.get(socket) ?? 0) + 1;
+    waiting.set(socket, count);
+    res.once("close", () => waiting.set(socket, (waiting.get(socket) ?? 1) - 1));
+    return count > MAX_PIPELINED ? tooManyAtOnce : undefined;
   }
 
   const server = http.createServer(
@@ -140,6 +156,14 @@ function problemOf(error: NodeJS.ErrnoException): Problem {
     }
   }
 }
+
+const tooManyAtOnce: Problem = {
+  status: 429,
+  code: "TOO_MANY_AT_ONCE",
+  message: `more than ${MAX_PIPELINED} requests wait for their answers on this connection; this one and what follows were not carried out`,
+  next: "wait for answers, or use several connections",
+  headers: { connection: "close" },
+};
 
 const unknownExpectation: Problem = {
   status: 417,
