@@ -53,6 +53,14 @@ describe("the guard", () => {
     expect(violationOf(node(1, 2, 3), message(MessageType.MsgHeartbeat, { term: 3, commit: 5 }))).toBeUndefined();
   });
 
+  test("refuses a term that leaves none for those to come", () => {
+    const rn = node(1, 2, 3);
+    for (const type of [MessageType.MsgHeartbeat, MessageType.MsgApp, MessageType.MsgVote, MessageType.MsgSnap]) {
+      expect(violationOf(rn, message(type, { term: 2 ** 52 }))).toMatch(/term 4503599627370496 cannot have come after/);
+      expect(violationOf(rn, message(type, { term: 2 ** 32 }))).toBeUndefined();
+    }
+  });
+
   test("refuses an acknowledgement of entries that this leader does not have", () => {
     const rn = leader();
     const { term } = rn.raft;

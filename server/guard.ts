@@ -9,10 +9,17 @@ import { decodePosition, type Message, MessageType, type RawNode } from "../raft
 /** Reads that other nodes may have waiting on a leader at a time, over all. */
 const maxForwardedReads = 4096;
 
+/**
+ * No cluster holds so many elections while a member is away. One that were believed near the end of the numbers would leave no term for
+ * the next leader, ever.
+ */
+const maxTermsAhead = 2 ** 32;
+
 /** The rule that the message breaks in view of this node's state, undefined if none. */
 export function violationOf(node: RawNode, m: Message): string | undefined {
   const r = node.raft;
   if (m.term !== 0 && m.term < r.term) return undefined; // stale: the core ignores or refuses it by its term alone
+  if (m.term > r.term + maxTermsAhead) return `term ${m.term} cannot have come after term ${r.term}`;
   switch (m.type) {
     case MessageType.MsgHeartbeat: {
       const last = r.raftLog.lastIndex();

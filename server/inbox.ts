@@ -123,6 +123,8 @@ export class Inbox implements TransportHandler {
       if (why !== undefined) throw new Error(why);
     };
     check();
+    const violation = violationOf(this.parts.node, message);
+    if (violation !== undefined) throw new Error(violation);
     peers.heardOf(from);
     await snapshots.receive(message, chunks);
     check();

@@ -65,7 +65,7 @@ describe("a change of the members", () => {
     expect(await leaderOf(members).server.changeMembers([{ kind: "demote", id: 4 }])).toEqual(applied);
     expect(rolesOf(leaderOf(members))).toBe("1:voter 2:voter 3:voter 4:learner");
     expect(await fourth.server.changeMembers([remove(4)])).toEqual(applied);
-    expect(rolesOf(leaderOf(members))).toBe("1:voter 2:voter 3:voter");
+    await until(() => rolesOf(leaderOf(members)) === "1:voter 2:voter 3:voter");
     await until(() => fourth.rejections.length > 0);
     expect(fourth.rejections).toEqual([{ kind: "removed", message: "member 4 was removed from the cluster" }]);
   });

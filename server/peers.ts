@@ -16,6 +16,8 @@ import type { Logger } from "../raft/index.ts";
 import type { Address, Rejection, Remaining, Transport } from "./interfaces.ts";
 import type { KnownMember, Members } from "./members.ts";
 
+const maxStrangers = 64;
+
 export interface PeersParts {
   readonly transport: Transport;
   readonly logger: Logger;
@@ -38,8 +40,8 @@ export class Peers {
   private readonly heard = new Map<number, number>();
   /** What each member has shown in its latest handshake. */
   private readonly seen = new Map<number, number>();
-  /** Those that are known from a peer's word alone. */
-  private readonly told = new Set<number>();
+  /** Who is reached by its own or another peer's word alone, and is no member as far as this one knows; the oldest first. */
+  private readonly strangers = new Set<number>();
   private readonly proposedAt = new Map<number, number>();
 
   constructor(self: Started, members: Members, electionMs: number, parts: PeersParts) {
@@ -55,16 +57,10 @@ export class Peers {
     for (const { id, url } of list) this.learn(id, { url, since: 0 });
   }
 
-  /** Members of the cluster that this member was removed from, where it was told of newer ones than it knows; those of an earlier such list are forgotten. */
+  /** Members of the cluster that this member was removed from, as one that knew of that has told it. */
   contactRemaining({ asOf, members }: Remaining): void {
-    const ids = new Set(members.map(({ id }) => id));
-    for (const id of this.told) if (!ids.has(id)) this.forget(id);
-    this.told.clear();
-    for (const { id, url } of members) {
-      if (id === this.self.id || url === "") continue;
-      if (this.members.get(id) === undefined) this.told.add(id);
-      this.learn(id, { url, since: asOf });
-    }
+    for (const { id, url } of members)
+      if (url !== "" && id !== this.self.id) this.learnByWord(id, { url, since: asOf });
   }
 
   admit(id: number, incarnation: number, address: Address | undefined): Rejection | undefined {
@@ -90,7 +86,7 @@ export class Peers {
     }
     // Also of one that is not known yet: its connection may outlast the entry that makes it known.
     if (incarnation !== 0) this.seen.set(id, incarnation);
-    if (address !== undefined) this.learn(id, address);
+    if (address !== undefined) this.learnByWord(id, address);
     return undefined;
   }
 
@@ -136,6 +132,22 @@ export class Peers {
     this.heard.delete(id);
     this.seen.delete(id);
     this.parts.transport.removePeer(id);
+  }
+
+  /** What is only said is believed of not too many at a time. */
+  private learnByWord(id: number, address: Address): void {
+    const { strangers } = this;
+    if (this.members.get(id) === undefined) {
+      strangers.delete(id);
+      strangers.add(id);
+    }
+    for (const oldest of strangers) {
+      const isMember = this.members.get(oldest) !== undefined;
+      if (!isMember && strangers.size <= maxStrangers) break;
+      strangers.delete(oldest);
+      if (!isMember) this.forget(oldest);
+    }
+    this.learn(id, address);
   }
 
   private learn(id: number, address: Address): void {

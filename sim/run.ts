@@ -14,7 +14,7 @@ const values = readFlags({
 
   --seed=7             one run, and a short table of it; the same seed gives the same run
   --seed=7 --trace     its whole text
-  --seed=7 --minimize  the smallest run that still fails
+  --seed=7 --minimize  fewer faults and less time, as long as it still fails
   --seeds=2000         many, and a table of all`,
   flags: {
     seed: countFlag("seed", 1, "the run to play"),
@@ -24,7 +24,7 @@ const values = readFlags({
     jobs: jobsFlag(),
     only: textFlag("of the faults that the seed draws only these: --only=crash,loss"),
     trace: yesFlag("print what happens, in etcd's words"),
-    minimize: yesFlag("look for the smallest run that still fails"),
+    minimize: yesFlag("take away faults and time, as long as it still fails"),
     markdown: yesFlag("print the table of many runs as a page shows it"),
   },
 });

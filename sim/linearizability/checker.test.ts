@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkHistory } from "./checker.ts";
 import { type MapOperation, mapModel } from "./model.ts";
-import { type RegisterOperation, registerModel } from "./porcupine.ts";
-import { del, get, hasOrder, isOrderOf, linearizableHistory, load, put, smallHistory } from "./testing.ts";
+import { registerModel } from "./porcupine.ts";
+import { hasOrder, isOrderOf } from "./reference.ts";
+import { del, get, linearizableHistory, load, put, smallHistory, smallRegisterHistory } from "./testing.ts";
 
 const verdictOn = (...operations: MapOperation[]): string => checkHistory(operations, mapModel).verdict;
 const lost = { outcome: "unknown", return: undefined } as const;
@@ -157,13 +158,16 @@ describe("what a verdict comes with", () => {
 });
 
 describe("against a search through every order", () => {
+  // Without the look that comes first, or most histories that have no order would never get as far as the search.
+  const { reach: _, ...searched } = mapModel;
+
   test("small histories get the same verdict, and a witness that holds", () => {
     let linearizable = 0;
     let not = 0;
     fc.assert(
       fc.property(fc.oneof(smallHistory(7), linearizableHistory(7)), (operations) => {
         const expected = hasOrder(operations, mapModel);
-        const [key] = checkHistory(operations, mapModel).keys;
+        const [key] = checkHistory(operations, searched).keys;
         if (key === undefined) return;
         expect(key.verdict).toBe(expected ? "linearizable" : "not-linearizable");
         if (key.verdict === "linearizable") expect(isOrderOf(key.order, operations, mapModel)).toBe(true);
@@ -184,12 +188,12 @@ describe("against a search through every order", () => {
         fc.nat(),
         fc.constantFrom("a", "b", "c", undefined),
         (operations, which, seen) => {
-          expect(verdictOn(...operations)).toBe("linearizable");
+          expect(checkHistory(operations, searched).verdict).toBe("linearizable");
           const gets = operations.filter((o) => o.op === "get" && o.outcome === "ok");
           const changed = gets[which % Math.max(1, gets.length)];
           const mutated = operations.map((o) => (o === changed ? { ...o, value: seen } : o));
           const expected = hasOrder(mutated, mapModel);
-          expect(verdictOn(...mutated)).toBe(expected ? "linearizable" : "not-linearizable");
+          expect(checkHistory(mutated, searched).verdict).toBe(expected ? "linearizable" : "not-linearizable");
           if (!expected) spoiled++;
         },
       ),
@@ -201,7 +205,7 @@ describe("against a search through every order", () => {
   test("the contradiction is the first: the history before that return has an order, with it none", () => {
     fc.assert(
       fc.property(smallHistory(7), (operations) => {
-        const [key] = checkHistory(operations, mapModel).keys;
+        const [key] = checkHistory(operations, searched).keys;
         if (key?.verdict !== "not-linearizable") return;
         const { operation, order } = key.contradiction;
         const end = operation.return!;
@@ -228,23 +232,11 @@ describe("against a search through every order", () => {
   });
 
   test("a register with compare-and-set, too", () => {
-    const small = fc.array(
-      fc
-        .record({
-          op: fc.constantFrom("read", "write", "cas", "cas"),
-          values: fc.tuple(fc.nat({ max: 2 }), fc.nat({ max: 2 })),
-          swapped: fc.boolean(),
-          call: fc.nat({ max: 12 }),
-          duration: fc.nat({ max: 8 }),
-          outcome: fc.constantFrom("ok", "ok", "ok", "unknown", "fail"),
-        })
-        .map(({ duration, ...o }): RegisterOperation => ({ client: 0, key: "r", ...o, return: o.call + duration })),
-      { maxLength: 7 },
-    );
+    const { reach: _, ...searched } = registerModel;
     const verdicts = { linearizable: 0, "not-linearizable": 0, undecided: 0 };
     fc.assert(
-      fc.property(small, (operations) => {
-        const { verdict } = checkHistory(operations, registerModel);
+      fc.property(smallRegisterHistory(7), (operations) => {
+        const { verdict } = checkHistory(operations, searched);
         expect(verdict).toBe(hasOrder(operations, registerModel) ? "linearizable" : "not-linearizable");
         verdicts[verdict]++;
       }),

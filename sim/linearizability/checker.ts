@@ -7,11 +7,13 @@
 //  - Equal times count as overlapping: a clock too coarse to order two operations must not condemn a history.
 //  - Never a hang: a key whose search turns back more than `maxBacktracks` times is "undecided". It is a count and not a time, so
 //    that the same history gets the same verdict on any machine.
+//  - A read of what no operation can have written, for which a search would try every order, is found before it (unexplained.ts).
 //  - Pure: no clock, no files; runs in a browser.
 // search.ts has the search, demand.ts what it sees from afar; model.ts the key-value map that this project checks.
 
 import { Search } from "./search.ts";
 import type { Model, Operation } from "./specification.ts";
+import { firstUnexplained } from "./unexplained.ts";
 
 /** The first return that nothing explains. */
 export interface Contradiction<O extends Operation, S> {
@@ -50,7 +52,7 @@ export interface CheckOptions {
 }
 
 /**
- * Checks the operations, in any order, key by key. Every one that ended "ok" needs its return, not before its call; one that did not
+ * Checks the operations, in any order, key by key. Every one that ended "ok" needs its return, not before its call, or a RangeError is thrown; one that did not
  * must not be left out if it may have taken effect, or what it did will look like a fault.
  */
 export function checkHistory<O extends Operation, S>(
@@ -60,6 +62,7 @@ export function checkHistory<O extends Operation, S>(
 ): Result<O, S> {
   const byKey = new Map<string, O[]>();
   for (const operation of operations) {
+    if (operation.outcome === "ok") requireReturn(operation);
     const same = byKey.get(operation.key);
     if (same === undefined) byKey.set(operation.key, [operation]);
     else same.push(operation);
@@ -70,12 +73,24 @@ export function checkHistory<O extends Operation, S>(
   return { verdict, keys };
 }
 
+function requireReturn({ client, key, call, return: returned }: Operation): void {
+  if (returned !== undefined && call <= returned) return;
+  throw new RangeError(
+    `the operation of client ${client} on key ${key}, called at ${call}, is "ok", but it returned at ${returned}: give the time of its return, at or after its call`,
+  );
+}
+
 function checkKey<O extends Operation, S>(
   key: string,
   operations: readonly O[],
   model: Model<O, S>,
   maxBacktracks: number,
 ): KeyResult<O, S> {
+  const unexplained = firstUnexplained(operations, model);
+  if (unexplained !== undefined) {
+    const contradiction = firstContradiction(operations, model, maxBacktracks, unexplained);
+    return { key, operations, backtracks: 0, verdict: "not-linearizable", contradiction };
+  }
   const search = searchFor(operations, model);
   const verdict = search.run(maxBacktracks);
   const common = { key, operations, backtracks: search.backtracks };
@@ -98,21 +113,23 @@ function searchFor<O extends Operation, S>(operations: readonly O[], model: Mode
 
 /**
  * Halves its way to the shortest beginning of the history that has no order. A beginning that the budget does not suffice for ends
- * that: the contradiction is true even so, but may not be the first.
+ * that: the contradiction is true even so, but may not be the first. `suspect`, if it is known that nothing explains its return:
+ * mostly all is well before it, so that is looked at first.
  */
 function firstContradiction<O extends Operation, S>(
   operations: readonly O[],
   model: Model<O, S>,
   maxBacktracks: number,
+  suspect?: O,
 ): Contradiction<O, S> {
   const returned = operations.filter((o) => o.outcome === "ok").sort((a, b) => a.return! - b.return!);
   let order: readonly O[] = [];
   let state = model.initial;
   // The beginning with the first `good` returns has an order; that with the first `bad` returns has none.
   let good = 0;
-  let bad = returned.length;
-  while (good + 1 < bad) {
-    const middle = (good + bad) >>> 1;
+  let bad = suspect === undefined ? returned.length : returned.indexOf(suspect) + 1;
+  let middle = suspect === undefined ? bad >>> 1 : bad - 1;
+  for (; good + 1 < bad; middle = (good + bad) >>> 1) {
     const { search, originals } = searchBeginning(
       operations,
       new Set(returned.slice(0, middle)),

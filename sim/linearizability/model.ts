@@ -27,6 +27,11 @@ export const mapModel: Model<MapOperation, MapState> = {
 
   after: ({ op, value }) => (op === "delete" ? undefined : value),
 
+  reach({ op, value }) {
+    if (op === "get") return { needs: [value], leaves: [] };
+    return { needs: undefined, leaves: [op === "put" ? value : undefined] };
+  },
+
   describe({ op, value, outcome }) {
     if (op === "put") return `put ${JSON.stringify(value)}`;
     if (op === "delete") return "delete";

@@ -31,6 +31,12 @@ export const registerModel: Model<RegisterOperation, number | undefined> = {
     return matches ? values[1] : state;
   },
   isRead: ({ op, swapped, outcome }) => op === "read" || (op === "cas" && outcome === "ok" && !swapped),
+  reach({ op, values, swapped }) {
+    if (op === "read") return { needs: [values[0]], leaves: [] };
+    if (op === "write") return { needs: undefined, leaves: [values[0]] };
+    // A refused one may have found anything but what it expected.
+    return { needs: swapped ? [values[0]] : undefined, leaves: [values[1]] };
+  },
   describe({ op, values, swapped, outcome }) {
     if (op === "read") return outcome === "ok" ? `read → ${values[0] ?? "nil"}` : "read";
     if (op === "write") return `write ${values[0]}`;
@@ -44,6 +50,7 @@ export interface AppendOperation extends Operation {
   readonly value: string;
 }
 
+/** Without `reach`: what an append leaves depends on what it found. */
 export const appendModel: Model<AppendOperation, string> = {
   initial: "",
   step(state, { op, value }) {

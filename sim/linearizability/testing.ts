@@ -1,11 +1,10 @@
-// What the tests of this room share: short ways to write histories down, random ones, and a second opinion.
+// What the tests of this room share: short ways to write histories of the map down, and random ones.
 //
-// The second opinion tries every order, with no cleverness that could be wrong: it is right because it is the definition, and it can
-// judge seven operations or so.
+// Small ones, so that overlaps, ties and contradictions are common and reference.ts can judge them; and long ones, as a cluster leaves them.
 
 import fc from "fast-check";
 import type { MapOperation } from "./model.ts";
-import { illegal, type Model, type Operation } from "./specification.ts";
+import type { RegisterOperation } from "./porcupine.ts";
 
 type Answer = Partial<Pick<MapOperation, "client" | "key" | "return" | "outcome">>;
 
@@ -26,46 +25,6 @@ export const get = (value: string | undefined, times: Times, rest: Answer = {}):
   operation("get", value, times, rest);
 export const del = (times: Times, rest: Answer = {}): MapOperation => operation("delete", undefined, times, rest);
 
-/** Tries every order of the operations, of one key, with and without each whose outcome is unknown. */
-export function hasOrder<O extends Operation, S>(operations: readonly O[], model: Model<O, S>): boolean {
-  const from = (state: S, left: readonly O[]): boolean => {
-    if (left.every((o) => o.outcome === "unknown")) return true;
-    return left.some((o, at) => {
-      if (left.some((other) => other.outcome === "ok" && other.return! < o.call)) return false;
-      const rest = left.filter((_, place) => place !== at);
-      if (o.outcome === "unknown" && from(state, rest)) return true;
-      const next = o.outcome === "unknown" && model.isRead(o) ? state : model.step(state, o);
-      return next !== illegal && from(next, rest);
-    });
-  };
-  return from(
-    model.initial,
-    operations.filter((o) => o.outcome !== "fail"),
-  );
-}
-
-/** Checks a witness: legal step by step, in the order of real time, with all that ended "ok" and nothing twice. */
-export function isOrderOf<O extends Operation, S>(
-  order: readonly O[],
-  operations: readonly O[],
-  model: Model<O, S>,
-): boolean {
-  let state = model.initial;
-  for (const o of order) {
-    const next = model.step(state, o);
-    if (next === illegal) return false;
-    state = next;
-  }
-  const placed = new Set(order);
-  const inTime = order.every(
-    (o, at) => !order.slice(at + 1).some((later) => later.outcome === "ok" && later.return! < o.call),
-  );
-  const known = order.every((o) => operations.includes(o) && o.outcome !== "fail");
-  return (
-    placed.size === order.length && inTime && known && operations.every((o) => o.outcome !== "ok" || placed.has(o))
-  );
-}
-
 /** A few operations on a few values at a few times, so that overlaps, ties, repeated values and contradictions are common. */
 export const smallHistory = (maxLength: number): fc.Arbitrary<MapOperation[]> =>
   fc.array(
@@ -82,6 +41,22 @@ export const smallHistory = (maxLength: number): fc.Arbitrary<MapOperation[]> =>
         const kept = op === "put" ? (value ?? "a") : op === "get" ? value : undefined;
         return { client, key: "k", op, value: kept, call, return: call + duration, outcome };
       }),
+    { maxLength },
+  );
+
+/** The same for a register with compare-and-set. */
+export const smallRegisterHistory = (maxLength: number): fc.Arbitrary<RegisterOperation[]> =>
+  fc.array(
+    fc
+      .record({
+        op: fc.constantFrom("read", "write", "cas", "cas"),
+        values: fc.tuple(fc.nat({ max: 2 }), fc.nat({ max: 2 })),
+        swapped: fc.boolean(),
+        call: fc.nat({ max: 12 }),
+        duration: fc.nat({ max: 8 }),
+        outcome: fc.constantFrom("ok", "ok", "ok", "unknown", "fail"),
+      })
+      .map(({ duration, ...o }): RegisterOperation => ({ client: 0, key: "r", ...o, return: o.call + duration })),
     { maxLength },
   );
 

@@ -17,7 +17,7 @@ afterAll(() => {
   fs.rmSync(directory, { recursive: true });
 });
 
-const command = path.join(import.meta.dirname, "check.ts");
+const command = path.join(import.meta.dirname, "run.ts");
 const root = path.join(import.meta.dirname, "../..");
 
 function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
@@ -56,6 +56,18 @@ test("a history without one: exit code 1, the contradiction in words, and a pict
   expect(out).toContain(`picture: ${picture}`);
   expect(code).toBe(1);
   expect(fs.readFileSync(picture, "utf8")).toContain("<svg");
+});
+
+test("a get of what nobody wrote: told without a search, with the same words and a picture", async () => {
+  const picture = path.join(directory, "made-up.html");
+  const madeUp = get("never written", [5_000_000, 6_000_000], { client: 2 });
+  const { code, out } = await run(write("made-up.jsonl", lines(...fine, madeUp)), `--picture=${picture}`);
+  expect(out).toContain("3 operations on 1 key: not linearizable");
+  expect(out).toContain(
+    'key "k": no order explains get → "never written" of client 2, called at 4.000 ms, returned at 5.000 ms; without that return there is one, of 2 operations',
+  );
+  expect(code).toBe(1);
+  expect(fs.readFileSync(picture, "utf8")).toContain("never written");
 });
 
 test("a search beyond its budget: exit code 2, and the key", async () => {
