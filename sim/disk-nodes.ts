@@ -163,6 +163,7 @@ export class FileNode {
         i > position &&
         state === "synced" &&
         bytes !== undefined &&
+        change.bytes !== undefined && // no write makes up for a truncation
         offset <= change.offset &&
         offset + size >= change.offset + change.size,
     );
