@@ -274,6 +274,19 @@ export const mutants: readonly Mutant[] = [
     },
   },
   {
+    name: "a write now and then is never answered",
+    mutation: {
+      server: (server) => {
+        const propose = server.propose.bind(server);
+        let asked = 0;
+        server.propose = (command) => {
+          const outcome = propose(command);
+          return ++asked % 10 === 0 ? new Promise(() => undefined) : outcome;
+        };
+      },
+    },
+  },
+  {
     name: "the log is never synced",
     mutation: { log: (log) => withSave(log, (hardState, entries) => log.save(hardState, entries, false)) },
   },

@@ -1,31 +1,28 @@
 // npm run sim:explore: walks every interleaving of small clusters, on the real core, and checks every state.
 //
-//     npm run sim:explore                            all worlds that are not large, and a table
-//     npm run sim:explore -- --world="figure 8"      those whose names contain this
-//     npm run sim:explore -- --list                  what worlds there are
-//     npm run sim:explore -- --mutants               plants each bug of mutants.ts, and tells how many states it took to find it
-//     npm run sim:explore -- --mutants --only="vote" --tell      those whose names contain this, and the shortest way to each
-//     npm run sim:explore -- --world="lease" --tell  one that is wrong by its nature, and the shortest way to what must be found in it
-//
-//     --max-states=1000000    gives up on a world after so many states; exits with 1 then, unless --allow-incomplete is given
-//
 // Exits with 1 if something is wrong in a world that is not expected there, with the way that leads there, or if a bug was not found.
 
-import { parseArgs } from "node:util";
+import { maybeCountFlag, readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
 import { explore, type Limits, type Outcome } from "./explore.ts";
 import { mutants } from "./mutants.ts";
 import type { World } from "./world.ts";
 import { worlds } from "./worlds.ts";
 
-const { values } = parseArgs({
-  options: {
-    world: { type: "string", default: "" },
-    list: { type: "boolean", default: false },
-    mutants: { type: "boolean", default: false },
-    only: { type: "string", default: "" },
-    tell: { type: "boolean", default: false },
-    "max-states": { type: "string" },
-    "allow-incomplete": { type: "boolean", default: false },
+const values = readFlags({
+  name: "sim:explore",
+  does: `Walks every interleaving of small clusters, on the real core, and checks every state.
+
+  --world="figure 8"                     the worlds whose names contain this
+  --mutants --only="vote" --tell         bugs with this in their names, and the shortest way to each
+  --world="lease" --tell                 a world that is wrong by its nature, and the way to what must be found there`,
+  flags: {
+    world: { ...textFlag("only worlds with this in their names; without it all that are not large"), default: "" },
+    list: yesFlag("say what worlds there are"),
+    mutants: yesFlag("plant each bug of mutants.ts, and tell how many states it took to find it"),
+    only: { ...textFlag("with --mutants: only bugs with this in their names"), default: "" },
+    tell: yesFlag("tell the shortest way to what was found"),
+    "max-states": maybeCountFlag("max-states", "give a world up after so many states"),
+    "allow-incomplete": yesFlag("a world that was given up is no failure"),
   },
 });
 
@@ -33,13 +30,7 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const counted = (n: number): string => Math.round(n).toLocaleString("en-US");
 const seconds = (ms: number): string => (ms / 1000).toFixed(1);
 
-function maxStates(): Partial<Limits> {
-  const text = values["max-states"];
-  if (text === undefined) return {};
-  const limit = Number(text);
-  if (!Number.isSafeInteger(limit) || limit < 1) throw new Error(`--max-states=${text} is no whole number from 1 on`);
-  return { maxStates: limit };
-}
+const maxStates = (): Partial<Limits> => (values.maxStates === undefined ? {} : { maxStates: values.maxStates });
 
 /** A line on a terminal that tells how far the walk has come; it goes when the walk is done. */
 function walk(world: World, limits: Limits): Outcome {
@@ -111,7 +102,7 @@ function runWorlds(chosen: readonly World[]): number {
   };
   say(`${line("all", total)}  ${done} of ${outcomes.length} as they should be`);
   if (outcomes.some(isWrong)) return 1;
-  return done === outcomes.length || values["allow-incomplete"] ? 0 : 1;
+  return done === outcomes.length || values.allowIncomplete ? 0 : 1;
 }
 
 function runMutants(): number {

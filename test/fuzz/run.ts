@@ -1,18 +1,11 @@
-// npm run fuzz: hostile inputs into every decoder and both ports.
-//
-//     npm run fuzz                                    some for each target, from a seed of its own choice, which it prints
-//     npm run fuzz -- --seed 7 --inputs 200000        so many for each, from this seed on
-//     npm run fuzz -- --target wal                    one target, or several: --target wal,snap
-//     npm run fuzz -- --target wal --seed 7005 --inputs 1        one input again
-//     npm run fuzz -- --target attack                 how others are served while the client port is attacked, as a ratio
-//     npm run fuzz -- --target wal --input FILE       the input in a file, such as one of the corpus
+// npm run fuzz: hostile inputs into every decoder and both ports, and lies for a cluster that serves.
 //
 // The corpus of a target is run first. An input that fails is made smaller and kept in it, as failed-seed-N.bin. Exits with 1 if anything has failed.
 
 import { randomInt } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { maybeCountFlag, readFlags, textFlag } from "../../cli/script-flags.ts";
 import { printTable } from "../../cli/table.ts";
 import { attackTarget } from "./attack.ts";
 import { type CorpusFile, keepFailure, readCorpus, soundOf } from "./corpus.ts";
@@ -21,12 +14,19 @@ import { type Failure, fuzz, type Report, replay, replayAll, type Target } from 
 import { allTargets, clusterTargets, inputsFor, portTargets } from "./targets.ts";
 import { Watchdog } from "./watchdog.ts";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    inputs: { type: "string" },
-    target: { type: "string" },
-    input: { type: "string" },
+const values = readFlags({
+  name: "fuzz",
+  does: `Hostile inputs, drawn from a seed, into every decoder and both ports, and lies for a cluster that serves.
+
+  --seed=7 --inputs=200000              so many for each target
+  --target=wal --seed=7005 --inputs=1   one input again
+  --target=wal --input=FILE             the one in a file, such as one of the corpus
+  --target=attack                       how others are served while the client port is attacked, as a ratio`,
+  flags: {
+    seed: maybeCountFlag("seed", "of the first input; without it one is drawn, and printed", 0),
+    inputs: maybeCountFlag("inputs", "for each target; some thousands to decoders, fewer to ports, unless given", 0),
+    target: textFlag(`one or several, separated by commas, of ${allTargets.map(({ name }) => name).join(", ")}`),
+    input: textFlag("a file, in place of what is drawn"),
   },
 });
 
@@ -36,21 +36,13 @@ const mebibyte = 1024 * 1024;
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
-function integer(flag: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0 || value > 2 ** 31) {
-    throw new Error(`--${flag} ${text}: must be a whole number from 0 to 2^31`);
-  }
-  return value;
-}
-
 function chosenTargets(): readonly Target[] {
   if (values.target === undefined) return allTargets;
   return values.target.split(",").map((name) => {
     const found = allTargets.find((target) => target.name === name);
-    if (found === undefined)
-      throw new Error(`--target ${name}: choose from ${allTargets.map((t) => t.name).join(", ")}`);
-    return found;
+    if (found !== undefined) return found;
+    process.stderr.write(`there is no target ${name}: choose from ${allTargets.map((t) => t.name).join(", ")}\n`);
+    process.exit(2);
   });
 }
 
@@ -106,7 +98,7 @@ async function runTarget(target: Target, seed: number): Promise<{ row: string[];
   const files = readCorpus(target.name);
   const watchdog = new Watchdog();
   let failures = await runCorpus(target, files, watchdog);
-  const inputs = values.inputs === undefined ? inputsFor(target) : integer("inputs", values.inputs);
+  const inputs = values.inputs ?? inputsFor(target);
   const began = performance.now();
   const watch = (own: number, done: number): void => {
     watchdog.pat(own);
@@ -138,7 +130,7 @@ async function runFile(file: string): Promise<number> {
 }
 
 async function runAll(): Promise<number> {
-  const seed = values.seed === undefined ? randomInt(2 ** 31) : integer("seed", values.seed);
+  const seed = values.seed ?? randomInt(2 ** 31);
   say(`seed ${seed}`);
   const rows: string[][] = [];
   let failures = 0;
