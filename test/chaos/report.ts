@@ -105,7 +105,7 @@ export function rowsOf(figures: Figures): [string, string][] {
     ["seconds", number(seconds)],
     ["kills survived (kill -9)", number(tally.get("kills"))],
     ["pauses (SIGSTOP)", number(tally.get("pauses"))],
-    ["network shapes", `${number(shapesSeen.total)} of ${shapesSeen.kinds} kinds`],
+    ["network shapes", `${number(shapesSeen.total)}, of ${shapesSeen.kinds} kinds`],
     ["membership changes", number(tally.group("membership:").total)],
     ["rolling restarts", number(tally.get("rolling restarts"))],
     ["operations ok", number(operations.ok)],
