@@ -211,7 +211,10 @@ export class Invariants {
     if (raftLog.committed !== seen.commit) this.commits(id, node, seen.commit);
     if (applier.index !== seen.applied) {
       this.applies(id, seen.applied, applier.index, map);
-      this.configured(id, server, applier.index);
+      const mayHaveChanged = this.committed
+        .slice(seen.applied, applier.index)
+        .some(({ command }) => command === undefined);
+      if (mayHaveChanged) this.configured(id, server, applier.index);
     }
     seen.term = raft.term;
     seen.leads = leads;
