@@ -38,12 +38,11 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 function chosenTargets(): readonly Target[] {
   if (values.target === undefined) return allTargets;
-  return values.target.split(",").map((name) => {
-    const found = allTargets.find((target) => target.name === name);
-    if (found !== undefined) return found;
-    process.stderr.write(`there is no target ${name}: choose from ${allTargets.map((t) => t.name).join(", ")}\n`);
-    process.exit(2);
-  });
+  const names = values.target.split(",");
+  const unknown = names.find((name) => allTargets.every((target) => target.name !== name));
+  if (unknown === undefined) return allTargets.filter(({ name }) => names.includes(name));
+  process.stderr.write(`there is no target ${unknown}: choose from ${allTargets.map((t) => t.name).join(", ")}\n`);
+  process.exit(2);
 }
 
 /** Runs what is in the corpus; returns how many of the files fail. */
