@@ -2,9 +2,9 @@
 //
 //     <data-dir>/member/wal/   the log            <data-dir>/member/snap/   snapshots
 //
-// Promises: a member starts from the newest snapshot that its log confirms and whose checksum holds, and from the log behind it. If a snapshot is
-// damaged it is set aside and the one before it is taken, as long as the log reaches back that far. It never starts empty where there
-// was something: whoever forgets what it has promised can undo what the cluster has acknowledged.
+// Promises: a member starts from the newest snapshot that its log confirms and whose checksum holds, and from the log behind it. If a
+// snapshot is damaged it is set aside and the one before it is taken, as long as the log reaches back that far. It never starts empty where
+// there was something: whoever forgets what it has promised can undo what the cluster has acknowledged.
 //
 // The disk is handed in, so that the simulator and the tests of durability open their members by these very lines.
 
@@ -107,7 +107,8 @@ async function openLog(options: DirectoryOptions, snapshots: Snapshotter): Promi
   const confirmed = await validSnapshots(fileSystem, walOf(path));
   const newest = await snapshots.newest(confirmed);
   const { wal, recovered } = await openBehind(options, newest, confirmed.at(-1)?.index ?? 0);
-  // A snapshot that the log has no record of stays: the leader was sending it. If no majority is left, it may be all that there is of some writes.
+  // A snapshot that the log has no record of stays: the leader was sending it. If no majority is left, it may be all that there is of some
+  // writes.
   const { hardState, entries, repaired } = recovered;
   const from = newest === undefined ? "" : `snapshot at index ${newest.index}, `;
   logger?.info?.(`recovered ${from}${entries.length} entries, commit ${hardState?.commit ?? 0}`);

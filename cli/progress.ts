@@ -1,5 +1,5 @@
-// A progress bar for work that takes a while: on standard error, and on a terminal only, so that a script sees nothing of it. Where nobody knows how
-// much there is, the bytes and how fast they come show at least that something does.
+// A progress bar for work that takes a while: on standard error, and on a terminal only, so that a script sees nothing of it. Where nobody
+// knows how much there is, the bytes and how fast they come show at least that something does.
 
 const width = 30;
 const pauseMs = 100;

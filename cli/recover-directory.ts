@@ -7,8 +7,8 @@
 // A crash in between leaves one of these three. In the first and the last a start finds a whole member; in the second it says that a recovery
 // was cut short. Whatever was left, running recover again is right: it puts the old member back first, and begins anew.
 //
-// The state is the newest snapshot and every entry behind it (recover.ts tells why). It is read from a directory that is opened as for a start, so
-// that what a start would refuse is refused, and nobody else can open it meanwhile. One refusal alone can be overruled: a log
+// The state is the newest snapshot and every entry behind it (recover.ts tells why). It is read from a directory that is opened as for a
+// start, so that what a start would refuse is refused, and nobody else can open it meanwhile. One refusal alone can be overruled: a log
 // that lost its end is sound as far as it goes, and may be all that is left.
 
 import path from "node:path";

@@ -8,8 +8,8 @@
 // What may be lost: writes that were acknowledged by a majority which this member was not part of. So of all directories that are left the
 // right one is that with the highest last term, and of these the one with the highest last index ("reaches" in readyloop wal verify).
 //
-// A log that has lost its end (it knows of a commit beyond its last entry, which no crash leaves) is refused: another member's directory has what
-// is missing, and so may a backup. Where there is neither, it is the best that is left, and a flag of its own says so.
+// A log that has lost its end (it knows of a commit beyond its last entry, which no crash leaves) is refused: another member's directory
+// has what is missing, and so may a backup. Where there is neither, it is the best that is left, and a flag of its own says so.
 //
 // The rest is as in snapshot restore: a new cluster id, so that no old member can ever talk to the new cluster, and a new incarnation.
 // `member` is kept beside the new one as member.before-recovery, as it was (but that a start's own repairs were made: a torn end cut

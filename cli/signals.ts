@@ -1,7 +1,7 @@
 // SIGINT and SIGTERM: the first asks for an orderly stop, a second one of the same kind ends the process at once.
 //
-// One Ctrl-C can arrive twice: from the terminal, and from a wrapper such as npx that passes it on. So a second signal counts only some time after
-// the first, and start-cluster's SIGTERM, which comes on top of the terminal's SIGINT, does not count as a second one.
+// One Ctrl-C can arrive twice: from the terminal, and from a wrapper such as npx that passes it on. So a second signal counts only some
+// time after the first, and start-cluster's SIGTERM, which comes on top of the terminal's SIGINT, does not count as a second one.
 
 const sameKeyPressMs = 500;
 

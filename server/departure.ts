@@ -1,15 +1,16 @@
 // How a member goes that the cluster has no place for any more.
 //
-// One that has lost what it had promised goes at once: whatever it said would rest on nothing. One that was removed goes when nobody needs it any
-// longer. Its removal is committed, but the others may not know that yet. Until they do they count on its vote, and a leader of theirs on its
-// copy of the log: of two voters, the one that stays cannot be elected alone before it has heard that it is alone. Even a majority that has
-// heard is not enough: the log of one that has not may be the longest, and then the others cannot be elected, and it cannot without
-// the removed member. raft has no message that tells of a commit, other than a leader's.
+// One that has lost what it had promised goes at once: whatever it said would rest on nothing. One that was removed goes when nobody needs
+// it any longer. Its removal is committed, but the others may not know that yet. Until they do they count on its vote, and a leader of
+// theirs on its copy of the log: of two voters, the one that stays cannot be elected alone before it has heard that it is alone. Even a
+// majority that has heard is not enough: the log of one that has not may be the longest, and then the others cannot be elected, and it
+// cannot without the removed member. raft has no message that tells of a commit, other than a leader's.
 //
-// So the removed member answers its peers as before, calls each member again and again, learners too, since they may vote one day, and goes when all
-// of them have turned it away because it was removed. Each does so only when the commit is on its disk (ready-loop.ts), and says with it who is
-// left by now, since the list of one that was away may name members that are long gone. A member that is down holds it up. If that one
-// never comes back, it is removed as well, or whoever started the removed one stops it. So it is when all that it knows are gone.
+// So the removed member answers its peers as before, calls each member again and again, learners too, since they may vote one day, and goes
+// when all of them have turned it away because it was removed. Each does so only when the commit is on its disk (ready-loop.ts), and says
+// with it who is left by now, since the list of one that was away may name members that are long gone. A member that is down holds it up.
+// If that one never comes back, it is removed as well, or whoever started the removed one stops it. So it is when all that it knows are
+// gone.
 
 import type { Logger } from "../raft/index.ts";
 import type { Rejection, Remaining } from "./interfaces.ts";

@@ -138,8 +138,8 @@ export interface StateMachine {
    */
   restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /**
-   * Throws an Error if no snapshot that begins like this can be restored from: one that another version wrote, say. `head` is the first 64 bytes, or
-   * all if there are fewer. Asked before a snapshot that a peer sends is written down; if there is no such method, each is taken.
+   * Throws an Error if no snapshot that begins like this can be restored from: one that another version wrote, say. `head` is the first 64
+   * bytes, or all if there are fewer. Asked before a snapshot that a peer sends is written down; if there is no such method, each is taken.
    */
   checkSnapshot?(head: Uint8Array): void;
   /** A command in a few words, for logs. */

@@ -54,8 +54,8 @@ export class Members {
   }
 
   /**
-   * Takes note of the change at this index, which raft has applied and which led to `config`. Returns the addresses that are new and the members that are gone:
-   * those that no half of a joint configuration knows any more.
+   * Takes note of the change at this index, which raft has applied and which led to `config`. Returns the addresses that are new and the
+   * members that are gone: those that no half of a joint configuration knows any more.
    */
   apply(cc: ConfChangeV2, config: TrackerConfig, index: number): { addresses: KnownMember[]; gone: number[] } {
     const present = idsOf(config);

@@ -1,8 +1,9 @@
 // Server: one member of a cluster. It brings together a raft node, its log and snapshots on disk, its peers and a state machine, and offers
 // writes, reads, changes of the membership and status to the API above.
 //
-// Everything runs on one thread: requests, messages and ticks change the node at once; the ready loop (ready-loop.ts) does the rest, in its order.
-// The parts have files of their own; peers.ts says who is let in, guard.ts what peers may not say, departure.ts how a removed member ends.
+// Everything runs on one thread: requests, messages and ticks change the node at once; the ready loop (ready-loop.ts) does the rest, in its
+// order. The parts have files of their own; peers.ts says who is let in, guard.ts what peers may not say, departure.ts how a removed member
+// ends.
 
 import {
   errProposalDropped,

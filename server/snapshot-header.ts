@@ -27,8 +27,8 @@ export function encodeSnapshotHeader(state: MembersState): Uint8Array {
 }
 
 /**
- * Reads the header off the front of a snapshot's data. `header` is its bytes; `rest` is what follows and must be iterated to its end or returned.
- * Throws an Error for data that does not begin with a header.
+ * Reads the header off the front of a snapshot's data. `header` is its bytes; `rest` is what follows and must be iterated to its end or
+ * returned. Throws an Error for data that does not begin with a header.
  */
 export async function splitSnapshot(
   chunks: AsyncIterable<Uint8Array>,
@@ -63,8 +63,8 @@ export async function splitSnapshot(
 }
 
 /**
- * The same data, in pieces of any size, once it is known to begin with a header and behind it with a state that `check` does not throw for. `check` is
- * given the first 64 bytes of the state, or all if there are fewer. Throws what it throws, or an Error as splitSnapshot does.
+ * The same data, in pieces of any size, once it is known to begin with a header and behind it with a state that `check` does not throw for.
+ * `check` is given the first 64 bytes of the state, or all if there are fewer. Throws what it throws, or an Error as splitSnapshot does.
  */
 export async function* checkSnapshot(
   chunks: AsyncIterable<Uint8Array>,

@@ -6,8 +6,9 @@
 //                restores from it (step 5)
 //     sent       raft's MsgSnap names a snapshot; the file goes to the peer beside the loop, and raft is told what became of it
 //
-// The data never lies in memory as a whole: MemoryStorage knows the newest snapshot's metadata only. Two snapshots are kept, with the log from
-// the older one on, so that one damaged file costs nothing (but one that was received: the log before it is of no use). A failed disk ends the member; a broken transfer does not.
+// The data never lies in memory as a whole: MemoryStorage knows the newest snapshot's metadata only. Two snapshots are kept, with the log
+// from the older one on, so that one damaged file costs nothing (but one that was received: the log before it is of no use). A failed disk
+// ends the member; a broken transfer does not.
 //
 // Ports the snapshot parts of etcd's server.go (snapshot, applySnapshot, createMergedSnapshotMessage) and of storage/storage.go.
 
@@ -183,8 +184,8 @@ export class Snapshots {
   }
 
   /**
-   * Writes down what a peer sends; rejects if it did not come whole, or is of a version that cannot be read here, which shows before any of it is
-   * written. What is of no use to raft, which then answers how far it is, is not read: there is no reason to write it down.
+   * Writes down what a peer sends; rejects if it did not come whole, or is of a version that cannot be read here, which shows before any of
+   * it is written. What is of no use to raft, which then answers how far it is, is not read: there is no reason to write it down.
    */
   async receive(m: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { metadata } = m.snapshot ?? makeSnapshot(0, 0);

@@ -38,8 +38,8 @@ export function startNode(storage: MemoryStorage, options: NodeOptions): RawNode
     maxInflightBytes: 8 * mebibyte, // below what the transport queues for one peer, or it would drop appends
     checkQuorum: true,
     preVote: true,
-    // A leader that stepped down when it is no voter any more could leave the rest without one: of two, the other need not know yet that it is alone.
-    // It leads on until a voter has its whole log, and gives leadership to that one (membership.ts).
+    // A leader that stepped down when it is no voter any more could leave the rest without one: of two, the other need not know yet that it
+    // is alone. It leads on until a voter has its whole log, and gives leadership to that one (membership.ts).
     stepDownOnRemoval: false,
     logger,
     random,

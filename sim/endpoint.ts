@@ -1,9 +1,9 @@
 // One member's end of the simulated network: the Transport that its server is given.
 //
-// Follows the real transport's rules: a peer is dialled as soon as its address is known, again and again with a growing pause; whoever is dialled
-// asks its handler whether the caller may come in, and answers with a rejection if not; what is sent to a peer that is not
-// connected is dropped and reported; a message passes the transport's own checks before the handler sees it. A message that breaks a rule of the
-// handler's is told to whoever made the endpoint: no correct member sends one to another.
+// Follows the real transport's rules: a peer is dialled as soon as its address is known, again and again with a growing pause; whoever is
+// dialled asks its handler whether the caller may come in, and answers with a rejection if not; what is sent to a peer that is not
+// connected is dropped and reported; a message passes the transport's own checks before the handler sees it. A message that breaks a rule
+// of the handler's is told to whoever made the endpoint: no correct member sends one to another.
 
 import { type Message, MessageType } from "../raft/index.ts";
 import type { Address, RequestOutcome, Transport, TransportHandler } from "../server/interfaces.ts";

@@ -145,8 +145,8 @@ export class Invariants {
         `durability: member ${id} votes for ${m.to} in term ${m.term}, and its disk says term ${term}, vote ${vote}`,
       );
     }
-    // What it took in an earlier term a leader of a later one may have replaced before it was written. That leader was elected without the entry, so no
-    // majority had it, and none will: whoever voted takes nothing of the earlier term any more.
+    // What it took in an earlier term a leader of a later one may have replaced before it was written. That leader was elected without the
+    // entry, so no majority had it, and none will: whoever voted takes nothing of the earlier term any more.
     const isCurrent = m.term >= (durable.hardState?.term ?? 0);
     if (m.type === MessageType.MsgAppResp && isCurrent && m.index > durable.lastIndex) {
       throw new InvariantError(

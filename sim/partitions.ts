@@ -1,7 +1,7 @@
 // The shapes in which a network falls apart.
 //
-// Whole halves that cannot talk are the least of it: a link that works in one direction only lets a leader be heard and not hear, or the other way
-// round, and a member in the middle that reaches both halves makes elections that nobody can finish.
+// Whole halves that cannot talk are the least of it: a link that works in one direction only lets a leader be heard and not hear, or the
+// other way round, and a member in the middle that reaches both halves makes elections that nobody can finish.
 
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";

@@ -1,8 +1,9 @@
 // Virtual time, and processes that live in it.
 //
-// A world is a queue of events, ordered by time and then by the order in which they were put there. It runs one event, waits until every promise
-// that this settled has been followed to where it stops, lets its watchers look, and only then goes on to the next. The code under test awaits
-// nothing but events of the world, so no real time passes in it and nothing depends on how fast the machine is: the same seed gives the same run.
+// A world is a queue of events, ordered by time and then by the order in which they were put there. It runs one event, waits until every
+// promise that this settled has been followed to where it stops, lets its watchers look, and only then goes on to the next. The code under
+// test awaits nothing but events of the world, so no real time passes in it and nothing depends on how fast the machine is: the same seed
+// gives the same run.
 //
 // A Process is what a machine runs between two crashes. Its events belong to it: they wait while it is paused, and those of a dead process never
 // come. A promise of a dead process is therefore never settled, and what awaits it is forgotten, which is what a power cut does.
@@ -21,8 +22,9 @@ interface Event {
 const before = (a: Event, b: Event): boolean => a.time < b.time || (a.time === b.time && a.order < b.order);
 
 /**
- * What Node has to do next runs when no promise is left that could go on: an immediate does, and so does a tick that is asked for while promises are
- * followed, which saves a round of Node's event loop. (An immediate now and then, so that threads and tests around the run get their turn.)
+ * What Node has to do next runs when no promise is left that could go on: an immediate does, and so does a tick that is asked for while
+ * promises are followed, which saves a round of Node's event loop. (An immediate now and then, so that threads and tests around the run get
+ * their turn.)
  */
 const settled = (byTick: boolean): Promise<void> =>
   new Promise((resolve) => (byTick ? process.nextTick(resolve) : setImmediate(resolve)));

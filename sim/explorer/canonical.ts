@@ -1,7 +1,7 @@
 // The state of one node as a text: two nodes with the same text do the same from here on, whatever comes in.
 //
-// The text is made from the objects themselves, field by field, so that a field which the core gains tomorrow is in it without anyone thinking of
-// it. Left out is what cannot change (options, logger, methods), and what cannot matter any more:
+// The text is made from the objects themselves, field by field, so that a field which the core gains tomorrow is in it without anyone
+// thinking of it. Left out is what cannot change (options, logger, methods), and what cannot matter any more:
 //
 //   - slots of the ring of inflights outside of its window: nothing reads them;
 //   - the order in which a map or set was filled: raft visits nodes in ascending order, or counts;

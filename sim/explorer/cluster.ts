@@ -2,18 +2,19 @@
 //
 //     budgets left | history | node 1 | node 2 | ... | messages in flight, ascending
 //
-// A move is one thing that happens to one node. Messages may arrive in any order, late, or never. No move is needed for a lost message: it is one that
-// stays in flight for ever, and every state in which it does is visited. By the same argument two things are left out that could only lead to less:
+// A move is one thing that happens to one node. Messages may arrive in any order, late, or never. No move is needed for a lost message: it
+// is one that stays in flight for ever, and every state in which it does is visited. By the same argument two things are left out that
+// could only lead to less:
 //
 //   - a delivery that changes nothing in the node and sends nothing. The state after it is the same with one message fewer, so whatever can be reached
 //     from there can be reached from here, with the same nodes and the same history, by leaving that message in flight.
 //   - messages that nobody will ever act upon, because the node they go to has a later term on disk, or answers a question of a role that
 //     the node no longer has and cannot have again in that term. With them or without them, the same can happen.
 //
-// No property looks at the messages in flight, so nothing that could be found is lost. explore.test.ts checks on a small world that lost messages
-// add nothing, and that messages which arrive often cover those which arrive once, or twice. For the same reason the explorer may go on with more
-// messages in flight than there are: a delivery that only adds some need not be a choice (saturate), and a state with fewer need not be visited
-// (antichain.ts).
+// No property looks at the messages in flight, so nothing that could be found is lost. explore.test.ts checks on a small world that lost
+// messages add nothing, and that messages which arrive often cover those which arrive once, or twice. For the same reason the explorer may
+// go on with more messages in flight than there are: a delivery that only adds some need not be a choice (saturate), and a state with fewer
+// need not be visited (antichain.ts).
 
 import { type Message, MessageType } from "../../raft/index.ts";
 import { Automata, type Facts, type Transition } from "./automaton.ts";

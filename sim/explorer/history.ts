@@ -10,8 +10,9 @@
 // What one member alone can break is checked where it steps (automaton.ts, local-node.ts): one vote in a term over all its lives, a leader
 // that only appends to its log, terms and commit indexes that do not fall, entries applied in order.
 //
-// The leaders of all terms, the committed entries with the term in which that happened, and the open reads are history: they are not in the state of any
-// node, so they are part of the state that is explored. The same properties, seen from outside of a whole server, are in ../invariants.ts.
+// The leaders of all terms, the committed entries with the term in which that happened, and the open reads are history: they are not in the
+// state of any node, so they are part of the state that is explored. The same properties, seen from outside of a whole server, are in
+// ../invariants.ts.
 
 import { type Facts, Numbering } from "./automaton.ts";
 import type { AnsweredRead } from "./local-node.ts";

@@ -7,7 +7,8 @@
 //     disk "slow"     taking a Ready and the end of its write are inputs of their own: messages come in between, and a crash loses the write
 //     disk "torn"     as slow, and a crash may keep any first part of the write
 //
-// A hard state that need not be synced (mustSync is false: only the commit index has moved) is lost in every crash until a later write is synced.
+// A hard state that need not be synced (mustSync is false: only the commit index has moved) is lost in every crash until a later write is
+// synced.
 //
 // Promises: deterministic. The same inputs give the same node, which is how the explorer gets back to a state: by doing its inputs again.
 

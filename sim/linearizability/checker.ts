@@ -52,8 +52,8 @@ export interface CheckOptions {
 }
 
 /**
- * Checks the operations, in any order, key by key. Every one that ended "ok" needs its return, not before its call, or a RangeError is thrown; one that did not
- * must not be left out if it may have taken effect, or what it did will look like a fault.
+ * Checks the operations, in any order, key by key. Every one that ended "ok" needs its return, not before its call, or a RangeError is
+ * thrown; one that did not must not be left out if it may have taken effect, or what it did will look like a fault.
  */
 export function checkHistory<O extends Operation, S>(
   operations: Iterable<O>,

@@ -1,9 +1,9 @@
 // One run: real servers under fire, real clients, and the verdict.
 //
-// A run is a sequence of rounds. In a round faults of three kinds strike at the same time, while the clients work; then everything is mended, the
-// clients rest, and it is checked that all members have come together with the same state, that every key can be read, and that what the clients saw
-// has an order. After the last round come rolling restarts: the members are restarted one after the other under load. The last check is on the whole
-// history, after one more read of every key that was ever written.
+// A run is a sequence of rounds. In a round faults of three kinds strike at the same time, while the clients work; then everything is
+// mended, the clients rest, and it is checked that all members have come together with the same state, that every key can be read, and that
+// what the clients saw has an order. After the last round come rolling restarts: the members are restarted one after the other under load.
+// The last check is on the whole history, after one more read of every key that was ever written.
 //
 // The first violation ends the run; the directory with history, picture, journal and logs is then kept.
 

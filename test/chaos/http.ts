@@ -1,7 +1,7 @@
 // One HTTP request on a client's own connection, and how it ended.
 //
-// Not fetch: what it does about a connection that breaks is its own business, and here everything depends on that. node:http sends a request once.
-// A connection that is refused has carried nothing; of one that breaks, or that answers too late, nobody knows.
+// Not fetch: what it does about a connection that breaks is its own business, and here everything depends on that. node:http sends a
+// request once. A connection that is refused has carried nothing; of one that breaks, or that answers too late, nobody knows.
 
 import http from "node:http";
 

@@ -1,11 +1,12 @@
 // One direction between two members, and what may be wrong with it.
 //
-// A link is an ordered pair: what member 1 sends to member 2, on whichever connection. It carries one direction of every connection between the
-// two, whoever dialled, as a cable does. A cut link holds back what comes, and lets it pass when it is healed, as TCP does when packets are lost and
-// sent again: so old messages arrive late, after elections that they know nothing of. Not even the end of a connection passes a cut link. A link
-// that breaks connections resets them; one that corrupts turns over single bits, which no TCP checksum sees here.
+// A link is an ordered pair: what member 1 sends to member 2, on whichever connection. It carries one direction of every connection between
+// the two, whoever dialled, as a cable does. A cut link holds back what comes, and lets it pass when it is healed, as TCP does when packets
+// are lost and sent again: so old messages arrive late, after elections that they know nothing of. Not even the end of a connection passes
+// a cut link. A link that breaks connections resets them; one that corrupts turns over single bits, which no TCP checksum sees here.
 //
-// Promises: the bytes of a connection stay in order; what waits on one is bounded, since a source that is too far ahead is not read from; `bytes` and
+// Promises: the bytes of a connection stay in order; what waits on one is bounded, since a source that is too far ahead is not read from;
+// `bytes` and
 // `damaged` count what has really passed, so that a fault which never did anything shows.
 
 import type { Socket } from "node:net";

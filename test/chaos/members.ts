@@ -1,7 +1,7 @@
 // The members of the cluster under fire: who they are, who runs, who is paused, who has been removed for good.
 //
-// A member is an id, a data directory and an address that is a proxy; its process comes and goes. Ids of removed members are spent, so new members
-// have ever higher ones, and join by --join.
+// A member is an id, a data directory and an address that is a proxy; its process comes and goes. Ids of removed members are spent, so new
+// members have ever higher ones, and join by --join.
 
 import fs from "node:fs/promises";
 import path from "node:path";

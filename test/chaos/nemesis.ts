@@ -1,8 +1,8 @@
 // What all kinds of faults share, and the two kinds that strike processes and the network.
 //
-// Faults of the three kinds (processes, network, membership) strike at the same time, each kind one after the other. All choices are drawn from the
-// seed; what they meet depends on the machine, so a seed does not repeat a run, but a mixture of faults. Each fault that has really happened is
-// counted and written, with its time, to the journal of the run.
+// Faults of the three kinds (processes, network, membership) strike at the same time, each kind one after the other. All choices are drawn
+// from the seed; what they meet depends on the machine, so a seed does not repeat a run, but a mixture of faults. Each fault that has
+// really happened is counted and written, with its time, to the journal of the run.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "../../sim/random.ts";

@@ -1,7 +1,7 @@
 // The shapes of a network that fails, each as a change of the links between members.
 //
-// Whole halves that cannot talk are the least of it. A link that works in one direction only lets a leader be heard and not hear; a ring lets each
-// member hear one other and answer a third; a slow or throttled link lets messages of an old term arrive long after it.
+// Whole halves that cannot talk are the least of it. A link that works in one direction only lets a leader be heard and not hear; a ring
+// lets each member hear one other and answer a third; a slow or throttled link lets messages of an old term arrive long after it.
 
 import type { Random } from "../../sim/random.ts";
 import type { LinkFaults } from "./link.ts";

@@ -1,6 +1,7 @@
-// A power cut, and the death of the process, at each call to the disk of snapshot restore and of recover; and each call failing. Whatever is left: the old
-// member is there as it was, or the new one is and is whole, or a start says that the work was cut short. Then the command is run again,
-// which is cut off at each of its own calls as well, and at last the new member is there; of recover also the old one, put aside.
+// A power cut, and the death of the process, at each call to the disk of snapshot restore and of recover; and each call failing. Whatever
+// is left: the old member is there as it was, or the new one is and is whole, or a start says that the work was cut short. Then the command
+// is run again, which is cut off at each of its own calls as well, and at last the new member is there; of recover also the old one, put
+// aside.
 
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";

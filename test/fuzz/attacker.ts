@@ -2,8 +2,8 @@
 //
 //     node --import tsx attacker.ts PORT
 //
-// Reads lines: "NAME SEED" begins an attack, an empty line ends it. Answers each with a line: how many connections it made, once the attack is under way
-// or over. Nothing that it sends is a request for a change of the members.
+// Reads lines: "NAME SEED" begins an attack, an empty line ends it. Answers each with a line: how many connections it made, once the attack
+// is under way or over. Nothing that it sends is a request for a change of the members.
 
 import net from "node:net";
 import { createInterface } from "node:readline";

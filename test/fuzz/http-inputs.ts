@@ -1,8 +1,9 @@
 // What is sent to a client port: requests put together from parts that are each sound, nearly sound, or known to be trouble.
 //
-// A mutator of bytes seldom makes a request whose length is still right, and so hardly ever gets behind the parser. Here lengths are right unless they
-// are meant to be wrong; the trouble lies in paths, headers, the framing of bodies and the JSON in them, and in several requests behind each
-// other. Bodies at times hold a request of their own: should anybody lose count, it writes a key that nobody asked for.
+// A mutator of bytes seldom makes a request whose length is still right, and so hardly ever gets behind the parser. Here lengths are right
+// unless they are meant to be wrong; the trouble lies in paths, headers, the framing of bodies and the JSON in them, and in several
+// requests behind each other. Bodies at times hold a request of their own: should anybody lose count, it writes a key that nobody asked
+// for.
 
 import type { Random } from "../../sim/random.ts";
 import { joined, noise } from "./mutate.ts";

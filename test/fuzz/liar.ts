@@ -5,10 +5,10 @@
 // answered anything but that all is well, and the history of the clients has an order. One cluster stands them all.
 //
 // `traitors`: who is taken for a member: the third voter, in whose place, at whose address and with whose incarnation the liar speaks, and a
-// newcomer, whose addition the members may have missed and who says where it is reached. Raft does not withstand them: they
-// can end leaderships, overwrite what was committed, have members removed. So this alone is asked for: no member fails, not even with an assertion. It
-// goes only if the liar has told it, as a voter may, that it was removed or has lost its data. And when the liar is gone, the two serve on, unless it has had the
-// members changed, or has had them commit different entries. Each input has a cluster of its own.
+// newcomer, whose addition the members may have missed and who says where it is reached. Raft does not withstand them: they can end
+// leaderships, overwrite what was committed, have members removed. So this alone is asked for: no member fails, not even with an assertion.
+// It goes only if the liar has told it, as a voter may, that it was removed or has lost its data. And when the liar is gone, the two serve
+// on, unless it has had the members changed, or has had them commit different entries. Each input has a cluster of its own.
 //
 // Input: a byte for who lies, one for how it answers those who dial it, then lies, eight bytes each (told-lies.ts).
 

@@ -1,6 +1,7 @@
 // npm run fuzz: hostile inputs into every decoder and both ports, and lies for a cluster that serves.
 //
-// The corpus of a target is run first. An input that fails is made smaller and kept in it, as failed-seed-N.bin. Exits with 1 if anything has failed.
+// The corpus of a target is run first. An input that fails is made smaller and kept in it, as failed-seed-N.bin. Exits with 1 if anything
+// has failed.
 
 import { randomInt } from "node:crypto";
 import fs from "node:fs";

@@ -1,5 +1,5 @@
-// A cluster that serves while it is fuzzed: three members in one process, with real logs, peer ports and client ports, of which the third is stopped
-// so that somebody else can take its place; and clients over HTTP, whose history is kept.
+// A cluster that serves while it is fuzzed: three members in one process, with real logs, peer ports and client ports, of which the third
+// is stopped so that somebody else can take its place; and clients over HTTP, whose history is kept.
 //
 // Two of three are a majority, with nothing to spare: whatever takes one of the two away, even for a moment, shows in what the clients are
 // answered. All members share one thread, so that a slow machine slows them alike, and no election comes of that.

@@ -1,5 +1,5 @@
-// Messages that an admitted peer could send to a node whose log ends around index 12 at term 3: most of them pass the rules that look at a message
-// alone, and few of them make sense.
+// Messages that an admitted peer could send to a node whose log ends around index 12 at term 3: most of them pass the rules that look at a
+// message alone, and few of them make sense.
 
 import {
   type ConfChangeTransition,

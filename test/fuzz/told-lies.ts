@@ -1,8 +1,8 @@
 // What a liar says to a member that serves, drawn as bytes: eight bytes a lie, and any eight bytes are one.
 //
-// A lie that is to be believed must lie near the truth, and the truth changes while a cluster serves. So the bytes do not hold a message: they hold
-// how far each of its numbers is from the member's own at the moment at which it is sent. That leaves an input as easy to change and to cut down as one
-// of any decoder, and it tells about the same lie in every run.
+// A lie that is to be believed must lie near the truth, and the truth changes while a cluster serves. So the bytes do not hold a message:
+// they hold how far each of its numbers is from the member's own at the moment at which it is sent. That leaves an input as easy to change
+// and to cut down as one of any decoder, and it tells about the same lie in every run.
 //
 //     | what | whom, from, reject | term | index | logTerm | commit | entries | context, rejectHint |
 

@@ -1,7 +1,7 @@
 // Ends a run that hangs: an input that sends a decoder into an endless loop leaves nobody on the main thread to say so.
 //
-// A second thread looks at a counter. If it has stood still for too long, the thread writes the seed to standard error by itself, for the streams
-// of the process are served by the main thread, and ends the process.
+// A second thread looks at a counter. If it has stood still for too long, the thread writes the seed to standard error by itself, for the
+// streams of the process are served by the main thread, and ends the process.
 
 import { Worker } from "node:worker_threads";
 
