@@ -1,5 +1,5 @@
-// Others are served while the client port is attacked: a short round of each attack that a port must stand; for long ones: npm run fuzz --
-// --target=attack
+// Others are served while the client port is attacked: a short round of each attack that a port must stand.
+// For long ones: npm run fuzz -- --target=attack
 
 import { expect, test } from "vitest";
 import { makeAttackTarget, type Round, roundInput } from "./attack.ts";
