@@ -18,7 +18,10 @@ function isLast(put: MapOperation, operations: readonly MapOperation[]): boolean
   const { return: done } = put;
   if (put.op !== "put" || put.outcome !== "ok" || done === undefined) return false;
   const others = operations.filter((o) => o !== put && o.key === put.key && o.outcome !== "fail");
-  const after = others.filter((o) => (o.return ?? Number.POSITIVE_INFINITY) > put.call);
+  // One of unknown outcome may take effect at any time after its call.
+  const end = ({ outcome, return: at }: MapOperation): number =>
+    outcome === "ok" ? (at ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+  const after = others.filter((o) => end(o) > put.call);
   return after.some((o) => o.value === put.value && o.call > done) && after.every((o) => o.op === "get");
 }
 
