@@ -41,9 +41,11 @@ const header = {
   incarnation: "x-readyloop-incarnation",
   address: "x-readyloop-address",
   rejection: "x-readyloop-rejection",
-  remaining: "x-readyloop-remaining",
   checksum: "x-readyloop-checksum",
 } as const;
+
+/** Who is left, for one that was removed. */
+export const remainingHeader = "x-readyloop-remaining";
 
 /** Over the body of a request or of an answer. */
 export const bodyChecksumHeader = "x-readyloop-body-checksum";
@@ -219,12 +221,12 @@ function remainingHeaders(remaining: Remaining | undefined): Record<string, stri
   const { asOf, members } = remaining;
   const text = [asOf, ...members.map(({ id, url }) => `${id}=${originOrNone(url)}`)].join(" ");
   // Whoever is told none asks those that it knows of.
-  return text.length > maxRemainingLength ? {} : { [header.remaining]: text, [header.checksum]: checksumOf(text) };
+  return text.length > maxRemainingLength ? {} : { [remainingHeader]: text, [header.checksum]: checksumOf(text) };
 }
 
 /** Undefined if there are none, or if they were changed on the way. */
 function readRemaining(headers: Headers): Remaining | undefined {
-  const text = headers[header.remaining];
+  const text = headers[remainingHeader];
   if (typeof text !== "string" || !fits(headers[header.checksum], text)) return undefined;
   const [index, ...list] = text.split(" ");
   const asOf = readNumber(index);

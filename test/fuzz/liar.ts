@@ -212,8 +212,8 @@ function haveTwoPasts(honest: readonly TestMember[]): boolean {
 function fateOf(member: TestMember, mayGo: boolean): string | undefined {
   const { id, failures, rejections, server } = member;
   expect(failures.length === 0, `member ${id} has been brought down: ${failures[0]?.stack}`);
-  const wasRemoved = (Reflect.get(server, "members") as { wasRemoved(id: number): boolean }).wasRemoved(id);
-  const goes = rejections.length > 0 || (Reflect.get(server, "departure") as { isDecided: boolean }).isDecided;
+  const wasRemoved = server.members.wasRemoved(id);
+  const goes = rejections.length > 0 || server.status().role === "removed";
   expect(!goes || mayGo || wasRemoved, `member ${id} goes: ${rejections[0]?.message}`);
   if (goes) return wasRemoved ? "a member was removed" : "a member was turned away";
   const { voters } = server.node.raft.trk.config;

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 import { checksumOf } from "../../transport/checksum.ts";
+import { remainingHeader } from "../../transport/handshake.ts";
 
 /** How a dial is answered. The refusals say what a member may say, and what nobody should. */
 const manners = [
@@ -107,9 +108,9 @@ export class LyingServer {
   private refusal(): Buffer {
     const answer = (status: number, headers: string, body = "so say I\n"): Buffer =>
       Buffer.from(`HTTP/1.1 ${status} No\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`);
-    const rejection = (kind: string, voters?: string, checksum = checksumOf(voters ?? "")): string =>
+    const rejection = (kind: string, remaining?: string, checksum = checksumOf(remaining ?? "")): string =>
       `x-readyloop-rejection: ${kind}\r\n` +
-      (voters === undefined ? "" : `x-readyloop-voters: ${voters}\r\nx-readyloop-checksum: ${checksum}\r\n`);
+      (remaining === undefined ? "" : `${remainingHeader}: ${remaining}\r\nx-readyloop-checksum: ${checksum}\r\n`);
     const many = Array.from({ length: 300 }, (_, i) => `${1000 + i}=${i % 2 ? this.url : "ftp://?"}`).join(" ");
     switch (this.manner) {
       case "refused: unknown":

@@ -7,7 +7,6 @@
 // `frames`: what a peer sends once it is in, to a member of its own. Raft trusts its members, so what they say may well end leaderships and change
 // state. The bar is: the member lives, its memory stays bounded, and what does not decode is cut off with a reason.
 
-import type { Members } from "../../server/members.ts";
 import { leaderOf, put, type TestMember, TestServers, until } from "../../server/testing.ts";
 import type { Random } from "../../sim/random.ts";
 import { seal } from "../../transport/checksum.ts";
@@ -34,7 +33,7 @@ function dialNobody(member: TestMember): void {
 
 /** Of the members, as this one knows them: nothing that it offers to anybody. */
 const incarnationsOf = (server: TestMember["server"]): number[] => {
-  const members: Members = Reflect.get(server, "members");
+  const { members } = server;
   return members.state().members.map(({ incarnation }) => incarnation);
 };
 

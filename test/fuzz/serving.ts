@@ -8,7 +8,6 @@ import { once } from "node:events";
 import type http from "node:http";
 import type { AddressInfo } from "node:net";
 import { createKvServer } from "../../kvstore/index.ts";
-import type { Members } from "../../server/members.ts";
 import type { ServerOptions } from "../../server/options.ts";
 import { leaderOf, type TestMember, TestServers, until } from "../../server/testing.ts";
 import type { MapOperation } from "../../sim/linearizability/model.ts";
@@ -26,7 +25,7 @@ const keysAtATime = 3;
 
 /** Of the members, as this one knows them: nothing that it offers to anybody. */
 export const incarnationOf = ({ server }: TestMember, id: number): number => {
-  const members: Members = Reflect.get(server, "members");
+  const { members } = server;
   return members.get(id)?.incarnation ?? 0;
 };
 
