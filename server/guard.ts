@@ -10,8 +10,8 @@ import { decodePosition, type Message, MessageType, type RawNode } from "../raft
 const maxForwardedReads = 4096;
 
 /**
- * No cluster holds so many elections while a member is away. One that were believed near the end of the numbers would leave no term for
- * the next leader, ever.
+ * No cluster holds so many elections while a member is away. A term near the end of the numbers, once believed, would leave none for the
+ * next leader, for ever.
  */
 const maxTermsAhead = 2 ** 32;
 
