@@ -39,6 +39,7 @@ import { decodeEnvelope, type RequestId } from "../server/envelope.ts";
 import {
   decodeMetadata,
   decodeSnapshotRecord,
+  endText,
   type FileSystem,
   type LogItem,
   nodeFileSystem,
@@ -170,7 +171,7 @@ function judge(item: Exclude<LogItem, { kind: "record" }>, verdict: Verdict): vo
       "a write cut short, which the member cuts off at its next start, or one that is going on.";
     return;
   }
-  verdict.note = `${file}: damaged at offset ${offset}: ${reason}. Nothing after this can be relied on. For what to do next run: readyloop wal verify`;
+  verdict.note = `${file}: ${endText(item)}: ${reason}. Nothing after this can be relied on. For what to do next run: readyloop wal verify`;
   verdict.exitCode = 1;
 }
 

@@ -86,7 +86,7 @@ test("damage to what was durable is refused, with the way out, whatever flag is 
   const { code, stderr } = await repair("--yes");
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /damaged at offset \d+: .*This cannot be repaired, and nothing was changed\. .*replace this one/,
+    /this cannot be repaired, and nothing was changed\. .*damaged at offset \d+: .*replace this one/,
   );
   expect(fs.readFileSync(segment()).equals(bytes)).toBe(true);
   expect(names()).toHaveLength(1);

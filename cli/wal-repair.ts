@@ -10,7 +10,7 @@
 // Exit code 0: the log ends cleanly now, or did before. 1: it was left as it is.
 
 import path from "node:path";
-import { type LogItem, nodeFileSystem, readRecords, replaceThisMember, validSnapshots, Wal } from "../wal/index.ts";
+import { type LogItem, nodeFileSystem, readRecords, refusal, validSnapshots, Wal } from "../wal/index.ts";
 import { confirm } from "./confirm.ts";
 import { fromEnvironment, type Parser, type Run } from "./flags.ts";
 
@@ -47,9 +47,7 @@ async function repair(directory: string, yes: boolean): Promise<number> {
   }
   const { file, offset, reason } = end;
   if (end.kind === "damaged") {
-    process.stderr.write(
-      `readyloop: ${file}: damaged at offset ${offset}: ${reason}. This cannot be repaired, and nothing was changed. ${replaceThisMember}\n`,
-    );
+    process.stderr.write(`readyloop: this cannot be repaired, and nothing was changed. ${refusal(end).message}\n`);
     return 1;
   }
   process.stdout.write(

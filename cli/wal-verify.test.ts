@@ -5,10 +5,12 @@ import { afterAll, expect, test } from "vitest";
 import { type Entry, makeConfState, makeSnapshot } from "../raft/index.ts";
 import { Snapshotter } from "../snap/index.ts";
 import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { continuedByEtcd, copyOf, removeTemporary, segmentsOf } from "../wal/testing.ts";
 import { inProcess } from "./testing.ts";
 
 const made: string[] = [];
 afterAll(() => {
+  removeTemporary();
   for (const directory of made) fs.rmSync(directory, { recursive: true });
 });
 
@@ -122,10 +124,26 @@ test("damage is told with file and offset, and what to do next", async () => {
   flip(second, fs.readFileSync(second).indexOf("entry"));
   const { code, stderr, report } = await verify(member.dataDir);
   expect(code).toBe(1);
-  expect(report.end).toMatch(/^damaged at offset \d+ of /);
+  expect(report.end).toMatch(/^damaged at offset \d+ in .*\.wal$/);
   expect(report.result).toBe("damaged");
   expect(stderr).toMatch(/^readyloop: .*\.wal: damaged at offset \d+: .*checksum.*replace this one: remove it/);
   expect(stderr).toContain(second);
+});
+
+test("a log that etcd has gone on with is told for what it is, and is not called damaged", async () => {
+  const member = await makeMember();
+  const left = copyOf(path.dirname(member.segments()[0] as string)); // as a crash leaves it: there is room behind the end
+  await member.close();
+  const { bytes, start } = continuedByEtcd(segmentsOf(left));
+  for (const file of segmentsOf(left))
+    fs.copyFileSync(file, path.join(member.dataDir, "member", "wal", path.basename(file)));
+  fs.writeFileSync(member.segments().at(-1) as string, bytes);
+  const { code, stderr, report } = await verify(member.dataDir);
+  expect(code).toBe(1);
+  expect(report.end).toMatch(new RegExp(`^another program's from offset ${start} on in .*\\.wal$`));
+  expect(report.result).toBe("sound, and another program's");
+  expect(stderr).toMatch(/another program's, such as etcd's.*Go on with that program/);
+  expect(stderr).not.toMatch(/damaged at/);
 });
 
 test("a lost end is found although every record that is left is sound", async () => {

@@ -18,11 +18,13 @@ import { parseSnapshotName, type SnapshotPosition, samePosition } from "../snap/
 import { readSnapshot } from "../snap/read.ts";
 import {
   decodeSnapshotRecord,
+  endText,
   type FileSystem,
   type LogItem,
   nodeFileSystem,
   RecordType,
   readRecords,
+  refusal,
   replaceThisMember,
   WalError,
 } from "../wal/index.ts";
@@ -70,9 +72,8 @@ async function verify(member: string, fileSystem: FileSystem): Promise<number> {
   const problems: string[] = [];
   const start = reportSnapshots(files, survey, { report, problems });
   if (end?.kind === "damaged") {
-    const { file, offset, reason } = end;
-    report.push(["end", `damaged at offset ${offset} of ${path.basename(file)}`]);
-    problems.push(`${file}: damaged at offset ${offset}: ${reason}. Nothing after this was read. ${replaceThisMember}`);
+    report.push(["end", `${endText(end)} in ${path.basename(end.file)}`]);
+    problems.push(`${refusal(end).message} Nothing after this was read.`);
   } else {
     report.push(["end", end === undefined ? "clean" : tornText(end)]);
     report.push(["start", start.index === 0 ? "from the first entry" : `from the snapshot of index ${start.index}`]);
@@ -83,7 +84,9 @@ async function verify(member: string, fileSystem: FileSystem): Promise<number> {
     if (isWhole) report.push(["reaches", index === 0 ? "nothing" : `index ${index}, term ${term}`]);
     if (problem !== undefined) problems.push(startProblem(directory, problem));
   }
-  report.push(["result", problems.length === 0 ? "sound" : "damaged"]);
+  const isOnlyForeign = end?.kind === "damaged" && end.isForeign === true && problems.length === 1;
+  const bad = isOnlyForeign ? "sound, and another program's" : "damaged";
+  report.push(["result", problems.length === 0 ? "sound" : bad]);
   process.stdout.write(report.map(([what, text]) => `${what.padEnd(8)}  ${text}\n`).join(""));
   for (const problem of problems) process.stderr.write(`readyloop: ${problem}\n`);
   return problems.length === 0 ? 0 : 1;

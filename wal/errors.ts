@@ -77,6 +77,10 @@ export interface Refused {
   readonly isForeign?: boolean;
 }
 
+/** In a few words, where reading ends and for which of the two reasons. */
+export const endText = ({ offset, isForeign = false }: Omit<Refused, "reason">): string =>
+  isForeign ? `another program's from offset ${offset} on` : `damaged at offset ${offset}`;
+
 export function refusal({ file, offset, reason, isForeign = false }: Refused): WalError {
   if (!isForeign) return damaged(file, offset, reason);
   const text =

@@ -102,7 +102,7 @@
 // node-file-system.ts (the disk).
 
 export { crc32c } from "./crc32c.ts";
-export { replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";
+export { endText, refusal, replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";
 export { type DirectoryLock, type File, type FileSystem, FileSystemError } from "./file-system.ts";
 export { type LogItem, readRecords, validSnapshots, verifyFrom } from "./inspect.ts";
 export { decodeMetadata, encodeMetadata, type Metadata } from "./metadata.ts";

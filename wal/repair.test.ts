@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nodeFileSystem, type Recovered, Wal, WalError } from "./index.ts";
 import { RecordType, writeFrame } from "./record.ts";
 import {
+  continuedByEtcd,
   copyOf,
   entries,
   entry,
@@ -328,20 +329,7 @@ describe("what cannot be understood", () => {
 
   it("is told for what it is where all that follows is another program's, and for damage otherwise", async () => {
     const log = await withUnsyncedTail();
-    const records = readAsEtcd(segmentsOf(log));
-    const pristine = fs.readFileSync(lastOf(log));
-    const last = records.at(-1)?.offset as number;
-    const start = last + 8 + 8 * Math.ceil(Number(pristine.readBigUInt64LE(last) & 0xff_ffffn) / 8);
-    let end = start;
-    let chain = records.reduce((crc, record) => slowCrc32c(record.data, crc), 0);
-    for (const commit of [1, 2, 3]) {
-      const data = [0x08, 1, 0x10, 1, 0x18, commit];
-      chain = slowCrc32c(Uint8Array.from(data), chain);
-      const varint = [0, 7, 14, 21, 28].map((shift) => ((chain >>> shift) & 0x7f) | (shift < 28 ? 0x80 : 0));
-      const record = [0x08, RecordType.state, 0x10, ...varint, 0x1a, data.length, ...data]; // 16 bytes: no padding
-      pristine.set([record.length, 0, 0, 0, 0, 0, 0, 0, ...record], end);
-      end += 8 + record.length;
-    }
+    const { bytes: pristine, start, end, chain } = continuedByEtcd(segmentsOf(log));
     const outcome = async (spoil: (bytes: Buffer) => Buffer): Promise<Recovered | WalError> => {
       const directory = copyOf(log);
       fs.writeFileSync(lastOf(directory), spoil(Buffer.from(pristine)));

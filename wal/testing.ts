@@ -7,7 +7,7 @@ import path from "node:path";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
 import type { File, FileSystem } from "./file-system.ts";
 import { nodeFileSystem } from "./node-file-system.ts";
-import { readFrame, readLengthWord } from "./record.ts";
+import { RecordType, readFrame, readLengthWord } from "./record.ts";
 
 export const text = (s: string): Uint8Array => new TextEncoder().encode(s);
 export const entry = (index: number, term = 1, data = `entry ${index} of term ${term}`): Entry => ({
@@ -181,4 +181,28 @@ export function slowCrc32c(bytes: Uint8Array, crc = 0): number {
     for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1;
   }
   return ~c >>> 0;
+}
+
+/** The last of these segments as etcd leaves it that has written three hard states behind their records, in [start, end). */
+export function continuedByEtcd(files: readonly string[]): {
+  bytes: Buffer;
+  start: number;
+  end: number;
+  chain: number;
+} {
+  const records = readAsEtcd(files);
+  const bytes = fs.readFileSync(files.at(-1) as string);
+  const last = records.at(-1)?.offset as number;
+  const start = last + 8 + 8 * Math.ceil(Number(bytes.readBigUInt64LE(last) & 0xff_ffffn) / 8);
+  let end = start;
+  let chain = records.reduce((crc, record) => slowCrc32c(record.data, crc), 0);
+  for (const commit of [1, 2, 3]) {
+    const data = [0x08, 1, 0x10, 1, 0x18, commit];
+    chain = slowCrc32c(Uint8Array.from(data), chain);
+    const varint = [0, 7, 14, 21, 28].map((shift) => ((chain >>> shift) & 0x7f) | (shift < 28 ? 0x80 : 0));
+    const record = [0x08, RecordType.state, 0x10, ...varint, 0x1a, data.length, ...data]; // 16 bytes: no padding
+    bytes.set([record.length, 0, 0, 0, 0, 0, 0, 0, ...record], end);
+    end += 8 + record.length;
+  }
+  return { bytes, start, end, chain };
 }
