@@ -16,20 +16,29 @@
 // are carried out.
 
 import express, { type NextFunction, type Request, type Response } from "express";
-import type { Member } from "../server/interfaces.ts";
+import type { Member, MemberStatus, Warning } from "../server/interfaces.ts";
 import { fail, methodNotAllowed } from "./key-handler.ts";
 import { badMemberId, foreignOrigin, isForeign, membershipRoutes, type Route } from "./membership-api.ts";
 import { type Problem, sendProblem } from "./problem.ts";
 import { type SnapshotOptions, snapshotRoute } from "./snapshot-download.ts";
 
-export function makeHttpApi(options: SnapshotOptions): express.Express {
-  const { member, logger } = options;
+export interface HttpApiOptions extends SnapshotOptions {
+  /** Conditions of the process that the member does not know of, for GET /_status; none unless given. */
+  readonly warnings?: () => readonly Warning[];
+}
+
+export function makeHttpApi(options: HttpApiOptions): express.Express {
+  const { member, logger, warnings = () => [] } = options;
+  const status = (): MemberStatus => {
+    const own = member.status();
+    return { ...own, warnings: [...own.warnings, ...warnings()] };
+  };
   const routes: readonly Route[] = [
     {
       method: "GET",
       path: "/_status",
       about: "this member's view of the cluster",
-      handle: (_req, res) => void res.json(member.status()),
+      handle: (_req, res) => void res.json(status()),
     },
     {
       method: "GET",

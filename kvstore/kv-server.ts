@@ -18,6 +18,7 @@
 
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
+import type { Warning } from "../server/interfaces.ts";
 import { makeHttpApi } from "./http-api.ts";
 import { originForm } from "./key.ts";
 import { type KeyHandlerOptions, makeKeyHandler } from "./key-handler.ts";
@@ -27,6 +28,8 @@ import { withRaftexampleCalls } from "./raftexample-api.ts";
 
 export interface KvServerOptions extends KeyHandlerOptions {
   readonly map: Pick<KvMap, "get" | "snapshot">;
+  /** Conditions of the process, for GET /_status: see HttpApiOptions. */
+  readonly warnings?: () => readonly Warning[];
   /** POST and DELETE of a name that is a number add and remove a member, as in etcd's raftexample. */
   readonly raftexampleApi?: boolean;
   /** More connections than this are closed as they come. */

@@ -76,6 +76,7 @@ export class MemoryMember implements Member {
       snapshot: 10,
       members: this.members,
       progress: this.leader === 1 ? [] : undefined,
+      warnings: [],
     };
   }
 }

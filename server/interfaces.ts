@@ -223,6 +223,14 @@ export interface PeerProgress {
   readonly inflight: number;
 }
 
+/** A condition that an operator should know of although the member runs. */
+export interface Warning {
+  /** For programs: UPPER_CASE, and it stays the same. */
+  readonly code: string;
+  /** One sentence: what is wrong, with its values, and what to do next. */
+  readonly message: string;
+}
+
 export interface MemberStatus {
   readonly id: number;
   readonly clusterId: number;
@@ -238,6 +246,8 @@ export interface MemberStatus {
   readonly members: readonly MemberInfo[];
   /** Each peer's progress, on the leader only. */
   readonly progress: readonly PeerProgress[] | undefined;
+  /** Empty while all is well. */
+  readonly warnings: readonly Warning[];
 }
 
 /** A member as a state machine's API sees it. */

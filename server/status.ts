@@ -34,5 +34,16 @@ export function memberStatus(
     progress = all;
   }
   const list = members.list(node.raft.trk.config);
-  return { id, clusterId, role: roles[raftState], term, leader: lead, commit, ...position, members: list, progress };
+  return {
+    id,
+    clusterId,
+    role: roles[raftState],
+    term,
+    leader: lead,
+    commit,
+    ...position,
+    members: list,
+    progress,
+    warnings: [],
+  };
 }
