@@ -4,49 +4,42 @@
 
 import { buffer } from "node:stream/consumers";
 import type { MemberStatus } from "../server/interfaces.ts";
-import { ask, type Endpoints, endpoints, endpointsOfEnvironment, find } from "./endpoints.ts";
-import type { Parser, Run } from "./flags.ts";
+import { command, toggle } from "./command.ts";
+import { ask, type Endpoints, endpoints, find } from "./endpoints.ts";
+import { anyText, key } from "./flags.ts";
 import { printTable } from "./table.ts";
 
-export function clientCommands(parser: Parser, run: Run): Parser {
-  const environment = endpointsOfEnvironment();
-  const key = { describe: "the key", type: "string", demandOption: true } as const;
-  return parser
-    .command(
-      "put <key> <value>",
-      "write a value ('-' reads it from standard input)",
-      (y) =>
-        y
-          .positional("key", key)
-          .positional("value", { describe: "the value", type: "string", demandOption: true })
-          .option("endpoints", endpoints)
-          .config(environment),
-      run(put),
-    )
-    .command(
-      "get <key>",
-      "read a value",
-      (y) =>
-        y
-          .positional("key", key)
-          .option("stale", { describe: "the member's own copy, which may lag", type: "boolean", default: false })
-          .option("endpoints", endpoints)
-          .config(environment),
-      run(get),
-    )
-    .command(
-      "delete <key>",
-      "remove a key",
-      (y) => y.positional("key", key).option("endpoints", endpoints).config(environment),
-      run(remove),
-    )
-    .command(
-      "status",
-      "show each member: role, term, leader, how far its log is",
-      (y) => y.option("endpoints", endpoints).config(environment),
-      run(status),
-    );
-}
+const keyArgument = { kind: key, describe: "the key" } as const;
+
+export const clientCommands = [
+  command({
+    name: "put",
+    describe: "write a value ('-' reads it from standard input)",
+    arguments: { key: keyArgument, value: { kind: anyText, describe: "the value" } },
+    flags: { endpoints },
+    run: put,
+  }),
+  command({
+    name: "get",
+    describe: "read a value",
+    arguments: { key: keyArgument },
+    flags: { stale: toggle("the member's own copy, which may lag"), endpoints },
+    run: get,
+  }),
+  command({
+    name: "delete",
+    describe: "remove a key",
+    arguments: { key: keyArgument },
+    flags: { endpoints },
+    run: remove,
+  }),
+  command({
+    name: "status",
+    describe: "show each member: role, term, leader, how far its log is",
+    flags: { endpoints },
+    run: status,
+  }),
+];
 
 async function put({ key, value, endpoints }: Endpoints & { key: string; value: string }): Promise<number> {
   const bytes = value === "-" ? await buffer(process.stdin) : Buffer.from(value);
@@ -72,7 +65,9 @@ async function remove({ key, endpoints }: Endpoints & { key: string }): Promise<
 
 const pathOf = (key: string): string => `/${encodeURIComponent(key)}`;
 
-const status = ({ endpoints }: Endpoints): Promise<number> => printStatus(endpoints);
+function status({ endpoints }: Endpoints): Promise<number> {
+  return printStatus(endpoints);
+}
 
 /** Prints a line for each endpoint; the exit code is 0 if any of them answers. */
 export async function printStatus(endpoints: readonly string[]): Promise<number> {

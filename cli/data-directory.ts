@@ -24,6 +24,7 @@ import {
   WalError,
 } from "../wal/index.ts";
 import { UsageError } from "./flags.ts";
+import { hint } from "./program.ts";
 
 export interface DirectoryOptions {
   readonly fileSystem: FileSystem;
@@ -128,7 +129,7 @@ async function readMetadata(fileSystem: FileSystem, directory: string): Promise<
     if (item.kind !== "record") break;
     if (item.record.type === RecordType.metadata) return decodeMetadata(item.record.data);
   }
-  throw new Error(`${directory}: the log does not say whose it is: readyloop wal verify tells what is wrong with it`);
+  throw new Error(`${directory}: the log does not say whose it is: ${hint("wal verify")} tells what is wrong with it`);
 }
 
 /** Opens the log behind this snapshot, or from its beginning, if it reaches back that far. */

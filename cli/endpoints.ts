@@ -3,23 +3,19 @@
 // The endpoints are tried in turn. A member that cannot be reached, or that says that it did nothing (503), is passed over; a
 // request whose outcome is unknown (504, or a connection lost on the way) is not tried elsewhere: it may have been carried out.
 
-import { fromEnvironment, originOf, UsageError } from "./flags.ts";
+import type { Flag } from "./command.ts";
+import { urls } from "./flags.ts";
 
 export interface Endpoints {
   endpoints: string[];
 }
 
-/** The option for yargs. */
+/** The flag. */
 export const endpoints = {
-  describe: "client URLs of members, tried in turn",
-  default: "http://127.0.0.1:2379,http://127.0.0.1:2479,http://127.0.0.1:2579" as unknown as string[],
-  coerce: (value: unknown): string[] => {
-    if (typeof value !== "string" || value === "") throw new UsageError("--endpoints needs a list of client URLs");
-    return value.split(",").map((url) => originOf(url.trim()));
-  },
-} as const;
-
-export const endpointsOfEnvironment = (): Record<string, string> => fromEnvironment({ endpoints: undefined });
+  kind: urls,
+  describe: "client URLs of members, tried in turn; http:// may be left out",
+  default: ["http://127.0.0.1:2379", "http://127.0.0.1:2479", "http://127.0.0.1:2579"],
+} satisfies Flag<string[]>;
 
 export interface Body {
   readonly bytes: Buffer;

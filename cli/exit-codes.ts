@@ -1,4 +1,4 @@
-// What a command's exit code says, the same for every command; `readyloop --help` lists it.
+// What a command's exit code says, the same for every command; `--help` of each lists those that it can end with.
 
 export const exitCode = {
   done: 0,
@@ -15,3 +15,24 @@ export const exitCode = {
   /** The request was sent, and no answer tells whether it was or will be carried out. */
   unknown: 6,
 } as const;
+
+type ExitCode = keyof typeof exitCode;
+
+const meaning: Readonly<Record<ExitCode, string>> = {
+  done: "done",
+  failed: "failed, for a reason that standard error tells",
+  usage: "the command line is wrong: nothing was opened, sent or written",
+  absent: "there is no such key",
+  refused: "a member refused the request, and did not carry it out",
+  noAnswer: "no endpoint answered as a member does: the request was not carried out",
+  unknown: "the outcome is unknown: the request may have been carried out, now or later",
+};
+
+const local: readonly ExitCode[] = ["done", "failed", "usage"];
+
+/** For `--help`, a line for each code; a command that asks no member ends with the first three alone. */
+export function exitCodesText(asksMembers: boolean): string {
+  const all = Object.keys(exitCode) as ExitCode[];
+  const lines = (asksMembers ? all : local).map((name) => `  ${exitCode[name]}  ${meaning[name]}`);
+  return ["Exit codes:", ...lines].join("\n");
+}

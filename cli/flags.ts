@@ -1,42 +1,168 @@
-// Reading flags: what a value must be, and what to say if it is not.
+// What the value of a flag or an argument may be: one kind for each sort of value.
+//
+// A kind reads a text and refuses what it does not take, with a UsageError that names the flag and the value. It takes one spelling only:
+// numbers are plain decimals (not 1e3, 0x10, +5 or 007), and nothing is trimmed. Which flags a command has is declared beside the command
+// (command.ts); that each is given once, and with a value, is checked in read.ts.
 
-import type { Argv } from "yargs";
+import net from "node:net";
 
-/** A flag is wrong: exit code 2. */
+/** The command line is wrong: exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Wraps a command's function for yargs; its number is the exit code. */
-export type Run = <A>(command: (argv: A) => Promise<number>) => (argv: A) => Promise<void>;
-export type Parser = Argv<object>;
-
-/**
- * What the environment says of these flags: READYLOOP_PEER_PORT for --peer-port. Only a command's own flags are looked up, so that a variable
- * meant for one command is no unknown flag to another.
- */
-export function fromEnvironment(flags: object): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const flag of Object.keys(flags)) {
-    const value = process.env[`READYLOOP_${flag.replaceAll("-", "_").toUpperCase()}`];
-    if (value !== undefined) found[flag] = value;
-  }
-  return found;
+export interface Kind<T> {
+  readonly name:
+    | "text"
+    | "integer"
+    | "amount"
+    | "switch"
+    | "choice"
+    | "choices"
+    | "host"
+    | "key"
+    | "url"
+    | "urls"
+    | "peers";
+  /** `name` is the flag as the user gave it. The text is not empty, unless `takesEmpty`. */
+  readonly read: (text: string, name: string) => T;
+  readonly takesEmpty?: true;
+  /** Of an integer. */
+  readonly min?: number;
+  readonly max?: number;
+  readonly choices?: readonly string[];
 }
 
-/** A check for yargs' `coerce`: an integer in [min, max]. */
-export function integer(flag: string, min: number, max: number): (value: unknown) => number {
-  return (value) => {
-    const number = typeof value === "string" && value.trim() === "" ? Number.NaN : Number(value);
-    if (Array.isArray(value)) throw new UsageError(`--${flag} is given more than once`);
-    if (!Number.isSafeInteger(number) || number < min || number > max) {
-      throw new UsageError(`--${flag} must be an integer from ${min} to ${max}, not ${JSON.stringify(value)}`);
-    }
-    return number;
-  };
+/** A value as an error shows it: on one line, and no longer than a line. */
+export const shown = (value: string): string => JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
+
+const orList = (words: readonly string[]): string => `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+
+export const text: Kind<string> = {
+  name: "text",
+  read: (value, name) => {
+    if (value.trim() !== "") return value;
+    throw new UsageError(`${name} is blank: ${shown(value)}`);
+  },
+};
+
+/** A value of a key: the empty one is a value too. */
+export const anyText: Kind<string> = { name: "text", takesEmpty: true, read: (value) => value };
+
+export const integer = (min: number, max: number = Number.MAX_SAFE_INTEGER): Kind<number> => ({
+  name: "integer",
+  min,
+  max,
+  read: (value, name) => {
+    const number = Number(value);
+    const inRange = Number.isSafeInteger(number) && number >= min && number <= max;
+    if (inRange && /^(0|[1-9][0-9]*)$/.test(value)) return number;
+    const digits = inRange ? ", in plain digits" : "";
+    throw new UsageError(`${name} must be an integer from ${min} to ${max}${digits}, not ${shown(value)}`);
+  },
+});
+
+/** A member's id; a node's id is an integer that JavaScript holds exactly. */
+export const memberId = integer(1);
+/** A port that the user names. */
+export const port = integer(1, 65535);
+/** A port to listen on, where 0 takes a free one. */
+export const portOrFree = integer(0, 65535);
+
+/** A number above 0, not always a whole one. */
+export const amount: Kind<number> = {
+  name: "amount",
+  read: (value, name) => {
+    const number = Number(value);
+    if (/^(0|[1-9][0-9]*)(\.[0-9]+)?$/.test(value) && number > 0 && Number.isFinite(number)) return number;
+    throw new UsageError(`${name} must be a number above 0, such as 1.5, not ${shown(value)}`);
+  },
+};
+
+/** On the command line it needs no value. */
+export const onOff: Kind<boolean> = {
+  name: "switch",
+  read: (value, name) => {
+    if (value === "true" || value === "false") return value === "true";
+    throw new UsageError(`${name} is a switch: it takes no value, or true or false, not ${shown(value)}`);
+  },
+};
+
+export const choice = <T extends string>(choices: readonly T[]): Kind<T> => ({
+  name: "choice",
+  choices,
+  read: (value, name) => {
+    const found = choices.find((one) => one === value);
+    if (found !== undefined) return found;
+    throw new UsageError(`${name} must be ${orList(choices)}, not ${shown(value)}`);
+  },
+});
+
+/** Some of these, between commas. */
+export const choices = (all: readonly string[]): Kind<ReadonlySet<string>> => ({
+  name: "choices",
+  choices: all,
+  read: (value, name) => {
+    const items = itemsOf(value, name);
+    const unknown = items.find((item) => !all.includes(item));
+    if (unknown === undefined) return new Set(items);
+    throw new UsageError(`${name} takes ${all.join(", ")}, and not ${shown(unknown)}`);
+  },
+});
+
+/** The parts of a list; none is empty, and none stands in it twice. */
+function itemsOf(value: string, name: string): string[] {
+  const items = value.split(",");
+  if (items.includes("")) throw new UsageError(`${name} has a comma too many: ${shown(value)}`);
+  refuseTwice(items, name);
+  return items;
 }
 
-export const port = (flag: string): ((value: unknown) => number) => integer(flag, 0, 65535);
+function refuseTwice(items: readonly (string | number)[], name: string, what = ""): void {
+  const twice = items.find((item, i) => items.indexOf(item) !== i);
+  if (twice !== undefined) throw new UsageError(`${name} names ${what}${twice} twice`);
+}
+
+/** An address or a name to listen on. */
+export const host: Kind<string> = {
+  name: "host",
+  read: (value, name) => {
+    if (net.isIPv6(value) || /^[^\s/:[\]?#@]+$/.test(value)) return value;
+    throw new UsageError(
+      `${name} must be an address or a name alone, such as 127.0.0.1, ::1 or localhost, not ${shown(value)}`,
+    );
+  },
+};
+
+/** A key that can be sent: the path of a URL never ends with one or two dots, since fetch removes them. */
+export const key: Kind<string> = {
+  name: "key",
+  read: (value, name) => {
+    if (value !== "." && value !== "..") return value;
+    throw new UsageError(
+      `${name} "${value}" cannot be sent from here: use curl --path-as-is http://127.0.0.1:2379/${value} (with -X PUT -d VALUE, or -X DELETE)`,
+    );
+  },
+};
+
+/** `http://host:port`, with nothing behind it. */
+export const url: Kind<string> = { name: "url", read: originOf };
+
+/** Client URLs, between commas; http:// may be left out. */
+export const urls: Kind<string[]> = {
+  name: "urls",
+  read: (value, name) => {
+    const origins = itemsOf(value, name).map((item) => {
+      if (/^[a-z][a-z0-9+.-]*:\/\//i.test(item)) return originOf(item, name);
+      // Without http:// a lone name is more likely a slip than port 80.
+      if (!/:[0-9]+$/.test(item))
+        throw new UsageError(`${name}: ${shown(item)} is not a URL like http://localhost:2379`);
+      return originOf(`http://${item}`, name);
+    });
+    refuseTwice(origins, name);
+    return origins;
+  },
+};
 
 export interface PeerFlag {
   readonly id: number;
@@ -44,40 +170,42 @@ export interface PeerFlag {
 }
 
 /**
- * The value of --peers: `http://a:2380,http://b:2380`, where a member's id is its place in the list, or `1=http://a:2380,7=http://b:2380`.
+ * `http://a:2380,http://b:2380`, where a member's id is its place in the list, or `1=http://a:2380,7=http://b:2380`.
  * Sorted by id, addresses reduced to their origin: every member must start from the very same list.
  */
-export function parsePeers(value: unknown): PeerFlag[] {
-  if (typeof value !== "string" || value.trim() === "") {
-    throw new UsageError("--peers needs the peer URL of each member, for example --peers=http://localhost:2380");
-  }
-  const items = value.split(",").map((item) => item.trim());
-  const named = items.filter((item) => /^[^/]*=/.test(item)).length;
-  if (named > 0 && named < items.length) {
-    throw new UsageError("--peers: either all members are written as id=url, or none");
-  }
-  const peers = items.map((item, i) => {
-    const equals = named > 0 ? item.indexOf("=") : -1;
-    const id = named > 0 ? integer("peers", 1, Number.MAX_SAFE_INTEGER)(item.slice(0, equals)) : i + 1;
-    return { id, url: originOf(item.slice(equals + 1)) };
-  });
-  peers.sort((a, b) => a.id - b.id);
-  for (const [i, peer] of peers.entries()) {
-    if (peers[i + 1]?.id === peer.id) throw new UsageError(`--peers: id ${peer.id} stands there twice`);
-    if (peers.findIndex(({ url }) => url === peer.url) !== i) {
-      throw new UsageError(`--peers: ${peer.url} stands there twice`);
+export const peers: Kind<PeerFlag[]> = {
+  name: "peers",
+  read: (value, name) => {
+    const items = itemsOf(value, name);
+    const named = items.filter((item) => /^[^/]*=/.test(item)).length;
+    if (named > 0 && named < items.length) {
+      throw new UsageError(`${name}: either all members are written as id=url, or none`);
     }
-  }
-  return peers;
-}
+    const list = items.map((item, i) => {
+      const equals = named > 0 ? item.indexOf("=") : -1;
+      const id = named > 0 ? memberId.read(item.slice(0, equals), `${name}: an id`) : i + 1;
+      return { id, url: originOf(item.slice(equals + 1), name) };
+    });
+    refuseTwice(
+      list.map((peer) => peer.id),
+      name,
+      "id ",
+    );
+    refuseTwice(
+      list.map((peer) => peer.url),
+      name,
+    );
+    return list.sort((a, b) => a.id - b.id);
+  },
+};
 
-/** `http://host:port`, with nothing behind it. */
-export function originOf(text: string): string {
-  if (!URL.canParse(text)) throw new UsageError(`${JSON.stringify(text)} is not a URL like http://localhost:2380`);
-  const url = new URL(text);
-  const bare = url.pathname === "/" && url.search === "" && url.hash === "" && url.username === "";
-  if (url.protocol !== "http:" || !bare) {
-    throw new UsageError(`${JSON.stringify(text)} must have the form http://host:port and nothing more`);
+/** Stricter than the URL class, which reads http:a, http://a:080 and http://:pw@a without complaint. */
+function originOf(value: string, name: string): string {
+  const parts = /^http:\/\/(?:\[[0-9a-f:.]+\]|[^\s/\\:?#@[\]]+)(?::([0-9]+))?\/?$/i.exec(value);
+  if (!URL.canParse(value)) throw new UsageError(`${name}: ${shown(value)} is not a URL like http://localhost:2380`);
+  if (parts === null) {
+    throw new UsageError(`${name}: ${shown(value)} must have the form http://host:port and nothing more`);
   }
-  return url.origin;
+  if (parts[1] !== undefined) port.read(parts[1], `${name}: the port of ${shown(value)}`);
+  return new URL(value).origin;
 }

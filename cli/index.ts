@@ -1,12 +1,16 @@
 // The command line: one file a command, put together here.
 //
-// Promises: every flag may also be set by an environment variable READYLOOP_<FLAG>; a flag that is wrong gives one clear line on
-// standard error and exit code 2; a command that fails gives one and exit code 1.
+// Promises: every flag may also be set by an environment variable READYLOOP_<FLAG>; a command line that is wrong gives one clear line on
+// standard error and exit code 2, before anything is opened, sent or written; a command that fails gives one and another exit code.
 
-import yargs from "yargs";
+import fs from "node:fs";
 import { clientCommands } from "./client.ts";
-import { UsageError } from "./flags.ts";
+import { command, type Group } from "./command.ts";
+import { exitCode } from "./exit-codes.ts";
+import { completionFlag, helpText, showCompletionScript, showCompletions } from "./help.ts";
 import { members } from "./members.ts";
+import { hint } from "./program.ts";
+import { type Environment, find, noCommand, read } from "./read.ts";
 import { recover } from "./recover.ts";
 import { snapshot } from "./snapshot.ts";
 import { startCluster } from "./start-cluster.ts";
@@ -14,61 +18,81 @@ import { startServer } from "./start-server.ts";
 import { transfer } from "./transfer.ts";
 import { wal } from "./wal.ts";
 
-const examples: readonly (readonly [command: string, what: string])[] = [
-  ["$0 start-server --id=1 --peers=http://localhost:2380", "one member, on the default ports"],
-  ["$0 start-cluster --size=3", "three members on this machine; Ctrl-C stops them"],
-  ["$0 put greeting 'hello, world'", "write"],
-  ["$0 get greeting", "read"],
-  ["$0 status", "who leads, and how far everyone is"],
-  ["$0 members add 4 http://127.0.0.1:2680 --learner", "a fourth member; then start it with start-server --join"],
-  ["$0 snapshot save backup.snap", "a backup, while the cluster runs"],
-  ["$0 recover --data-dir=data/1 --id=1 --peer-url=http://localhost:2380", "when the majority is lost for ever"],
-  ["$0 wal dump --data-dir=data/1", "what a member has written down"],
-];
+const completion = command({
+  name: "completion",
+  describe: "print a script that makes the shell complete commands and flags",
+  about:
+    "Prints a script for the shell that SHELL names (bash, zsh or fish). It completes the installed program, readyloop. To install it:\n\n" +
+    "  bash  readyloop completion >> ~/.bashrc\n" +
+    "  zsh   readyloop completion >> ~/.zshrc\n" +
+    "  fish  readyloop completion > ~/.config/fish/completions/readyloop.fish\n\n" +
+    "Then open a new shell.",
+  run: async () => {
+    showCompletionScript(root);
+    return exitCode.done;
+  },
+});
+
+/** All commands. */
+export const root: Group = {
+  name: "readyloop",
+  describe: "A replicated key-value server on the raft of etcd, in TypeScript.",
+  example: "start-cluster",
+  commands: [startServer, startCluster, ...clientCommands, members, transfer, snapshot, recover, wal, completion],
+  examples: [
+    ["start-server --id=1 --peers=http://localhost:2380", "one member, on the default ports"],
+    ["start-cluster --size=3", "three members on this machine; Ctrl-C stops them"],
+    ["put greeting 'hello, world'", "write"],
+    ["get greeting", "read"],
+    ["put -- -1 -2", "a key and a value that begin with a dash"],
+    ["status", "who leads, and how far everyone is"],
+    ["members add 4 http://127.0.0.1:2680 --learner", "a fourth member; then start it with start-server --join"],
+    ["snapshot save backup.snap", "a backup, while the cluster runs"],
+    ["recover --data-dir=data/1 --id=1 --peer-url=http://localhost:2380", "when the majority is lost for ever"],
+    ["wal dump --data-dir=data/1", "what a member has written down"],
+  ],
+  epilogue:
+    "A variable sets a flag that the command line does not give: --client-port is READYLOOP_CLIENT_PORT, and a switch takes true or false. A " +
+    "command looks only at the variables of its own flags; all others are ignored, misspelt ones too. Consent, as --yes, is no variable's to give.",
+};
 
 /** Runs one command; resolves to the exit code. A server command resolves when the server has stopped. */
-export async function main(args: readonly string[]): Promise<number> {
-  let exitCode = 0;
-  const run =
-    <A>(command: (argv: A) => Promise<number>) =>
-    async (argv: A): Promise<void> => {
-      exitCode = await command(argv);
-    };
-
-  let parser = yargs([...args])
-    .scriptName("readyloop")
-    .usage("$0 <command>\n\nA replicated key-value server on the raft of etcd, in TypeScript.")
-    .strict()
-    .demandCommand(1, "Which command? For example: readyloop start-cluster")
-    .recommendCommands()
-    .wrap(Math.min(110, process.stdout.columns ?? 110))
-    .epilogue("Every flag may be set by the environment too: --client-port is READYLOOP_CLIENT_PORT.")
-    .version(false)
-    .help()
-    .exitProcess(false)
-    .showHelpOnFail(false)
-    .fail((message, error) => {
-      throw error ?? new UsageError(message);
-    });
-  for (const [command, what] of examples) parser = parser.example(command, what);
-  parser = startServer(parser, run);
-  parser = startCluster(parser, run);
-  parser = clientCommands(parser, run);
-  parser = members(parser, run);
-  parser = transfer(parser, run);
-  parser = snapshot(parser, run);
-  parser = recover(parser, run);
-  parser = wal(parser, run);
-
+export async function main(args: readonly string[], environment: Environment = process.env): Promise<number> {
+  const { path, node, rest } = find(root, args);
   try {
-    await parser.parseAsync();
-    return exitCode;
+    if (args[0] === completionFlag) return await complete(args.slice(1));
+    const [word = ""] = rest;
+    if ("commands" in node && !word.startsWith("-") && word !== "") throw noCommand(node, path, rest);
+    if (asksForHelp(rest)) return print(await helpText(root, path));
+    if (path.length === 0 && rest[0] === "--version" && rest.length === 1) return print(version());
+    if ("commands" in node) throw noCommand(node, path, rest);
+    return await node.run(read(node, path.join(" "), rest, environment));
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     process.stderr.write(`readyloop: ${message}\n`);
-    // yargs wraps what a check of a flag throws into its own error.
-    if (name !== "UsageError" && name !== "YError") return 1;
-    process.stderr.write("Try: readyloop --help\n");
-    return 2;
+    if (name !== "UsageError") return exitCode.failed;
+    process.stderr.write(`Try: ${hint([...path, "--help"].join(" "))}\n`);
+    return exitCode.usage;
   }
+}
+
+async function complete(words: readonly string[]): Promise<number> {
+  await showCompletions(root, words);
+  return exitCode.done;
+}
+
+function print(text: string): number {
+  process.stdout.write(`${text}\n`);
+  return exitCode.done;
+}
+
+/** Before a lone --, behind which it is an argument. */
+function asksForHelp(words: readonly string[]): boolean {
+  const end = words.indexOf("--");
+  return words.slice(0, end < 0 ? words.length : end).includes("--help");
+}
+
+function version(): string {
+  const text = fs.readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
 }

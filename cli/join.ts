@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger as PinoLogger } from "pino";
 import { askToJoin, type JoinOutcome } from "../transport/index.ts";
+import { hint } from "./program.ts";
 
 export interface JoinAnswer {
   readonly clusterId: number;
@@ -49,7 +50,7 @@ function explain(
   switch (outcome.kind) {
     case "not-a-member":
       return {
-        text: `${outcome.message}. Add this member: readyloop members add ${id} ${peerUrl} --learner`,
+        text: `${outcome.message}. Add this member: ${hint("members add")} ${id} ${peerUrl} --learner`,
         isFinal: false,
       };
     case "unreachable": {

@@ -4,12 +4,9 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import yargs from "yargs";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
 import type { MemberInfo } from "../server/interfaces.ts";
-import { type Parser, UsageError } from "./flags.ts";
-import { members } from "./members.ts";
-import { transfer } from "./transfer.ts";
+import { inProcess } from "./testing.ts";
 
 let server: Running;
 const first: MemberInfo = { id: 1, peerUrl: "http://127.0.0.1:2380", role: "voter" };
@@ -22,36 +19,10 @@ beforeEach(async () => {
 });
 afterEach(() => server.close());
 
-/** Runs one command; rejects with its error. */
-async function command(...args: string[]): Promise<{ code: number | undefined; stdout: string }> {
-  let code: number | undefined;
-  let stdout = "";
-  const run =
-    <A>(body: (argv: A) => Promise<number>) =>
-    async (argv: A): Promise<void> => {
-      code = await body(argv);
-    };
-  const parser = yargs(args)
-    .scriptName("readyloop")
-    .strict()
-    .wrap(110)
-    .exitProcess(false)
-    .fail((message, error) => {
-      throw error ?? new UsageError(message);
-    });
-  const print = (text: unknown): boolean => {
-    stdout += `${text}`;
-    return true;
-  };
-  const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation(print),
-    vi.spyOn(console, "log").mockImplementation((text) => void print(`${text}\n`)), // --help
-  ];
-  try {
-    await transfer(members(parser as Parser, run), run).parseAsync();
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
+/** Runs one command; rejects with what it writes to standard error if it fails. */
+async function command(...args: string[]): Promise<{ code: number; stdout: string }> {
+  const { code, stdout, stderr } = await inProcess(...args);
+  if (code !== 0) throw new Error(stderr);
   return { code, stdout };
 }
 
@@ -154,9 +125,9 @@ describe("a change that is not made", () => {
 
   test.each(changes)("because its outcome is unknown is not tried on another member: %s %s", async (...args) => {
     server.member.nextChange = () => ({ kind: "unknown", message: "5 s passed" });
-    await expect(command(...args, `--endpoints=${server.url},${server.url}`)).rejects.toThrow(
-      /504 OUTCOME_UNKNOWN.*5 s passed/,
-    );
+    await expect(
+      command(...args, `--endpoints=${server.url},${server.url.replace("127.0.0.1", "localhost")}`),
+    ).rejects.toThrow(/504 OUTCOME_UNKNOWN.*5 s passed/);
     expect(server.member.changes.length + server.member.transferees.length).toBe(1);
   });
 
@@ -190,18 +161,18 @@ describe("a change that is not made", () => {
 describe("what is not well written", () => {
   test.each<[string[], RegExp]>([
     [["members"], /Which command\? For example: readyloop members list/],
-    [["members", "show"], /Unknown|Did you mean/],
-    [["members", "add", "4"], /Not enough/],
-    [["members", "remove"], /Not enough/],
-    [["members", "remove", "0"], /a member's id is an integer from 1 to 9007199254740991, not "0"/],
+    [["members", "show"], /no command "members show"\. There are: list, add/],
+    [["members", "add", "4"], /<url> is missing/],
+    [["members", "remove"], /members remove: <id> is missing/],
+    [["members", "remove", "0"], /<id> must be an integer from 1 to 9007199254740991, not "0"/],
     [["members", "remove", "four"], /not "four"/],
     [["members", "remove", "1e3"], /not "1e3"/],
     [["members", "promote", "9007199254740992"], /not "9007199254740992"/],
     [["members", "add", "4", "127.0.0.1:2680"], /http:\/\/host:port|not a URL/],
     [["members", "move", "4", "https://a:1"], /http:\/\/host:port/],
     [["members", "list", "--endpoints=nowhere"], /not a URL/],
-    [["members", "list", "--jsn"], /Unknown argument: jsn/],
-    [["transfer"], /Not enough/],
+    [["members", "list", "--jsn"], /there is no flag --jsn. Did you mean --json\?/],
+    [["transfer"], /transfer: <id> is missing/],
     [["transfer", "x"], /not "x"/],
   ])("is refused before anyone is asked: %j", async (args, message) => {
     await expect(command(...args)).rejects.toThrow(message);

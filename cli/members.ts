@@ -5,8 +5,10 @@
 // checked here but the spelling. The exit code is 0 only if the change was carried out.
 
 import type { MemberInfo } from "../server/interfaces.ts";
-import { ask, type Body, type Endpoints, endpoints, endpointsOfEnvironment, jsonBody } from "./endpoints.ts";
-import { originOf, type Parser, type Run, UsageError } from "./flags.ts";
+import { command, type Group, toggle } from "./command.ts";
+import { ask, type Body, type Endpoints, endpoints, jsonBody } from "./endpoints.ts";
+import { memberId, url } from "./flags.ts";
+import { hint } from "./program.ts";
 import { printTable } from "./table.ts";
 
 /** What GET /_members answers, and each change. */
@@ -18,60 +20,67 @@ interface Members {
 
 type OfMember = Endpoints & { id: number };
 
-const idOption = { describe: "the member's id", type: "string", demandOption: true, coerce: memberId } as const;
-const urlOption = {
-  describe: "where the others reach it: http://host:port",
-  type: "string",
-  demandOption: true,
-  coerce: originOf,
-} as const;
-const learnerOption = {
-  describe: "it receives the log, but does not vote until it is promoted",
-  type: "boolean",
-  default: false,
-} as const;
-const jsonOption = { describe: "print JSON", type: "boolean", default: false } as const;
+const idArgument = { kind: memberId, describe: "the member's id" } as const;
+const urlArgument = { kind: url, describe: "where the others reach it: http://host:port" } as const;
 
-export function members(parser: Parser, run: Run): Parser {
-  return parser.command("members", "list, add, promote, demote, remove or move members", (y) =>
-    y
-      .usage(
-        "$0 members <command>\n\nShows the members of the cluster, and changes who they are, while it runs. Any member may be asked.",
-      )
-      .option("endpoints", endpoints)
-      .config(endpointsOfEnvironment())
-      .command(
-        "list",
-        "show each member: id, peer URL, voter or learner, who leads",
-        (z) => z.option("json", jsonOption),
-        run(list),
-      )
-      .command(
-        "add <id> <url>",
-        "add a member; then start it with start-server --join",
-        (z) => z.positional("id", idOption).positional("url", urlOption).option("learner", learnerOption),
-        run(add),
-      )
-      .command("promote <id>", "let a learner vote", (z) => z.positional("id", idOption), run(promote))
-      .command("demote <id>", "make a voter a learner", (z) => z.positional("id", idOption), run(demote))
-      .command("remove <id>", "remove a member for good", (z) => z.positional("id", idOption), run(remove))
-      .command(
-        "move <id> <url>",
-        "tell the others a member's new address",
-        (z) => z.positional("id", idOption).positional("url", urlOption),
-        run(move),
-      )
-      .example("$0 members list", "who they are")
-      .example("$0 members add 4 http://127.0.0.1:2680 --learner", "a fourth, which does not vote yet")
-      .example("$0 members promote 4", "now it does, once it has caught up")
-      .example("$0 members remove 3", "3 stops once all others know; its id is never used again")
-      .epilogue(
-        "To replace a member add the new one as a learner, promote it, then remove the old one: so the cluster can bear as many failures " +
-          "at each step as before. A removed member never comes back under its id; give its replacement another.",
-      )
-      .demandCommand(1, "Which command? For example: readyloop members list"),
-  );
-}
+export const members: Group = {
+  name: "members",
+  describe: "list, add, promote, demote, remove or move members",
+  about: "Shows the members of the cluster, and changes who they are, while it runs. Any member may be asked.",
+  example: "members list",
+  commands: [
+    command({
+      name: "list",
+      describe: "show each member: id, peer URL, voter or learner, who leads",
+      flags: { endpoints, json: toggle("print JSON") },
+      run: list,
+    }),
+    command({
+      name: "add",
+      describe: "add a member; then start it with start-server --join",
+      arguments: { id: idArgument, url: urlArgument },
+      flags: { endpoints, learner: toggle("it receives the log, but does not vote until it is promoted") },
+      run: add,
+    }),
+    command({
+      name: "promote",
+      describe: "let a learner vote",
+      arguments: { id: idArgument },
+      flags: { endpoints },
+      run: promote,
+    }),
+    command({
+      name: "demote",
+      describe: "make a voter a learner",
+      arguments: { id: idArgument },
+      flags: { endpoints },
+      run: demote,
+    }),
+    command({
+      name: "remove",
+      describe: "remove a member for good",
+      arguments: { id: idArgument },
+      flags: { endpoints },
+      run: remove,
+    }),
+    command({
+      name: "move",
+      describe: "tell the others a member's new address",
+      arguments: { id: idArgument, url: urlArgument },
+      flags: { endpoints },
+      run: move,
+    }),
+  ],
+  examples: [
+    ["members list", "who they are"],
+    ["members add 4 http://127.0.0.1:2680 --learner", "a fourth, which does not vote yet"],
+    ["members promote 4", "now it does, once it has caught up"],
+    ["members remove 3", "3 stops once all others know; its id is never used again"],
+  ],
+  epilogue:
+    "To replace a member add the new one as a learner, promote it, then remove the old one: so the cluster can bear as many failures " +
+    "at each step as before. A removed member never comes back under its id; give its replacement another.",
+};
 
 /** Prints the members that an answer tells. */
 export async function printMembers(response: Response): Promise<Members> {
@@ -85,17 +94,6 @@ export async function printMembers(response: Response): Promise<Members> {
   printTable(["ID", "PEER URL", "ROLE", "LEADER"], rows);
   if (answer.leader === 0) process.stdout.write("no leader is known\n");
   return answer;
-}
-
-/** A check for yargs' `coerce`: a member's id, as the API takes it. */
-export function memberId(value: unknown): number {
-  const id = Number(value);
-  if (!/^[1-9][0-9]*$/.test(String(value)) || !Number.isSafeInteger(id)) {
-    throw new UsageError(
-      `a member's id is an integer from 1 to ${Number.MAX_SAFE_INTEGER}, not ${JSON.stringify(value)}`,
-    );
-  }
-  return id;
 }
 
 async function list({ endpoints, json }: Endpoints & { json: boolean }): Promise<number> {
@@ -113,20 +111,28 @@ async function add({ endpoints, id, url, learner }: OfMember & { url: string; le
   const { port } = new URL(url);
   process.stdout.write(
     `Member ${id} may join now. Start it on the machine of ${url}, with a --client-port that is free there:\n` +
-      `  readyloop start-server --join --id=${id} --peer-port=${port || 80} --client-port=... --peers=${others.join(",")}\n`,
+      `  ${hint("start-server")} --join --id=${id} --peer-port=${port || 80} --client-port=... --peers=${others.join(",")}\n`,
   );
   return 0;
 }
 
-const promote = ({ endpoints, id }: OfMember): Promise<number> => change(endpoints, "POST", `/_members/${id}/promote`);
-const demote = ({ endpoints, id }: OfMember): Promise<number> => change(endpoints, "POST", `/_members/${id}/demote`);
+function promote({ endpoints, id }: OfMember): Promise<number> {
+  return change(endpoints, "POST", `/_members/${id}/promote`);
+}
+
+function demote({ endpoints, id }: OfMember): Promise<number> {
+  return change(endpoints, "POST", `/_members/${id}/demote`);
+}
+
 async function remove({ endpoints, id }: OfMember): Promise<number> {
   await change(endpoints, "DELETE", `/_members/${id}`);
   process.stdout.write(`Member ${id} stops as soon as all others know that it is out; one that is down holds it up.\n`);
   return 0;
 }
-const move = ({ endpoints, id, url }: OfMember & { url: string }): Promise<number> =>
-  change(endpoints, "PUT", `/_members/${id}`, jsonBody({ peerUrl: url }));
+
+function move({ endpoints, id, url }: OfMember & { url: string }): Promise<number> {
+  return change(endpoints, "PUT", `/_members/${id}`, jsonBody({ peerUrl: url }));
+}
 
 async function change(endpoints: readonly string[], method: string, path: string, body?: Body): Promise<number> {
   await printMembers(await ask(endpoints, method, path, body));

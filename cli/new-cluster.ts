@@ -20,6 +20,7 @@ import { Snapshotter } from "../snap/index.ts";
 import type { SnapshotPosition } from "../snap/names.ts";
 import { encodeMetadata, type FileSystem, Wal } from "../wal/index.ts";
 import type { PeerFlag } from "./flags.ts";
+import { hint } from "./program.ts";
 
 export interface NewMember {
   readonly fileSystem: FileSystem;
@@ -89,7 +90,7 @@ async function* withMembers(
 export function startLine(id: number, dataDir: string, peers: readonly PeerFlag[]): string {
   const list = peers.map((peer) => `${peer.id}=${peer.url}`).join(",");
   const { port } = new URL((peers.find((peer) => peer.id === id) as PeerFlag).url);
-  return `readyloop start-server --id=${id} --data-dir=${dataDir} --peer-port=${port || 80} --client-port=... --peers=${list}`;
+  return `${hint("start-server")} --id=${id} --data-dir=${dataDir} --peer-port=${port || 80} --client-port=... --peers=${list}`;
 }
 
 export const keysText = (count: number): string => (count === 1 ? "1 key" : `${count} keys`);

@@ -23,6 +23,7 @@ import { ReadAll } from "../wal/read-all.ts";
 import { openDataDirectory } from "./data-directory.ts";
 import type { PeerFlag } from "./flags.ts";
 import { adoptMember, buildMember, unfinishedName } from "./new-cluster.ts";
+import { hint } from "./program.ts";
 
 /** The flag behind acceptLostTail. */
 export const acceptFlag = "accept-that-acknowledged-writes-are-lost";
@@ -172,7 +173,7 @@ function applyTo(map: KvMap, { type, data }: Entry): void {
 }
 
 const insteadOfLostTail =
-  "Or recover from the directory of another member, if one is left: readyloop wal verify tells how far each reaches. If this one is all that is " +
+  `Or recover from the directory of another member, if one is left: ${hint("wal verify")} tells how far each reaches. If this one is all that is ` +
   `left, --${acceptFlag} goes on without what is lost.`;
 
 const keptName = "member.before-recovery";

@@ -18,34 +18,15 @@
 import path from "node:path";
 import { nodeFileSystem } from "../wal/index.ts";
 import { drawClusterId, drawIncarnation } from "./cluster-id.ts";
+import { command, toggle } from "./command.ts";
 import { confirm } from "./confirm.ts";
-import { fromEnvironment, integer, originOf, type Parser, type Run } from "./flags.ts";
+import { memberId, text, url } from "./flags.ts";
 import { makeLogger, textLogger } from "./logger.ts";
 import { keysText, startLine } from "./new-cluster.ts";
+import { hint } from "./program.ts";
 import { acceptFlag, recoverDirectory, type State } from "./recover-directory.ts";
 
 const yesFlag = "yes-i-know-that-acknowledged-writes-may-be-lost";
-
-const options = {
-  "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
-  id: {
-    describe: "the member's id, as it was started with",
-    demandOption: true,
-    coerce: integer("id", 1, Number.MAX_SAFE_INTEGER),
-  },
-  "peer-url": {
-    describe: "where other members will reach it: http://host:port",
-    type: "string",
-    demandOption: true,
-    coerce: originOf,
-  },
-  [yesFlag]: { describe: "do not ask", type: "boolean", default: false },
-  [acceptFlag]: {
-    describe: "go on even if this log has lost its end: only if no other directory and no backup is left",
-    type: "boolean",
-    default: false,
-  },
-} as const;
 
 interface RecoverFlags {
   readonly dataDir: string;
@@ -55,24 +36,26 @@ interface RecoverFlags {
   readonly acceptThatAcknowledgedWritesAreLost: boolean;
 }
 
-const usage =
-  "$0 recover\n\nFor when a majority of the members is lost for ever, and never else: one member's directory becomes a new cluster of one member, with all that " +
-  "it holds. Writes that only the others had are lost. Stop this member first; of the directories that are left, take the one " +
-  "that reaches furthest: the highest term, then the highest index that wal verify tells as reached. It asks first, and keeps the old " +
-  "directory beside the new one. If it is cut short, run it again. Then start the member, and add others with members add.";
-
-export function recover(parser: Parser, run: Run): Parser {
-  return parser.command(
-    "recover",
-    "make one member's directory a new cluster, when the majority is lost for ever",
-    (y) =>
-      y
-        .usage(usage)
-        .options(options)
-        .config(fromEnvironment({ "data-dir": undefined, id: undefined, "peer-url": undefined })),
-    run(recoverMember),
-  );
-}
+export const recover = command({
+  name: "recover",
+  describe: "make one member's directory a new cluster, when the majority is lost for ever",
+  about:
+    "Only for when a majority of the members is lost for ever: one member's directory becomes a new cluster of one member, with all that " +
+    "it holds. Writes that only the others had are lost. Stop this member first; of the directories that are left, take the one " +
+    "that reaches furthest: the highest term, then the highest index that wal verify tells as reached. It asks first, and keeps the old " +
+    "directory beside the new one. If it is cut short, run it again. Then start the member, and add others with members add.",
+  flags: {
+    "data-dir": { kind: text, describe: "the member's data directory", required: true },
+    id: { kind: memberId, describe: "the member's id, as it was started with", required: true },
+    "peer-url": { kind: url, describe: "where other members will reach it: http://host:port", required: true },
+    [yesFlag]: { ...toggle("do not ask"), environment: false },
+    [acceptFlag]: {
+      ...toggle("go on even if this log has lost its end: only if no other directory and no backup is left"),
+      environment: false,
+    },
+  },
+  run: recoverMember,
+});
 
 async function recoverMember(flags: RecoverFlags): Promise<number> {
   const { id, peerUrl } = flags;
@@ -102,7 +85,7 @@ async function recoverMember(flags: RecoverFlags): Promise<number> {
     `member ${id} is the new cluster ${clusterId}: ${keysText(state.map.size)}, as of index ${state.index}\n` +
       `What it was is kept in ${path.join(dataDir, kept)}. Start it with\n` +
       `  ${startLine(id, flags.dataDir, [peer])}\n` +
-      "and add the others with readyloop members add --learner, each with an empty data directory. Never start an old one with its old data.\n",
+      `and add the others with ${hint("members add")} --learner, each with an empty data directory. Never start an old one with its old data.\n`,
   );
   return 0;
 }
@@ -115,14 +98,14 @@ ${state.commit > state.index ? lostTail(state) : "  THIS CAN LOSE WRITES THAT WE
   up to ${state.commit}. Whatever the others have acknowledged without it is lost.
 
   - Only go on if a majority of the members can never come back. If one can, start it instead: then nothing is lost.
-  - Of the directories that are left, take the one that reaches furthest: the highest term, then the highest index (readyloop wal verify).
+  - Of the directories that are left, take the one that reaches furthest: the highest term, then the highest index (${hint("wal verify")}).
   - See that no old member runs, or ever starts again, with its old data.
 ${state.further.map(furtherText).join("")}
 `;
 
 const furtherText = (file: string): string =>
   `  - THERE IS MORE: a leader was sending a newer snapshot, ${file}, which this command leaves
-    out. Copy it, look at it with readyloop snapshot status, and if it is sound, make the new cluster of it: readyloop snapshot restore.
+    out. Copy it, look at it with ${hint("snapshot status")}, and if it is sound, make the new cluster of it: ${hint("snapshot restore")}.
 `;
 
 const lostTail = ({ index, commit }: State): string =>

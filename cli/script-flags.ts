@@ -3,69 +3,59 @@
 // Promises: --help says what there is; what is wrong gives one clear line on standard error and exit code 2, before anything has begun.
 
 import { availableParallelism } from "node:os";
-import yargs, { type Options } from "yargs";
-import { integer, UsageError } from "./flags.ts";
+import yargs from "yargs";
+import { type Flags, toggle, type Values } from "./command.ts";
+import { amount, integer, shown, text, UsageError } from "./flags.ts";
+import { optionOf } from "./help.ts";
+import { readFlags as readGiven, split } from "./read.ts";
 
-export interface Script<O> {
+export interface Script<F extends Flags> {
   /** As in `npm run NAME`. */
   readonly name: string;
   /** What it does, in a sentence or two. */
   readonly does: string;
-  readonly flags: O;
+  readonly flags: F;
   /** What stands behind the flags, like "FILE"; without it nothing may. */
   readonly operands?: string;
 }
 
 /** Reads the command line; ends the process on --help, and if something is wrong. */
-export function readFlags<O extends Record<string, Options>>({ name, does, flags, operands }: Script<O>) {
-  return yargs(process.argv.slice(2))
-    .usage(`npm run ${name} --${operands === undefined ? "" : ` ${operands}`} [flags]\n\n${does}`)
-    .options(flags)
-    .parserConfiguration({ "parse-positional-numbers": false })
-    .strictOptions()
-    .strict(operands === undefined)
-    .wrap(Math.min(110, process.stdout.columns ?? 110))
-    .version(false)
-    .fail((message, error) => {
-      process.stderr.write(`npm run ${name}: ${error?.message ?? message}\nTry: npm run ${name} -- --help\n`);
-      process.exit(2);
-    })
-    .parseSync();
+export function readFlags<const F extends Flags>(script: Script<F>): Values<F> & { readonly _: readonly string[] } {
+  const { name, flags, operands: takes } = script;
+  const words = process.argv.slice(2);
+  if (words.includes("--help")) showHelp(script);
+  try {
+    const { given, operands } = split(words, flags);
+    const unwanted = operands.find((operand) => takes === undefined || operand === "");
+    if (unwanted !== undefined) throw new UsageError(`${shown(unwanted)} is one argument too many`);
+    return { ...(readGiven(flags, given, {}).values as Values<F>), _: operands };
+  } catch (error) {
+    process.stderr.write(`npm run ${name}: ${(error as Error).message}\nTry: npm run ${name} -- --help\n`);
+    process.exit(2);
+  }
 }
 
-type Read<T> = (value: unknown) => T;
-
-const unlessMissing =
-  <T>(read: Read<T>): Read<T | undefined> =>
-  (value) =>
-    value === undefined ? undefined : read(value);
+function showHelp({ name, does, flags, operands }: Script<Flags>): void {
+  const parser = yargs(["--help"])
+    .usage(`npm run ${name} --${operands === undefined ? "" : ` ${operands}`} [flags]\n\n${does}`)
+    .detectLocale(false)
+    .wrap(Math.min(110, process.stdout.columns ?? 110))
+    .version(false);
+  for (const [flag, declared] of Object.entries(flags)) parser.option(flag, optionOf(declared));
+  parser.parseSync(); // prints it, and ends the process
+}
 
 /** A whole number, not below `least`, and what it is if it is not given. */
-export const countFlag = (flag: string, fallback: number, describe: string, least = 1) => ({
-  describe,
-  default: fallback,
-  requiresArg: true,
-  coerce: integer(flag, least, Number.MAX_SAFE_INTEGER),
-});
+export const countFlag = (_flag: string, fallback: number, describe: string, least = 1) =>
+  ({ kind: integer(least), describe, default: fallback }) as const;
 
 /** A whole number that need not be given. */
-export const maybeCountFlag = (flag: string, describe: string, least = 1) => ({
-  describe,
-  requiresArg: true,
-  coerce: unlessMissing(integer(flag, least, Number.MAX_SAFE_INTEGER)),
-});
+export const maybeCountFlag = (_flag: string, describe: string, least = 1) =>
+  ({ kind: integer(least), describe }) as const;
 
 /** A number above 0, not always a whole one, that need not be given. */
-export const maybeAmountFlag = (flag: string, describe: string) => ({
-  describe,
-  requiresArg: true,
-  coerce: unlessMissing((value) => {
-    const number = Number(value);
-    if (number > 0 && number < Number.POSITIVE_INFINITY) return number;
-    throw new UsageError(`--${flag} must be a number above 0, not ${JSON.stringify(value)}`);
-  }),
-});
+export const maybeAmountFlag = (_flag: string, describe: string) => ({ kind: amount, describe }) as const;
 
 export const jobsFlag = () => countFlag("jobs", availableParallelism(), "threads");
-export const textFlag = (describe: string) => ({ describe, type: "string", requiresArg: true }) as const;
-export const yesFlag = (describe: string) => ({ describe, type: "boolean", default: false }) as const;
+export const textFlag = (describe: string) => ({ kind: text, describe }) as const;
+export const yesFlag = toggle;

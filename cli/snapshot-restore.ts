@@ -22,6 +22,11 @@ export interface RestoreFlags {
   readonly token: string;
 }
 
+export function checkRestore({ id, peers }: RestoreFlags): void {
+  if (peers.some((peer) => peer.id === id)) return;
+  throw new UsageError(`--id=${id} is not in --peers, which names ${peers.map((peer) => peer.id).join(", ")}`);
+}
+
 export async function restoreSnapshot(flags: RestoreFlags): Promise<number> {
   const { dataDir, id, peers } = flags;
   const { clusterId, contents } = await restoreMember(flags, {
@@ -41,9 +46,6 @@ export async function restoreMember(
   { file, dataDir, id, peers, token }: RestoreFlags,
   { fileSystem, incarnation, segmentBytes, random }: NewLog,
 ): Promise<{ clusterId: number; contents: Contents }> {
-  if (!peers.some((peer) => peer.id === id)) {
-    throw new UsageError(`--peers names ${peers.map((peer) => peer.id).join(", ")}, and not --id=${id}`);
-  }
   const directory = path.resolve(dataDir);
   const found = ((await fileSystem.list(directory)) ?? []).filter((name) => name !== unfinishedName);
   if (found.length > 0) {

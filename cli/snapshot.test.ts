@@ -13,7 +13,7 @@ import { splitSnapshot } from "../server/snapshot-header.ts";
 import { nodeFileSystem } from "../wal/index.ts";
 import { clusterIdOf } from "./cluster-id.ts";
 import { openDataDirectory } from "./data-directory.ts";
-import { parsePeers } from "./flags.ts";
+import { peers as peersKind } from "./flags.ts";
 import { writeSnapshotFile } from "./snapshot-file.ts";
 import { inProcess } from "./testing.ts";
 
@@ -226,7 +226,7 @@ describe("snapshot restore", () => {
       await snapshots.close();
     }
     expect(seen[0]).toBe(seen[1]);
-    expect(new Set([...seen, clusterIdOf(parsePeers(peers))]).size).toBe(3);
+    expect(new Set([...seen, clusterIdOf(peersKind.read(peers, "--peers"))]).size).toBe(3);
     expect(incarnations.size).toBe(3);
   });
 
@@ -239,7 +239,7 @@ describe("snapshot restore", () => {
     const stranger = await restore(file, 9);
     expect([stranger.code, stranger.stderr]).toEqual([
       2,
-      expect.stringMatching(/--peers names 1, 2, 3, and not --id=9/),
+      expect.stringMatching(/--id=9 is not in --peers, which names 1, 2, 3/),
     ]);
     const bytes = fs.readFileSync(file);
     bytes[bytes.length >> 1]! ^= 1;

@@ -17,17 +17,9 @@ import { Server } from "../server/server.ts";
 import { WebSocketTransport } from "../transport/index.ts";
 import { nodeFileSystem } from "../wal/index.ts";
 import { clusterIdOf, drawIncarnation } from "./cluster-id.ts";
+import { command, toggle } from "./command.ts";
 import { createLog, type OpenedLog, openDataDirectory } from "./data-directory.ts";
-import {
-  fromEnvironment,
-  integer,
-  type Parser,
-  type PeerFlag,
-  parsePeers,
-  port,
-  type Run,
-  UsageError,
-} from "./flags.ts";
+import { choice, host, integer, memberId, type PeerFlag, peers, portOrFree, text, UsageError } from "./flags.ts";
 import { type JoinAnswer, join } from "./join.ts";
 import { type LogFormat, type LogLevel, logFormats, logLevels, makeLogger, textLogger } from "./logger.ts";
 import { realClock } from "./real-clock.ts";
@@ -56,97 +48,78 @@ export interface ServerFlags {
 
 const mebibyte = 1024 * 1024;
 
-const options = {
-  id: {
-    describe: "this member's id, unique for all time",
-    demandOption: true,
-    coerce: integer("id", 1, Number.MAX_SAFE_INTEGER),
+export const startServer = command({
+  name: "start-server",
+  describe: "start one member",
+  flags: {
+    id: { kind: memberId, describe: "this member's id, unique for all time", required: true },
+    "peer-port": { kind: portOrFree, describe: "where peers connect; 0 takes a free one", default: 2380 },
+    "client-port": { kind: portOrFree, describe: "where clients connect (HTTP); 0 takes a free one", default: 2379 },
+    peers: {
+      kind: peers,
+      describe: "peer URLs of all members: a plain list, where the id is the position, or 1=http://...,2=http://...",
+      required: true,
+    },
+    join: toggle("join a running cluster, of which --peers names any members; add this one first, with members add"),
+    "data-dir": { kind: text, describe: "the directory of the log and the snapshots", defaultText: "data/<id>" },
+    host: { kind: host, describe: "the address to listen on", default: "127.0.0.1" },
+    "tick-ms": { kind: integer(1, 60_000), describe: "one tick, and the time between heartbeats", default: 100 },
+    "election-ticks": {
+      kind: integer(2, 1000),
+      describe: "ticks without a leader before an election, at least",
+      default: 10,
+    },
+    "request-timeout-ms": {
+      kind: integer(1, 3_600_000),
+      describe: "how long a client's request may take",
+      default: 5000,
+    },
+    "max-waiting": {
+      kind: integer(1, 1_000_000),
+      describe: "writes, and reads, that may wait on this member at a time",
+      default: 10_000,
+    },
+    "max-value-bytes": {
+      kind: integer(1, 32 * mebibyte),
+      describe: "largest value that a client may write",
+      default: 1.5 * mebibyte,
+    },
+    "disk-stall-ms": {
+      kind: integer(0, 3_600_000),
+      describe: "a disk that takes longer for a write is taken for dead, and the member stops; 0: it waits",
+      default: 10_000,
+    },
+    "snapshot-count": {
+      kind: integer(1, 1_000_000_000),
+      describe: "take a snapshot after so many entries",
+      default: 10_000,
+    },
+    "snapshot-catchup-entries": {
+      kind: integer(0, 1_000_000_000),
+      describe: "entries kept in memory behind a snapshot, for members that are a little late",
+      default: 5000,
+    },
+    "raftexample-api": toggle("POST /4 with a peer URL adds member 4, DELETE /4 removes it, as in etcd's raftexample"),
+    "log-level": { kind: choice(logLevels), describe: "debug shows each Ready", default: "info" },
+    "log-format": { kind: choice(logFormats), describe: "auto is pretty on a terminal", default: "auto" },
   },
-  "peer-port": { describe: "where peers connect", default: 2380, coerce: port("peer-port") },
-  "client-port": { describe: "where clients connect (HTTP)", default: 2379, coerce: port("client-port") },
-  peers: {
-    describe: "peer URLs of all members: a plain list, where the id is the position, or 1=http://...,2=http://...",
-    demandOption: true,
-    coerce: parsePeers,
-  },
-  join: {
-    describe:
-      "join a running cluster, of which --peers names any members; add this one first, with readyloop members add",
-    type: "boolean",
-    default: false,
-  },
-  "data-dir": { describe: "where log and snapshots lie [default: data/<id>]", type: "string", requiresArg: true },
-  host: { describe: "the address to listen on", type: "string", default: "127.0.0.1" },
-  "tick-ms": {
-    describe: "one tick, and the time between heartbeats",
-    default: 100,
-    coerce: integer("tick-ms", 1, 60_000),
-  },
-  "election-ticks": {
-    describe: "ticks without a leader before an election, at least",
-    default: 10,
-    coerce: integer("election-ticks", 2, 1000),
-  },
-  "request-timeout-ms": {
-    describe: "how long a client's request may take",
-    default: 5000,
-    coerce: integer("request-timeout-ms", 1, 3_600_000),
-  },
-  "max-waiting": {
-    describe: "writes, and reads, that may wait on this member at a time",
-    default: 10_000,
-    coerce: integer("max-waiting", 1, 1_000_000),
-  },
-  "max-value-bytes": {
-    describe: "largest value that a client may write",
-    default: 1.5 * mebibyte,
-    coerce: integer("max-value-bytes", 1, 32 * mebibyte),
-  },
-  "disk-stall-ms": {
-    describe: "a disk that takes longer for a write is taken for dead, and the member stops; 0: it waits",
-    default: 10_000,
-    coerce: integer("disk-stall-ms", 0, 3_600_000),
-  },
-  "snapshot-count": {
-    describe: "take a snapshot after so many entries",
-    default: 10_000,
-    coerce: integer("snapshot-count", 1, 1_000_000_000),
-  },
-  "snapshot-catchup-entries": {
-    describe: "entries kept in memory behind a snapshot, for members that are a little late",
-    default: 5000,
-    coerce: integer("snapshot-catchup-entries", 0, 1_000_000_000),
-  },
-  "raftexample-api": {
-    describe: "POST /4 with a peer URL adds member 4, DELETE /4 removes it, as in etcd's raftexample",
-    type: "boolean",
-    default: false,
-  },
-  "log-level": { describe: "debug shows each Ready", choices: logLevels, default: "info" as LogLevel },
-  "log-format": {
-    describe: "auto is pretty on a terminal",
-    choices: logFormats,
-    default: "auto" as LogFormat,
-  },
-} as const;
+  check,
+  run: serve,
+});
 
-export function startServer(parser: Parser, run: Run): Parser {
-  return parser.command(
-    "start-server",
-    "start one member",
-    (y) => y.options(options).config(fromEnvironment(options)),
-    run((flags) => serve({ ...flags, dataDir: flags.dataDir })),
-  );
-}
-
-async function serve(flags: ServerFlags): Promise<number> {
-  const { id, peers } = flags;
-  if (!flags.join && !peers.some((peer) => peer.id === id)) {
+function check({ id, peers, join, clientPort, peerPort }: ServerFlags): void {
+  if (!join && !peers.some((peer) => peer.id === id)) {
     const ids = peers.map((peer) => peer.id).join(", ");
     throw new UsageError(
       `--id=${id} is not in --peers, which names ${ids}; to join a cluster that runs already, add --join`,
     );
   }
+  if (clientPort !== 0 && clientPort === peerPort) {
+    throw new UsageError(`--client-port and --peer-port are both ${peerPort}: clients and peers need one each`);
+  }
+}
+
+async function serve(flags: ServerFlags): Promise<number> {
   const log = makeLogger(flags.logLevel, flags.logFormat);
   const signals = stopOnSignals();
   let exitCode = 0;

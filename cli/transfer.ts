@@ -3,27 +3,18 @@
 // Any member may be asked. The command comes back when the member leads, and prints the members; if leadership stayed where it was,
 // the cluster says why. To stop a leader nothing of this is needed: SIGTERM makes it hand over first.
 
-import { ask, type Endpoints, endpoints, endpointsOfEnvironment, jsonBody } from "./endpoints.ts";
-import type { Parser, Run } from "./flags.ts";
-import { memberId, printMembers } from "./members.ts";
+import { command } from "./command.ts";
+import { ask, type Endpoints, endpoints, jsonBody } from "./endpoints.ts";
+import { memberId } from "./flags.ts";
+import { printMembers } from "./members.ts";
 
-export function transfer(parser: Parser, run: Run): Parser {
-  return parser.command(
-    "transfer <id>",
-    "hand leadership to a member",
-    (y) =>
-      y
-        .positional("id", {
-          describe: "the member that is to lead",
-          type: "string",
-          demandOption: true,
-          coerce: memberId,
-        })
-        .option("endpoints", endpoints)
-        .config(endpointsOfEnvironment()),
-    run(handOver),
-  );
-}
+export const transfer = command({
+  name: "transfer",
+  describe: "hand leadership to a member",
+  arguments: { id: { kind: memberId, describe: "the member that is to lead" } },
+  flags: { endpoints },
+  run: handOver,
+});
 
 async function handOver({ endpoints, id }: Endpoints & { id: number }): Promise<number> {
   await printMembers(await ask(endpoints, "POST", "/_leader", jsonBody({ transferee: id })));

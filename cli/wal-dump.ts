@@ -46,36 +46,11 @@ import {
   RecordType,
   readRecords,
 } from "../wal/index.ts";
-import { fromEnvironment, integer, type Parser, type Run, UsageError } from "./flags.ts";
-
-const index = { requiresArg: true, defaultDescription: "no limit" } as const;
+import { command, toggle } from "./command.ts";
+import { choices, integer, text, UsageError } from "./flags.ts";
+import { hint } from "./program.ts";
 
 const typeNames: readonly string[] = [...Object.keys(RecordType), ...Object.keys(EntryType)];
-
-/** A check for yargs' `coerce`: names of types, between commas. */
-function parseTypes(value: unknown): ReadonlySet<string> {
-  const names = [value].flat().flatMap((text) => String(text).split(","));
-  const unknown = names.find((name) => !typeNames.includes(name));
-  if (unknown === undefined) return new Set(names);
-  throw new UsageError(`--type: ${JSON.stringify(unknown)} is no type; there are ${typeNames.join(", ")}`);
-}
-
-const options = {
-  "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
-  from: {
-    ...index,
-    describe: "first index to show; records without an index are left out then",
-    coerce: integer("from", 0, Number.MAX_SAFE_INTEGER),
-  },
-  to: { ...index, describe: "last index to show", coerce: integer("to", 0, Number.MAX_SAFE_INTEGER) },
-  type: {
-    describe: `types to show: ${typeNames.join(", ")}`,
-    requiresArg: true,
-    defaultDescription: "all",
-    coerce: parseTypes,
-  },
-  json: { describe: "one JSON value a line", type: "boolean", default: false },
-} as const;
 
 interface DumpFlags {
   dataDir: string;
@@ -85,22 +60,29 @@ interface DumpFlags {
   json: boolean;
 }
 
-const usage =
-  "$0 wal dump\n\nShows what a member has written down, in order: entries with the commands in them, terms, votes, commits. Changes nothing, and may run beside the " +
-  "member. Exit code 1: the log is damaged, and is shown up to there.";
-
-export function walDump(parser: Parser, run: Run): Parser {
-  return parser.command(
-    "dump",
-    "show the records of a log, in order",
-    (y) =>
-      y
-        .usage(usage)
-        .options(options)
-        .config(fromEnvironment({ "data-dir": undefined })),
-    run((flags) => dump({ ...flags, from: flags.from, to: flags.to, type: flags.type })),
-  );
-}
+export const walDump = command({
+  name: "dump",
+  describe: "show the records of a log, in order",
+  about:
+    "Shows what a member has written down, in order: entries with the commands in them, terms, votes, commits. Changes nothing, and may run beside the " +
+    "member. Exit code 1: the log is damaged, and is shown up to there.",
+  flags: {
+    "data-dir": { kind: text, describe: "the member's data directory", required: true },
+    from: {
+      kind: integer(0),
+      describe: "first index to show; records without an index are left out then",
+      defaultText: "no limit",
+    },
+    to: { kind: integer(0), describe: "last index to show", defaultText: "no limit" },
+    type: { kind: choices(typeNames), describe: `types to show: ${typeNames.join(", ")}`, defaultText: "all" },
+    json: toggle("one JSON value a line"),
+  },
+  check: ({ from, to }) => {
+    if (from === undefined || to === undefined || from <= to) return;
+    throw new UsageError(`--from=${from} is beyond --to=${to}: no record is in between`);
+  },
+  run: dump,
+});
 
 /** What a reader is to be told of the end of the log. */
 interface Verdict {
@@ -171,7 +153,7 @@ function judge(item: Exclude<LogItem, { kind: "record" }>, verdict: Verdict): vo
       "a write cut short, which the member cuts off at its next start, or one that is going on.";
     return;
   }
-  verdict.note = `${file}: ${endText(item)}: ${reason}. Nothing after this can be relied on. For what to do next run: readyloop wal verify`;
+  verdict.note = `${file}: ${endText(item)}: ${reason}. Nothing after this can be relied on. For what to do next run: ${hint("wal verify")}`;
   verdict.exitCode = 1;
 }
 

@@ -11,33 +11,25 @@
 
 import path from "node:path";
 import { type LogItem, nodeFileSystem, readRecords, refusal, validSnapshots, Wal } from "../wal/index.ts";
+import { command, toggle } from "./command.ts";
 import { confirm } from "./confirm.ts";
-import { fromEnvironment, type Parser, type Run } from "./flags.ts";
-
-const options = {
-  "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
-  yes: { describe: "do not ask", type: "boolean", default: false },
-} as const;
-
-const usage =
-  "$0 wal repair\n\nCuts off the end of a log where a power cut has left a write half done, as the member's next start would do by itself; asks first, and keeps a " +
-  "copy of the file. Nothing that was acknowledged is lost. A log that is damaged in any other way is left as it is: that member has to be " +
-  "replaced. Exit code 0: the log ends cleanly; 1: it was left as it is, and why.";
+import { text } from "./flags.ts";
 
 const fileSystem = nodeFileSystem;
 
-export function walRepair(parser: Parser, run: Run): Parser {
-  return parser.command(
-    "repair",
-    "cut off an end that was never completely written; keeps a copy",
-    (y) =>
-      y
-        .usage(usage)
-        .options(options)
-        .config(fromEnvironment({ "data-dir": undefined })),
-    run(({ dataDir, yes }) => repair(path.join(dataDir, "member", "wal"), yes)),
-  );
-}
+export const walRepair = command({
+  name: "repair",
+  describe: "cut off an end that was never completely written; keeps a copy",
+  about:
+    "Cuts off the end of a log where a power cut has left a write half done, as the member's next start would do by itself; asks first, and keeps a " +
+    "copy of the file. Nothing that was acknowledged is lost. A log that is damaged in any other way is left as it is: that member has to be " +
+    "replaced. Exit code 0: the log ends cleanly; 1: it was left as it is, and why.",
+  flags: {
+    "data-dir": { kind: text, describe: "the member's data directory", required: true },
+    yes: { ...toggle("do not ask"), environment: false },
+  },
+  run: ({ dataDir, yes }) => repair(path.join(dataDir, "member", "wal"), yes),
+});
 
 async function repair(directory: string, yes: boolean): Promise<number> {
   const end = await endOf(directory);

@@ -30,24 +30,18 @@ import {
 } from "../wal/index.ts";
 import { ReadAll } from "../wal/read-all.ts";
 import { listSegments, segmentsFrom } from "../wal/util.ts";
-import { fromEnvironment, type Parser, type Run } from "./flags.ts";
+import { command } from "./command.ts";
+import { text } from "./flags.ts";
 
-const options = {
-  "data-dir": { describe: "the member's data directory", type: "string", requiresArg: true, demandOption: true },
-} as const;
-
-const usage =
-  "$0 wal verify\n\nReads all of a member's log and its snapshots: is every checksum right, and could the member start from them? Prints how far it " +
-  "reaches. Changes nothing, and may run beside the member. Exit code 0: sound; 1: damaged, and how.";
-
-export function walVerify(parser: Parser, run: Run): Parser {
-  return parser.command(
-    "verify",
-    "check a log, and the snapshots that it confirms; exit code 1 if they are damaged",
-    (y) => y.usage(usage).options(options).config(fromEnvironment(options)),
-    run(({ dataDir }) => verify(path.join(dataDir, "member"), nodeFileSystem)),
-  );
-}
+export const walVerify = command({
+  name: "verify",
+  describe: "check a log, and the snapshots that it confirms; exit code 1 if they are damaged",
+  about:
+    "Reads all of a member's log and its snapshots: is every checksum right, and could the member start from them? Prints how far it " +
+    "reaches. Changes nothing, and may run beside the member. Exit code 0: sound; 1: damaged, and how.",
+  flags: { "data-dir": { kind: text, describe: "the member's data directory", required: true } },
+  run: ({ dataDir }) => verify(path.join(dataDir, "member"), nodeFileSystem),
+});
 
 /** What is to be told: the report on standard output, what is wrong on standard error. */
 interface Findings {

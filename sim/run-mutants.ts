@@ -11,7 +11,7 @@ const values = readFlags({
     seeds: countFlag("seeds", 1000, "so many are tried at most"),
     ticks: countFlag("ticks", 400, "length of a run's safety phase, in ticks of 100 ms"),
     jobs: jobsFlag(),
-    only: { ...textFlag("those with this in their name; may be given more than once"), array: true, default: [""] },
+    only: { ...textFlag("those with this in their name; may be given more than once"), repeats: true, default: [""] },
     markdown: yesFlag("print the table as a page shows it"),
   },
 });

@@ -57,7 +57,7 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
     vi.stubEnv("READYLOOP_CLIENT_PORT", "http");
     vi.stubEnv("READYLOOP_ID", "7");
     try {
-      expect((await inProcess(...start)).stderr).toMatch(/--client-port must be/);
+      expect((await inProcess(...start)).stderr).toMatch(/READYLOOP_CLIENT_PORT \(--client-port\) must be/);
       const { code, stderr } = await inProcess("start-server", "--client-port=0", "--peers=http://localhost:2380");
       expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(/--id=7 is not in --peers/) });
       expect((await inProcess("get", "k", "--endpoints=nowhere")).stderr).toMatch(/not a URL/);
