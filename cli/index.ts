@@ -5,6 +5,7 @@
 
 import yargs from "yargs";
 import { clientCommands } from "./client.ts";
+import { ClientError } from "./endpoints.ts";
 import { UsageError } from "./flags.ts";
 import { members } from "./members.ts";
 import { recover } from "./recover.ts";
@@ -66,6 +67,7 @@ export async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     process.stderr.write(`readyloop: ${message}\n`);
+    if (error instanceof ClientError) return error.exitCode;
     // yargs wraps what a check of a flag throws into its own error.
     if (name !== "UsageError" && name !== "YError") return 1;
     process.stderr.write("Try: readyloop --help\n");

@@ -4,17 +4,12 @@
 // the members after it. A change that would do harm is refused by the cluster, which says why and what to do instead: nothing is
 // checked here but the spelling. The exit code is 0 only if the change was carried out.
 
-import type { MemberInfo } from "../server/interfaces.ts";
-import { ask, type Body, type Endpoints, endpoints, endpointsOfEnvironment, jsonBody } from "./endpoints.ts";
+import { type Members, membersAnswer } from "./answers.ts";
+import { ask, clientEnvironment, clientOptions, type Endpoints, jsonBody } from "./endpoints.ts";
 import { originOf, type Parser, type Run, UsageError } from "./flags.ts";
+import type { HttpRequest } from "./http-exchange.ts";
+import { printableJson } from "./printable.ts";
 import { printTable } from "./table.ts";
-
-/** What GET /_members answers, and each change. */
-interface Members {
-  readonly members: readonly MemberInfo[];
-  /** 0 when none is known. */
-  readonly leader: number;
-}
 
 type OfMember = Endpoints & { id: number };
 
@@ -38,8 +33,8 @@ export function members(parser: Parser, run: Run): Parser {
       .usage(
         "$0 members <command>\n\nShows the members of the cluster, and changes who they are, while it runs. Any member may be asked.",
       )
-      .option("endpoints", endpoints)
-      .config(endpointsOfEnvironment())
+      .options(clientOptions)
+      .config(clientEnvironment())
       .command(
         "list",
         "show each member: id, peer URL, voter or learner, who leads",
@@ -73,18 +68,14 @@ export function members(parser: Parser, run: Run): Parser {
   );
 }
 
-/** Prints the members that an answer tells. */
-export async function printMembers(response: Response): Promise<Members> {
-  const answer = (await response.json()) as Members;
-  const rows = answer.members.map(({ id, peerUrl, role }) => [
-    String(id),
-    peerUrl,
-    role,
-    id === answer.leader ? "leader" : "",
-  ]);
+/** Makes one change of the members; resolves to the members after it. Throws ClientError. */
+export const changeMembers = (to: Endpoints, request: HttpRequest): Promise<Members> =>
+  ask(to, { ...request, answer: membersAnswer });
+
+export function printMembers({ members, leader }: Members): void {
+  const rows = members.map(({ id, peerUrl, role }) => [String(id), peerUrl, role, id === leader ? "leader" : ""]);
   printTable(["ID", "PEER URL", "ROLE", "LEADER"], rows);
-  if (answer.leader === 0) process.stdout.write("no leader is known\n");
-  return answer;
+  if (leader === 0) process.stdout.write("no leader is known\n");
 }
 
 /** A check for yargs' `coerce`: a member's id, as the API takes it. */
@@ -98,18 +89,18 @@ export function memberId(value: unknown): number {
   return id;
 }
 
-async function list({ endpoints, json }: Endpoints & { json: boolean }): Promise<number> {
-  const response = await ask(endpoints, "GET", "/_members");
-  if (json) process.stdout.write(`${JSON.stringify(await response.json())}\n`);
-  else await printMembers(response);
+async function list({ json, ...to }: Endpoints & { json: boolean }): Promise<number> {
+  const members = await ask(to, { method: "GET", path: "/_members", answer: membersAnswer });
+  if (json) process.stdout.write(`${printableJson(members)}\n`);
+  else printMembers(members);
   return 0;
 }
 
-async function add({ endpoints, id, url, learner }: OfMember & { url: string; learner: boolean }): Promise<number> {
-  const member = { id, peerUrl: url, learner };
-  const response = await ask(endpoints, "POST", "/_members", jsonBody(member));
-  const { members } = await printMembers(response);
-  const others = members.filter((other) => other.id !== id).map((other) => `${other.id}=${other.peerUrl}`);
+async function add({ id, url, learner, ...to }: OfMember & { url: string; learner: boolean }): Promise<number> {
+  const body = jsonBody({ id, peerUrl: url, learner });
+  const answer = await changeMembers(to, { method: "POST", path: "/_members", body });
+  printMembers(answer);
+  const others = answer.members.filter((other) => other.id !== id).map((other) => `${other.id}=${other.peerUrl}`);
   const { port } = new URL(url);
   process.stdout.write(
     `Member ${id} may join now. Start it on the machine of ${url}, with a --client-port that is free there:\n` +
@@ -118,17 +109,19 @@ async function add({ endpoints, id, url, learner }: OfMember & { url: string; le
   return 0;
 }
 
-const promote = ({ endpoints, id }: OfMember): Promise<number> => change(endpoints, "POST", `/_members/${id}/promote`);
-const demote = ({ endpoints, id }: OfMember): Promise<number> => change(endpoints, "POST", `/_members/${id}/demote`);
-async function remove({ endpoints, id }: OfMember): Promise<number> {
-  await change(endpoints, "DELETE", `/_members/${id}`);
+const promote = ({ id, ...to }: OfMember): Promise<number> =>
+  change(to, { method: "POST", path: `/_members/${id}/promote` });
+const demote = ({ id, ...to }: OfMember): Promise<number> =>
+  change(to, { method: "POST", path: `/_members/${id}/demote` });
+async function remove({ id, ...to }: OfMember): Promise<number> {
+  await change(to, { method: "DELETE", path: `/_members/${id}` });
   process.stdout.write(`Member ${id} stops as soon as all others know that it is out; one that is down holds it up.\n`);
   return 0;
 }
-const move = ({ endpoints, id, url }: OfMember & { url: string }): Promise<number> =>
-  change(endpoints, "PUT", `/_members/${id}`, jsonBody({ peerUrl: url }));
+const move = ({ id, url, ...to }: OfMember & { url: string }): Promise<number> =>
+  change(to, { method: "PUT", path: `/_members/${id}`, body: jsonBody({ peerUrl: url }) });
 
-async function change(endpoints: readonly string[], method: string, path: string, body?: Body): Promise<number> {
-  await printMembers(await ask(endpoints, method, path, body));
+async function change(to: Endpoints, request: HttpRequest): Promise<number> {
+  printMembers(await changeMembers(to, request));
   return 0;
 }

@@ -1,6 +1,6 @@
 // snapshot: backups. save from a running cluster, look at one, make a new cluster of it.
 
-import { endpoints, endpointsOfEnvironment } from "./endpoints.ts";
+import { clientEnvironment, clientOptions } from "./endpoints.ts";
 import { fromEnvironment, integer, type Parser, parsePeers, type Run } from "./flags.ts";
 import { restoreSnapshot } from "./snapshot-restore.ts";
 import { saveSnapshot } from "./snapshot-save.ts";
@@ -51,8 +51,8 @@ export function snapshot(parser: Parser, run: Run): Parser {
               type: "boolean",
               default: false,
             })
-            .option("endpoints", endpoints)
-            .config(endpointsOfEnvironment()),
+            .options(clientOptions)
+            .config(clientEnvironment()),
         run(saveSnapshot),
       )
       .command(

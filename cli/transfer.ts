@@ -3,9 +3,9 @@
 // Any member may be asked. The command comes back when the member leads, and prints the members; if leadership stayed where it was,
 // the cluster says why. To stop a leader nothing of this is needed: SIGTERM makes it hand over first.
 
-import { ask, type Endpoints, endpoints, endpointsOfEnvironment, jsonBody } from "./endpoints.ts";
+import { clientEnvironment, clientOptions, type Endpoints, jsonBody } from "./endpoints.ts";
 import type { Parser, Run } from "./flags.ts";
-import { memberId, printMembers } from "./members.ts";
+import { changeMembers, memberId, printMembers } from "./members.ts";
 
 export function transfer(parser: Parser, run: Run): Parser {
   return parser.command(
@@ -19,13 +19,13 @@ export function transfer(parser: Parser, run: Run): Parser {
           demandOption: true,
           coerce: memberId,
         })
-        .option("endpoints", endpoints)
-        .config(endpointsOfEnvironment()),
+        .options(clientOptions)
+        .config(clientEnvironment()),
     run(handOver),
   );
 }
 
-async function handOver({ endpoints, id }: Endpoints & { id: number }): Promise<number> {
-  await printMembers(await ask(endpoints, "POST", "/_leader", jsonBody({ transferee: id })));
+async function handOver({ id, ...to }: Endpoints & { id: number }): Promise<number> {
+  printMembers(await changeMembers(to, { method: "POST", path: "/_leader", body: jsonBody({ transferee: id }) }));
   return 0;
 }
