@@ -69,7 +69,7 @@ export async function exchange<T>(
   const failure = (error: NodeJS.ErrnoException): ExchangeError =>
     new ExchangeError(late ?? failureText(error, connected), connected);
   const deadline = new Deadline((waitedMs) => {
-    const seconds = `${Math.round(waitedMs) / 1000} s`;
+    const seconds = `${Number((waitedMs / 1000).toPrecision(2))} s`;
     if (response !== undefined) late = `hung: the rest of its answer did not come within ${seconds}`;
     else late = connected ? `hung: no answer within ${seconds}` : `not reached within ${seconds}`;
     cut();
