@@ -1,13 +1,12 @@
-// put, get, delete and status: a client on the command line.
-//
-// All but status ask one member, whichever of the endpoints answers first in their order: see endpoints.ts.
+// put, get and delete: a client on the command line. Each asks one member, the first of the endpoints that answers: see endpoints.ts.
 
-import { buffer } from "node:stream/consumers";
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { Readable } from "node:stream";
+import { MAX_VALUE_BYTES, nothing, value } from "./answers.ts";
 import { command, toggle } from "./command.ts";
-import { ask, type Endpoints, endpoints, find } from "./endpoints.ts";
+import { ask, ClientError, clientFlags, type Endpoints } from "./endpoints.ts";
+import { exitCode } from "./exit-codes.ts";
 import { anyText, key } from "./flags.ts";
-import { printTable } from "./table.ts";
+import { printStatus } from "./status.ts";
 
 const keyArgument = { kind: key, describe: "the key" } as const;
 
@@ -16,82 +15,77 @@ export const clientCommands = [
     name: "put",
     describe: "write a value ('-' reads it from standard input)",
     arguments: { key: keyArgument, value: { kind: anyText, describe: "the value" } },
-    flags: { endpoints },
+    flags: clientFlags,
     run: put,
   }),
   command({
     name: "get",
     describe: "read a value",
     arguments: { key: keyArgument },
-    flags: { stale: toggle("the member's own copy, which may lag"), endpoints },
+    flags: { stale: toggle("the member's own copy, which may lag"), ...clientFlags },
     run: get,
   }),
   command({
     name: "delete",
     describe: "remove a key",
     arguments: { key: keyArgument },
-    flags: { endpoints },
+    flags: clientFlags,
     run: remove,
   }),
   command({
     name: "status",
-    describe: "show each member: role, term, leader, how far its log is",
-    flags: { endpoints },
-    run: status,
+    describe: "show every member: role, term, leader, how far its log is; exit code 1 without a leader or a majority",
+    flags: { json: toggle("print JSON"), ...clientFlags },
+    run: printStatus,
   }),
 ];
 
-async function put({ key, value, endpoints }: Endpoints & { key: string; value: string }): Promise<number> {
-  const bytes = value === "-" ? await buffer(process.stdin) : Buffer.from(value);
-  await ask(endpoints, "PUT", pathOf(key), { bytes, contentType: "application/octet-stream" });
+async function put({ key, value: text, ...to }: Endpoints & { key: string; value: string }): Promise<number> {
+  await putValue(to, key, text === "-" ? await readValue(process.stdin) : Buffer.from(text));
   return 0;
 }
 
-async function get({ key, stale, endpoints }: Endpoints & { key: string; stale: boolean }): Promise<number> {
-  const response = await find(endpoints, "GET", pathOf(key) + (stale ? "?consistency=stale" : ""));
-  if (response === undefined) {
-    process.stderr.write(`readyloop: there is no key ${JSON.stringify(key)}\n`);
-    return 1;
-  }
-  process.stdout.write(Buffer.from(await response.arrayBuffer()));
+async function get({ key, stale, ...to }: Endpoints & { key: string; stale: boolean }): Promise<number> {
+  process.stdout.write(await getValue(to, key, stale));
   if (process.stdout.isTTY === true) process.stdout.write("\n");
   return 0;
 }
 
-async function remove({ key, endpoints }: Endpoints & { key: string }): Promise<number> {
-  await ask(endpoints, "DELETE", pathOf(key));
+async function remove({ key, ...to }: Endpoints & { key: string }): Promise<number> {
+  await ask(to, { method: "DELETE", path: pathOf(key), answer: nothing });
   return 0;
+}
+
+/** Resolves once the value is committed. Throws ClientError. */
+export function putValue(to: Endpoints, key: string, bytes: Uint8Array): Promise<void> {
+  const body = { bytes, contentType: "application/octet-stream" };
+  return ask(to, { method: "PUT", path: pathOf(key), body, answer: nothing });
+}
+
+/** Throws ClientError, also if there is no such key. */
+export function getValue(to: Endpoints, key: string, stale = false): Promise<Buffer> {
+  const path = pathOf(key) + (stale ? "?consistency=stale" : "");
+  return ask(to, { method: "GET", path, answer: value, absent: `there is no key ${JSON.stringify(key)}` });
 }
 
 const pathOf = (key: string): string => `/${encodeURIComponent(key)}`;
 
-function status({ endpoints }: Endpoints): Promise<number> {
-  return printStatus(endpoints);
-}
-
-/** Prints a line for each endpoint; the exit code is 0 if any of them answers. */
-export async function printStatus(endpoints: readonly string[]): Promise<number> {
-  const rows = await Promise.all(endpoints.map(statusRow));
-  printTable(
-    ["ENDPOINT", "ID", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "SNAPSHOT", "MEMBERS"],
-    rows.map(({ cells }) => cells),
-  );
-  return rows.some(({ reached }) => reached) ? 0 : 1;
-}
-
-async function statusRow(endpoint: string): Promise<{ reached: boolean; cells: string[] }> {
-  try {
-    const response = await fetch(`${endpoint}/_status`);
-    if (!response.ok) return { reached: false, cells: [endpoint, `HTTP ${response.status}`] };
-    const s = (await response.json()) as MemberStatus;
-    const voters = s.members.filter(({ role }) => role === "voter").length;
-    const learners = s.members.length - voters;
-    const members = learners === 0 ? `${voters} voters` : `${voters} voters, ${learners} learners`;
-    const leader = s.leader === 0 ? "none" : String(s.leader);
-    const numbers = [s.commit, s.applied, s.snapshot].map(String);
-    return { reached: true, cells: [endpoint, String(s.id), s.role, String(s.term), leader, ...numbers, members] };
-  } catch (error) {
-    const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
-    return { reached: false, cells: [endpoint, `not reached (${cause?.code ?? (error as Error).message})`] };
+/** All that comes, up to the largest value that a server may be set to take. */
+async function readValue(input: Readable & { isTTY?: boolean }): Promise<Buffer> {
+  if (input.isTTY === true) process.stderr.write("reading the value from the terminal: end it with Ctrl-D\n");
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of input) {
+    const part = Buffer.from(chunk);
+    size += part.length;
+    if (size > MAX_VALUE_BYTES) {
+      const limit = `${MAX_VALUE_BYTES} bytes`;
+      throw new ClientError(
+        exitCode.usage,
+        `standard input holds more than ${limit}, the most that a value may have; nothing was sent`,
+      );
+    }
+    parts.push(part);
   }
+  return Buffer.concat(parts, size);
 }

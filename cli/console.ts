@@ -9,10 +9,10 @@
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { printStatus } from "./client.ts";
-import { ask, jsonBody } from "./endpoints.ts";
+import { jsonBody } from "./endpoints.ts";
 import { type LocalCluster, say } from "./local-cluster.ts";
-import { printMembers } from "./members.ts";
+import { changeMembers, printMembers } from "./members.ts";
+import { printStatus } from "./status.ts";
 
 export const consoleHelp =
   "Type: add | stop <id> | kill <id> | start <id> | remove <id> | status | help. Ctrl-C ends all members.";
@@ -55,10 +55,9 @@ async function carryOut(cluster: LocalCluster, command: string, argument: string
       return cluster.start(id);
     }
     case "remove":
-      await printMembers(await ask(cluster.endpoints, "DELETE", `/_members/${memberOf()}`));
-      return;
+      return printMembers(await changeMembers(cluster, { method: "DELETE", path: `/_members/${memberOf()}` }));
     case "status":
-      await printStatus(cluster.endpoints);
+      await printStatus(cluster);
       return;
     case "help":
       return say(consoleHelp);
@@ -70,15 +69,15 @@ async function carryOut(cluster: LocalCluster, command: string, argument: string
 /** Adds a member as a learner, starts it, and promotes it when the leader says that it has caught up. */
 async function add(cluster: LocalCluster): Promise<void> {
   const id = cluster.freeId;
-  const { endpoints } = cluster;
   if (!URL.canParse(cluster.peerUrl(id))) throw new Error(`there is no port left for member ${id}`);
-  await ask(endpoints, "POST", "/_members", jsonBody({ id, peerUrl: cluster.peerUrl(id), learner: true }));
+  const body = jsonBody({ id, peerUrl: cluster.peerUrl(id), learner: true });
+  await changeMembers(cluster, { method: "POST", path: "/_members", body });
   say(`member ${id} is a learner now; starting it`);
   cluster.start(id);
   for (const until = performance.now() + catchUpMs; ; ) {
     await sleep(pauseMs);
     try {
-      await printMembers(await ask(endpoints, "POST", `/_members/${id}/promote`));
+      printMembers(await changeMembers(cluster, { method: "POST", path: `/_members/${id}/promote` }));
       return say(`member ${id} votes now; it serves clients on ${cluster.clientUrl(id)}`);
     } catch (error) {
       // It has to catch up; beside that, whatever stands in the way may pass.

@@ -1,82 +1,141 @@
-// The members that a client command talks to, and how it asks them.
+// The one door through which a command talks to the cluster: it believes a member and nothing else, and it waits for nobody for ever.
 //
-// The endpoints are tried in turn. A member that cannot be reached, or that says that it did nothing (503), is passed over; a
-// request whose outcome is unknown (504, or a connection lost on the way) is not tried elsewhere: it may have been carried out.
+// The endpoints are tried in turn. Each is first asked for its status, within a short deadline: a member that hangs, a front door that
+// redirects, a login page are passed over before they see the request, so that a hung member cannot carry it out later. Only then
+// the request goes out, with a deadline of its own. What comes back is taken for success only with the exact status and a body that
+// answers.ts recognises.
+//
+// A read goes on to the next endpoint until one answers it. A write goes on only while no endpoint can have carried it out: nothing was
+// sent, or a member says that it did nothing (503). Once its outcome is open it is not sent again, and the command says so.
+//
+// Time: at most (endpoints) x (a fifth of --timeout-ms for the status + --timeout-ms for the request), plus what http-exchange.ts
+// grants a large value. Each failure has one of the codes of exit-codes.ts, and lists what each endpoint said.
 
-import type { Flag } from "./command.ts";
-import { urls } from "./flags.ts";
+import type { MemberStatus } from "../server/interfaces.ts";
+import { type Answer, NotOfMember, type Problem, problemOf, statusAnswer } from "./answers.ts";
+import type { Flag, Flags } from "./command.ts";
+import { exitCode } from "./exit-codes.ts";
+import { integer, urls } from "./flags.ts";
+import { type Body, BodyTooLarge, ExchangeError, exchange, type HttpRequest } from "./http-exchange.ts";
 
 export interface Endpoints {
-  endpoints: string[];
+  readonly endpoints: readonly string[];
+  /** For one request to one endpoint; defaultTimeoutMs unless given. */
+  readonly timeoutMs?: number;
 }
 
-/** The flag. */
-export const endpoints = {
-  kind: urls,
-  describe: "client URLs of members, tried in turn; http:// may be left out",
-  default: ["http://127.0.0.1:2379", "http://127.0.0.1:2479", "http://127.0.0.1:2579"],
-} satisfies Flag<string[]>;
+/** Longer than a server's own default deadline of 5 s, and the second that a follower adds to it. */
+export const defaultTimeoutMs = 10_000;
+const defaultEndpoints = ["http://127.0.0.1:2379", "http://127.0.0.1:2479", "http://127.0.0.1:2579"];
 
-export interface Body {
-  readonly bytes: Buffer;
-  readonly contentType: string;
+/** The flags of every command that asks the cluster. */
+export const clientFlags = {
+  endpoints: {
+    kind: urls,
+    describe: "client URLs of members, tried in turn; http:// may be left out",
+    default: defaultEndpoints,
+  } satisfies Flag<string[]>,
+  "timeout-ms": {
+    kind: integer(1, 3_600_000),
+    describe: "how long one endpoint may take; a fifth of it to say that it is there",
+    default: defaultTimeoutMs,
+  },
+} as const satisfies Flags;
+
+/** Whether the user named no endpoints, so that one where nothing listens is no news. */
+export const areDefaults = ({ endpoints }: Endpoints): boolean => endpoints.join() === defaultEndpoints.join();
+
+/** A command did not get what it asked the cluster for. */
+export class ClientError extends Error {
+  override readonly name = "ClientError";
+  readonly exitCode: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.exitCode = code;
+  }
 }
+
+export interface Ask<T> extends HttpRequest {
+  readonly answer: Answer<T>;
+  /** For a key that may not be there: what to say then. */
+  readonly absent?: string;
+}
+
+/** What came of asking one endpoint. */
+export type Outcome<T> =
+  | { readonly kind: "done"; readonly value: T }
+  /** A member says no. */
+  | { readonly kind: "problem"; readonly problem: Problem }
+  /** No member's answer; `sent`: the endpoint may have seen the request. */
+  | { readonly kind: "none"; readonly sent: boolean; readonly message: string };
+
+export type Unanswered = Exclude<Outcome<unknown>, { kind: "done" }>;
 
 export const jsonBody = (value: unknown): Body => ({
   bytes: Buffer.from(JSON.stringify(value)),
   contentType: "application/json",
 });
 
-/** The first answer that settles the matter. Throws with what every endpoint said. */
-export async function ask(endpoints: readonly string[], method: string, path: string, body?: Body): Promise<Response> {
-  const response = await find(endpoints, method, path, body);
-  if (response === undefined) throw new Error(`there is no ${path}: is this the client port of a member?`);
-  return response;
-}
-
-/** As ask, but a 404 is an answer too: undefined. */
-export async function find(
-  endpoints: readonly string[],
-  method: string,
-  path: string,
-  body?: Body,
-): Promise<Response | undefined> {
-  const failures: string[] = [];
+/** The first answer that settles the matter. Throws ClientError, and what the reader of the answer throws of its own. */
+export async function ask<T>(to: Endpoints, request: Ask<T>): Promise<T> {
+  const { endpoints, timeoutMs = defaultTimeoutMs } = to;
+  const said: string[] = [];
+  const advice = new Set<string>(); // members often give the same
   for (const endpoint of endpoints) {
-    let response: Response;
-    try {
-      response = await fetch(endpoint + path, { method, ...initOf(body) });
-    } catch (error) {
-      const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
-      if (method !== "GET" && cause?.code !== "ECONNREFUSED") {
-        throw new Error(
-          `${endpoint}: the connection broke (${cause?.code ?? cause?.message ?? error}); the request may have been carried out`,
-        );
-      }
-      failures.push(`${endpoint}: ${cause?.code ?? cause?.message ?? String(error)}`);
-      continue;
-    }
-    if (response.ok) return response;
-    if (response.status === 404) return undefined;
-    const text = `${endpoint}: ${response.status} ${problemText(await response.text())}`;
-    if (response.status !== 503) throw new Error(text);
-    failures.push(text);
+    const probe = await statusOf(endpoint, timeoutMs);
+    const outcome = probe.kind === "done" ? await askOne(endpoint, request, timeoutMs) : probe;
+    if (outcome.kind === "done") return outcome.value;
+    if (probe.kind === "done") endIfSettled(endpoint, request, outcome);
+    if (outcome.kind === "problem") advice.add(`What to do: ${outcome.problem.next}`);
+    said.push(`${endpoint}: ${reasonOf(outcome)}`);
   }
-  throw new Error(`no member could do it\n  ${failures.join("\n  ")}`);
+  const [code, headline] =
+    advice.size > 0
+      ? [exitCode.refused, "no member could do it"]
+      : [exitCode.noAnswer, "nothing was done: no endpoint answers as a member does"];
+  throw new ClientError(code, [headline, ...said, ...advice].join("\n  "));
 }
 
-function initOf(body: Body | undefined): RequestInit {
-  if (body === undefined) return {};
-  return { body: new Uint8Array(body.bytes), headers: { "content-type": body.contentType } };
+/** Whether a member is there: its status, or why not. */
+export function statusOf(endpoint: string, timeoutMs: number): Promise<Outcome<MemberStatus>> {
+  return askOne(endpoint, { method: "GET", path: "/_status", answer: statusAnswer }, Math.ceil(timeoutMs / 5));
 }
 
-/** What a member says about an error: in plain words if it is one of its own answers, else as it came. */
-function problemText(text: string): string {
+async function askOne<T>(endpoint: string, request: Ask<T>, timeoutMs: number): Promise<Outcome<T>> {
   try {
-    const { code, message, next } = JSON.parse(text) as Record<string, unknown>;
-    if (message !== undefined) return `${code}: ${message}\n  What to do: ${next}`;
-  } catch {
-    // Not JSON, so not from a member: a proxy, or another program on the port.
+    return await exchange<Outcome<T>>(endpoint, request, timeoutMs, async (head) => {
+      if (head.status !== request.answer.status) return { kind: "problem", problem: await problemOf(head) };
+      return { kind: "done", value: await request.answer.read(head) };
+    });
+  } catch (error) {
+    if (error instanceof ExchangeError) return { kind: "none", sent: error.sent, message: error.message };
+    if (!(error instanceof NotOfMember || error instanceof BodyTooLarge)) throw error;
+    return { kind: "none", sent: true, message: `what answers is no member: ${error.message}` };
   }
-  return text.trim();
+}
+
+/** Throws ClientError unless another endpoint may be asked. */
+function endIfSettled(endpoint: string, { method, absent }: Ask<unknown>, outcome: Unanswered): void {
+  const isRead = method === "GET";
+  const text = `${endpoint}: ${reasonOf(outcome)}`;
+  if (outcome.kind === "none") {
+    if (isRead || !outcome.sent) return;
+    throw new ClientError(
+      exitCode.unknown,
+      `${text}; the request may have been carried out\n  What to do: look whether it was, and send it again if not`,
+    );
+  }
+  const { status, code, next } = outcome.problem;
+  if (absent !== undefined && status === 404 && code === "NOT_FOUND") throw new ClientError(exitCode.absent, absent);
+  if (status === 503 || (isRead && status >= 500)) return; // another member may be able to
+  const isOpen = status === 504 || code === "INTERNAL";
+  throw new ClientError(isOpen ? exitCode.unknown : exitCode.refused, `${text}\n  What to do: ${next}`);
+}
+
+/** On one line, why an endpoint did not do what was asked. */
+export function reasonOf(outcome: Unanswered): string {
+  if (outcome.kind === "none") return outcome.message;
+  const { status, code, message } = outcome.problem;
+  return `${status} ${code}: ${message}`;
 }

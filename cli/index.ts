@@ -6,6 +6,7 @@
 import fs from "node:fs";
 import { clientCommands } from "./client.ts";
 import { command, type Group } from "./command.ts";
+import { ClientError } from "./endpoints.ts";
 import { exitCode } from "./exit-codes.ts";
 import { completionFlag, helpText, showCompletionScript, showCompletions } from "./help.ts";
 import { members } from "./members.ts";
@@ -70,6 +71,7 @@ export async function main(args: readonly string[], environment: Environment = p
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     process.stderr.write(`readyloop: ${message}\n`);
+    if (error instanceof ClientError) return error.exitCode;
     if (name !== "UsageError") return exitCode.failed;
     process.stderr.write(`Try: ${hint([...path, "--help"].join(" "))}\n`);
     return exitCode.usage;

@@ -4,19 +4,14 @@
 // the members after it. A change that would do harm is refused by the cluster, which says why and what to do instead: nothing is
 // checked here but the spelling. The exit code is 0 only if the change was carried out.
 
-import type { MemberInfo } from "../server/interfaces.ts";
+import { type Members, membersAnswer } from "./answers.ts";
 import { command, type Group, toggle } from "./command.ts";
-import { ask, type Body, type Endpoints, endpoints, jsonBody } from "./endpoints.ts";
+import { ask, clientFlags, type Endpoints, jsonBody } from "./endpoints.ts";
 import { memberId, url } from "./flags.ts";
+import type { HttpRequest } from "./http-exchange.ts";
+import { printableJson } from "./printable.ts";
 import { hint } from "./program.ts";
 import { printTable } from "./table.ts";
-
-/** What GET /_members answers, and each change. */
-interface Members {
-  readonly members: readonly MemberInfo[];
-  /** 0 when none is known. */
-  readonly leader: number;
-}
 
 type OfMember = Endpoints & { id: number };
 
@@ -32,42 +27,42 @@ export const members: Group = {
     command({
       name: "list",
       describe: "show each member: id, peer URL, voter or learner, who leads",
-      flags: { endpoints, json: toggle("print JSON") },
+      flags: { ...clientFlags, json: toggle("print JSON") },
       run: list,
     }),
     command({
       name: "add",
       describe: "add a member; then start it with start-server --join",
       arguments: { id: idArgument, url: urlArgument },
-      flags: { endpoints, learner: toggle("it receives the log, but does not vote until it is promoted") },
+      flags: { ...clientFlags, learner: toggle("it receives the log, but does not vote until it is promoted") },
       run: add,
     }),
     command({
       name: "promote",
       describe: "let a learner vote",
       arguments: { id: idArgument },
-      flags: { endpoints },
+      flags: clientFlags,
       run: promote,
     }),
     command({
       name: "demote",
       describe: "make a voter a learner",
       arguments: { id: idArgument },
-      flags: { endpoints },
+      flags: clientFlags,
       run: demote,
     }),
     command({
       name: "remove",
       describe: "remove a member for good",
       arguments: { id: idArgument },
-      flags: { endpoints },
+      flags: clientFlags,
       run: remove,
     }),
     command({
       name: "move",
       describe: "tell the others a member's new address",
       arguments: { id: idArgument, url: urlArgument },
-      flags: { endpoints },
+      flags: clientFlags,
       run: move,
     }),
   ],
@@ -82,32 +77,28 @@ export const members: Group = {
     "at each step as before. A removed member never comes back under its id; give its replacement another.",
 };
 
-/** Prints the members that an answer tells. */
-export async function printMembers(response: Response): Promise<Members> {
-  const answer = (await response.json()) as Members;
-  const rows = answer.members.map(({ id, peerUrl, role }) => [
-    String(id),
-    peerUrl,
-    role,
-    id === answer.leader ? "leader" : "",
-  ]);
+/** Makes one change of the members; resolves to the members after it. Throws ClientError. */
+export const changeMembers = (to: Endpoints, request: HttpRequest): Promise<Members> =>
+  ask(to, { ...request, answer: membersAnswer });
+
+export function printMembers({ members, leader }: Members): void {
+  const rows = members.map(({ id, peerUrl, role }) => [String(id), peerUrl, role, id === leader ? "leader" : ""]);
   printTable(["ID", "PEER URL", "ROLE", "LEADER"], rows);
-  if (answer.leader === 0) process.stdout.write("no leader is known\n");
-  return answer;
+  if (leader === 0) process.stdout.write("no leader is known\n");
 }
 
-async function list({ endpoints, json }: Endpoints & { json: boolean }): Promise<number> {
-  const response = await ask(endpoints, "GET", "/_members");
-  if (json) process.stdout.write(`${JSON.stringify(await response.json())}\n`);
-  else await printMembers(response);
+async function list({ json, ...to }: Endpoints & { json: boolean }): Promise<number> {
+  const members = await ask(to, { method: "GET", path: "/_members", answer: membersAnswer });
+  if (json) process.stdout.write(`${printableJson(members)}\n`);
+  else printMembers(members);
   return 0;
 }
 
-async function add({ endpoints, id, url, learner }: OfMember & { url: string; learner: boolean }): Promise<number> {
-  const member = { id, peerUrl: url, learner };
-  const response = await ask(endpoints, "POST", "/_members", jsonBody(member));
-  const { members } = await printMembers(response);
-  const others = members.filter((other) => other.id !== id).map((other) => `${other.id}=${other.peerUrl}`);
+async function add({ id, url, learner, ...to }: OfMember & { url: string; learner: boolean }): Promise<number> {
+  const body = jsonBody({ id, peerUrl: url, learner });
+  const answer = await changeMembers(to, { method: "POST", path: "/_members", body });
+  printMembers(answer);
+  const others = answer.members.filter((other) => other.id !== id).map((other) => `${other.id}=${other.peerUrl}`);
   const { port } = new URL(url);
   process.stdout.write(
     `Member ${id} may join now. Start it on the machine of ${url}, with a --client-port that is free there:\n` +
@@ -116,25 +107,25 @@ async function add({ endpoints, id, url, learner }: OfMember & { url: string; le
   return 0;
 }
 
-function promote({ endpoints, id }: OfMember): Promise<number> {
-  return change(endpoints, "POST", `/_members/${id}/promote`);
+function promote({ id, ...to }: OfMember): Promise<number> {
+  return change(to, { method: "POST", path: `/_members/${id}/promote` });
 }
 
-function demote({ endpoints, id }: OfMember): Promise<number> {
-  return change(endpoints, "POST", `/_members/${id}/demote`);
+function demote({ id, ...to }: OfMember): Promise<number> {
+  return change(to, { method: "POST", path: `/_members/${id}/demote` });
 }
 
-async function remove({ endpoints, id }: OfMember): Promise<number> {
-  await change(endpoints, "DELETE", `/_members/${id}`);
+async function remove({ id, ...to }: OfMember): Promise<number> {
+  await change(to, { method: "DELETE", path: `/_members/${id}` });
   process.stdout.write(`Member ${id} stops as soon as all others know that it is out; one that is down holds it up.\n`);
   return 0;
 }
 
-function move({ endpoints, id, url }: OfMember & { url: string }): Promise<number> {
-  return change(endpoints, "PUT", `/_members/${id}`, jsonBody({ peerUrl: url }));
+function move({ id, url, ...to }: OfMember & { url: string }): Promise<number> {
+  return change(to, { method: "PUT", path: `/_members/${id}`, body: jsonBody({ peerUrl: url }) });
 }
 
-async function change(endpoints: readonly string[], method: string, path: string, body?: Body): Promise<number> {
-  await printMembers(await ask(endpoints, method, path, body));
+async function change(to: Endpoints, request: HttpRequest): Promise<number> {
+  printMembers(await changeMembers(to, request));
   return 0;
 }

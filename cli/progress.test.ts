@@ -8,8 +8,10 @@ afterEach(() => {
   else Object.defineProperty(process.stderr, "isTTY", real);
 });
 
-/** What is drawn while four chunks of half a MiB come, so many milliseconds after each other. */
-async function drawn(isTTY: boolean, total?: number, everyMs = 0): Promise<string> {
+const half = 2 ** 19;
+
+/** What is drawn while four chunks of half a MiB come, so many milliseconds after each other. The work fails after `failAt` of them. */
+async function drawn(isTTY: boolean, total?: number, everyMs = 0, failAt = Number.POSITIVE_INFINITY): Promise<string> {
   let now = 1000;
   vi.spyOn(performance, "now").mockImplementation(() => now);
   Object.defineProperty(process.stderr, "isTTY", { value: isTTY, configurable: true });
@@ -21,11 +23,18 @@ async function drawn(isTTY: boolean, total?: number, everyMs = 0): Promise<strin
   const chunks = async function* () {
     for (let i = 0; i < 4; i++) {
       now += everyMs;
-      yield new Uint8Array(2 ** 19).fill(i);
+      yield new Uint8Array(half).fill(i);
     }
   };
+  const progress = new Progress("reading", total);
   const seen: (number | undefined)[] = [];
-  for await (const chunk of new Progress("reading", total).through(chunks())) seen.push(chunk[0]);
+  const work = progress.during(async () => {
+    for await (const chunk of progress.through(chunks())) seen.push(chunk[0]);
+    if (failAt <= 4) throw new Error("it fails");
+    return "the result";
+  });
+  if (failAt <= 4) await expect(work).rejects.toThrow("it fails");
+  else expect(await work).toBe("the result");
   expect(seen).toEqual([0, 1, 2, 3]);
   return text;
 }
@@ -37,8 +46,46 @@ test("a terminal sees a bar that fills up, on one line", async () => {
   expect(text.match(/\n/g)).toHaveLength(1);
 });
 
-test("where nobody knows how much there is, only the bytes are counted", async () => {
-  expect((await drawn(true)).split("\r").at(-1)).toBe("reading 2.0 MiB\n");
+test("Progress shows 100% for work that ended well, though it took fewer bytes than the total, or more, or none", async () => {
+  for (const total of [4 * half + 1, 4 * half + 500_000, half, 3 * half, 1, 0]) {
+    const text = await drawn(true, total, 200);
+    expect(text.endsWith(`\rreading [${"#".repeat(30)}] 100%, 2.0 MiB\n`), `${total}: ${text}`).toBe(true);
+    expect(text.match(/100%/g), `${total}: not before its end`).toHaveLength(1);
+    expect(text.match(/#{30}/g)).toHaveLength(1);
+  }
+});
+
+test("Progress never shows 100% for work that failed, though all its bytes came", async () => {
+  for (const total of [4 * half, half, 0]) {
+    const text = await drawn(true, total, 200, 4);
+    expect(text).toMatch(/\] 99%, 2\.0 MiB, stopped\n$/);
+    expect(text).not.toMatch(/100%|#{30}/);
+  }
+  expect(await drawn(true, undefined, 0, 4)).toMatch(/\rreading 2\.0 MiB, stopped\n$/);
+});
+
+test("Progress counts the bytes where the total is not known, and marks the end", async () => {
+  expect((await drawn(true)).split("\r").at(-1)).toBe("reading 2.0 MiB, done\n");
+});
+
+test("Progress shows each hundredth as it is, for each number of hundredths", async () => {
+  let now = 1000;
+  vi.spyOn(performance, "now").mockImplementation(() => (now += 101));
+  Object.defineProperty(process.stderr, "isTTY", { value: true, configurable: true });
+  let text = "";
+  vi.spyOn(process.stderr, "write").mockImplementation((piece) => {
+    text += piece;
+    return true;
+  });
+  const progress = new Progress("reading", 100);
+  await progress.during(async () => {
+    const chunks = async function* () {
+      for (let i = 0; i < 100; i++) yield new Uint8Array(1);
+    };
+    for await (const _ of progress.through(chunks()));
+  });
+  const shown = [...text.matchAll(/ (\d+)%/g)].map(([, percent]) => Number(percent));
+  expect(shown).toEqual([...Array.from({ length: 99 }, (_, i) => i + 1), 99, 100]);
 });
 
 test("work that takes more than a second shows how fast it is", async () => {
@@ -48,7 +95,7 @@ test("work that takes more than a second shows how fast it is", async () => {
     "reading 1.0 MiB, 1.0 MiB/s",
     "reading 1.5 MiB, 1.0 MiB/s",
     "reading 2.0 MiB, 1.0 MiB/s",
-    "reading 2.0 MiB, 1.0 MiB/s\n",
+    "reading 2.0 MiB, 1.0 MiB/s, done\n",
   ]);
   const fast = await drawn(true, 2 ** 21, 600);
   expect(fast.endsWith("] 100%, 2.0 MiB, 0.8 MiB/s\n")).toBe(true);

@@ -42,19 +42,8 @@ export class SnapshotFileError extends Error {
 export async function checkSnapshotFile(fileSystem: FileSystem, file: string): Promise<Contents> {
   const open = await fileSystem.open(file, "read");
   try {
-    const bytes = await open.size();
-    const { metadata, checksum } = await readEnds(open, bytes);
-    for await (const _ of new Progress("checking", bytes).through(readSnapshot(open, metadata)));
-    const { state, rest } = await splitSnapshot(readSnapshot(open, metadata)).catch((error) => {
-      throw unsound(file, error);
-    });
-    let keys = 0;
-    const decoder = new SnapshotDecoder(() => {
-      keys++;
-    });
-    for await (const chunk of rest) decoder.push(chunk);
-    decoder.end();
-    return { metadata, members: state, keys, bytes, checksum };
+    const progress = new Progress("checking", await open.size());
+    return await progress.during(() => checkOpen(open, progress));
   } catch (error) {
     if (error instanceof SnapError && error.code !== "DISK_FAILED") throw unsound(file, error);
     // The checksum holds: it is somebody's snapshot, but no map.
@@ -63,6 +52,22 @@ export async function checkSnapshotFile(fileSystem: FileSystem, file: string): P
   } finally {
     await open.close();
   }
+}
+
+async function checkOpen(open: File, progress: Progress): Promise<Contents> {
+  const bytes = await open.size();
+  const { metadata, checksum } = await readEnds(open, bytes);
+  for await (const _ of progress.through(readSnapshot(open, metadata)));
+  const { state, rest } = await splitSnapshot(readSnapshot(open, metadata)).catch((error) => {
+    throw unsound(open.path, error);
+  });
+  let keys = 0;
+  const decoder = new SnapshotDecoder(() => {
+    keys++;
+  });
+  for await (const chunk of rest) decoder.push(chunk);
+  decoder.end();
+  return { metadata, members: state, keys, bytes, checksum };
 }
 
 function unsound(file: string, cause: Error): SnapshotFileError {

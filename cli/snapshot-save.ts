@@ -8,7 +8,9 @@ import { type ConfState, makeConfState, makeSnapshot, type SnapshotMetadata } fr
 import type { MemberInfo } from "../server/interfaces.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { nodeFileSystem } from "../wal/index.ts";
+import { fieldsOf, memberList, NotOfMember, numberOf, requireBytes } from "./answers.ts";
 import { ask, type Endpoints } from "./endpoints.ts";
+import type { Head } from "./http-exchange.ts";
 import { Progress } from "./progress.ts";
 import { refuseExisting, writeSnapshotFile } from "./snapshot-file.ts";
 
@@ -17,7 +19,7 @@ const checksumBytes = 32;
 const longestHeadBytes = 1024 * 1024;
 
 /** The first line of the answer to GET /_snapshot. */
-interface Head {
+interface SnapshotHead {
   readonly index: number;
   readonly term: number;
   readonly members: readonly MemberInfo[];
@@ -25,43 +27,45 @@ interface Head {
 
 export async function saveSnapshot({
   file,
-  endpoints,
   stale,
+  ...to
 }: Endpoints & { file: string; stale: boolean }): Promise<number> {
   await refuseExisting(nodeFileSystem, file);
-  const { body } = await ask(endpoints, "GET", `/_snapshot${stale ? "?consistency=stale" : ""}`);
-  if (body === null) throw new Error("the member has answered with nothing: ask another one");
-  const chunks = verified(body);
-  let head: Head;
-  try {
-    const { rest, ...split } = await splitHead(chunks);
-    head = split.head;
-    await writeSnapshotFile(
-      nodeFileSystem,
-      file,
-      metadataOf(head),
-      contents(head, new Progress("receiving").through(rest)),
-    );
-  } finally {
-    await chunks.return(); // if the disk failed, the member need not send the rest
-  }
-  const { index, members } = head;
+  const path = `/_snapshot${stale ? "?consistency=stale" : ""}`;
+  const answer = { status: 200, read: (head: Head) => saveAnswer(head, file) } as const;
+  const { index, members } = await ask(to, { method: "GET", path, answer });
   process.stdout.write(
     `saved the state of index ${index}, of a cluster of ${members.length} ${members.length === 1 ? "member" : "members"}, to ${file}\n`,
   );
   return 0;
 }
 
+/** Writes the file while the answer comes. Throws as an Answer's reader does, and what the disk throws; then there is no file. */
+async function saveAnswer(answer: Head, file: string): Promise<SnapshotHead> {
+  requireBytes(answer);
+  const chunks = verified(answer.stream());
+  const progress = new Progress("receiving");
+  try {
+    const { rest, head } = await splitHead(chunks);
+    const save = () =>
+      writeSnapshotFile(nodeFileSystem, file, metadataOf(head), contents(head, progress.through(rest)));
+    await progress.during(save);
+    return head;
+  } finally {
+    await chunks.return(); // if the disk failed, the member need not send the rest
+  }
+}
+
 const ids = (members: readonly MemberInfo[], role: MemberInfo["role"]): number[] =>
   members.filter((member) => member.role === role).map(({ id }) => id);
 
-function metadataOf({ index, term, members }: Head): SnapshotMetadata {
+function metadataOf({ index, term, members }: SnapshotHead): SnapshotMetadata {
   const confState: ConfState = makeConfState({ voters: ids(members, "voter"), learners: ids(members, "learner") });
   return makeSnapshot(index, term, confState).metadata;
 }
 
 async function* contents(
-  { index, members }: Head,
+  { index, members }: SnapshotHead,
   state: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, void> {
   const known = members.map(({ id, peerUrl }) => ({ id, url: peerUrl, since: index, incarnation: 0 }));
@@ -69,35 +73,30 @@ async function* contents(
   yield* state;
 }
 
-/** All but the checksum at the end, which it checks. Throws an Error if it does not hold. */
+/** All but the checksum at the end, which it checks. Throws NotOfMember if it does not hold. */
 async function* verified(body: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
   const hash = createHash("sha256");
   let held: Buffer = Buffer.alloc(0);
-  try {
-    for await (const chunk of body) {
-      const bytes = Buffer.concat([held, chunk]);
-      const end = Math.max(0, bytes.length - checksumBytes);
-      const data = bytes.subarray(0, end);
-      hash.update(data);
-      held = bytes.subarray(end);
-      if (data.length > 0) yield data;
-    }
-  } catch (error) {
-    const cause = (error as Error).cause as Error | undefined;
-    throw new Error(`the connection broke (${(cause ?? (error as Error)).message}); nothing was saved: try again`, {
-      cause: error,
-    });
+  for await (const chunk of body) {
+    const bytes = Buffer.concat([held, chunk]);
+    const end = Math.max(0, bytes.length - checksumBytes);
+    const data = bytes.subarray(0, end);
+    hash.update(data);
+    held = bytes.subarray(end);
+    if (data.length > 0) yield data;
   }
   if (!hash.digest().equals(held)) {
-    throw new Error("what came is not what was sent: its checksum does not hold; nothing was saved: try again");
+    throw new NotOfMember("its snapshot is not what a member sends: the checksum does not hold");
   }
 }
 
-async function splitHead(chunks: AsyncGenerator<Buffer>): Promise<{ head: Head; rest: AsyncIterable<Uint8Array> }> {
+async function splitHead(
+  chunks: AsyncGenerator<Buffer>,
+): Promise<{ head: SnapshotHead; rest: AsyncIterable<Uint8Array> }> {
   let bytes = Buffer.alloc(0);
   while (!bytes.includes(0x0a)) {
     const { done, value } = await chunks.next();
-    if (done === true || bytes.length > longestHeadBytes) throw noSnapshot();
+    if (done === true || bytes.length > longestHeadBytes) throw new NotOfMember("its snapshot has no first line");
     bytes = Buffer.concat([bytes, value]);
   }
   const end = bytes.indexOf(0x0a);
@@ -109,15 +108,13 @@ async function* follow(first: Uint8Array, rest: AsyncIterable<Uint8Array>): Asyn
   yield* rest;
 }
 
-function parseHead(line: string): Head {
+function parseHead(line: string): SnapshotHead {
+  let json: unknown;
   try {
-    const head = JSON.parse(line) as Partial<Head>;
-    const { index, term, members } = head;
-    if (Number.isSafeInteger(index) && Number.isSafeInteger(term) && Array.isArray(members)) return head as Head;
+    json = JSON.parse(line);
   } catch {
-    // Not JSON: said below.
+    throw new NotOfMember("the first line of its snapshot is not JSON");
   }
-  throw noSnapshot();
+  const { index, term, members } = fieldsOf("the first line of its snapshot", json);
+  return { index: numberOf("index", index, 1), term: numberOf("term", term), members: memberList(members) };
 }
-
-const noSnapshot = (): Error => new Error("what answers is not a member of this version: its snapshot cannot be read");

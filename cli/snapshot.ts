@@ -1,7 +1,7 @@
 // snapshot: backups. save from a running cluster, look at one, make a new cluster of it.
 
 import { command, type Group, toggle } from "./command.ts";
-import { endpoints } from "./endpoints.ts";
+import { clientFlags } from "./endpoints.ts";
 import { memberId, peers, text } from "./flags.ts";
 import { checkRestore, restoreSnapshot } from "./snapshot-restore.ts";
 import { saveSnapshot } from "./snapshot-save.ts";
@@ -13,7 +13,7 @@ const save = command({
   name: "save",
   describe: "save all keys and values of a running cluster in a new file",
   arguments: { file: fileArgument },
-  flags: { stale: toggle("take what the member itself has, which may lag: works without a leader"), endpoints },
+  flags: { stale: toggle("take what the member itself has, which may lag: works without a leader"), ...clientFlags },
   run: saveSnapshot,
 });
 

@@ -5,7 +5,7 @@ export function printTable(head: readonly string[], rows: readonly (readonly str
   const width = head.map((title, column) =>
     Math.max(
       title.length,
-      ...rows.filter((r) => r.length === head.length || column === 0).map((r) => r[column]?.length ?? 0),
+      ...rows.filter((r) => r.length === head.length || column < r.length - 1).map((r) => r[column]?.length ?? 0),
     ),
   );
   for (const row of [head, ...rows]) {

@@ -4,19 +4,19 @@
 // the cluster says why. To stop a leader nothing of this is needed: SIGTERM makes it hand over first.
 
 import { command } from "./command.ts";
-import { ask, type Endpoints, endpoints, jsonBody } from "./endpoints.ts";
+import { clientFlags, type Endpoints, jsonBody } from "./endpoints.ts";
 import { memberId } from "./flags.ts";
-import { printMembers } from "./members.ts";
+import { changeMembers, printMembers } from "./members.ts";
 
 export const transfer = command({
   name: "transfer",
   describe: "hand leadership to a member",
   arguments: { id: { kind: memberId, describe: "the member that is to lead" } },
-  flags: { endpoints },
+  flags: clientFlags,
   run: handOver,
 });
 
-async function handOver({ endpoints, id }: Endpoints & { id: number }): Promise<number> {
-  await printMembers(await ask(endpoints, "POST", "/_leader", jsonBody({ transferee: id })));
+async function handOver({ id, ...to }: Endpoints & { id: number }): Promise<number> {
+  printMembers(await changeMembers(to, { method: "POST", path: "/_leader", body: jsonBody({ transferee: id }) }));
   return 0;
 }

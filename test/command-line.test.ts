@@ -106,23 +106,24 @@ describe("the client commands", () => {
     expect(await readyloop("get", "a key/with ümläut", endpoints)).toMatchObject({ code: 0, stdout: "a value" });
     expect(await readyloop("delete", "a key/with ümläut", endpoints)).toMatchObject({ code: 0 });
     const absent = await readyloop("get", "a key/with ümläut", endpoints);
-    expect(absent.code).toBe(1);
+    expect(absent.code).toBe(3);
     expect(absent.stderr).toContain("there is no key");
   });
 
-  test("status prints a table with a row for each endpoint, reached or not", async () => {
+  test("status prints a row for each member and each endpoint that did not answer, then who leads", async () => {
     const { code, stdout } = await readyloop("status", endpoints);
     expect(code).toBe(0);
-    const [head, gone, alive] = stdout.split("\n");
-    expect(head).toMatch(/ENDPOINT +ID +ROLE +TERM +LEADER +COMMIT +APPLIED +SNAPSHOT +MEMBERS/);
-    expect(gone).toContain("not reached");
-    expect(alive).toMatch(/ 1 +leader .* 1 voters/);
+    const [head, alive, gone, verdict] = stdout.split("\n");
+    expect(head).toMatch(/^ID +ENDPOINT +ROLE +TERM +LEADER +COMMIT +APPLIED +SNAPSHOT$/);
+    expect(alive).toMatch(/^1 +http:.* leader +\d+ +1 +\d+ +\d+ +\d+$/);
+    expect(gone).toMatch(new RegExp(`^- +${dead} +not reached \\(ECONNREFUSED\\)$`));
+    expect(verdict).toMatch(/^member 1 leads term \d+; 1 of 1 voter answers$/);
   });
 
-  test("a command that no endpoint can carry out fails with exit code 1 and says why", async () => {
+  test("a command that no endpoint answers ends with exit code 5 and says what each endpoint said", async () => {
     const { code, stderr } = await readyloop("get", "k", `--endpoints=${dead}`);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/no member could do it[\s\S]*ECONNREFUSED/);
+    expect(code).toBe(5);
+    expect(stderr).toMatch(/no endpoint answers as a member does\n {2}http:.*: not reached \(ECONNREFUSED\)\n$/);
   });
 });
 
