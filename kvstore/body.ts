@@ -3,10 +3,12 @@
 // A body that announces more than the limit is refused before a byte of it is read; one that does not announce its size is
 // refused as soon as it passes the limit. Most bodies come in one piece and are handed on as they are. Others are gathered in
 // one growing buffer and not in a list: a body sent in chunks of one byte would cost a hundred times its size as a list.
+// Trailers come behind the body and are held to what headers are held to.
 // A client that goes away is no error here: there is nobody left to answer, so `done` is never called.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { declaredBodySize, type Problem, sendProblem } from "./problem.ts";
+import { headerRefusal } from "./refusals.ts";
 
 /** Calls `done` with the whole body, of at most `limit` bytes; else answers with a problem, 413. The body is valid during the call. */
 export function readBody(
@@ -43,7 +45,10 @@ export function readBody(
     size = end;
   });
   req.on("end", () => {
-    if (!refused) done(buffer === undefined ? noBytes : buffer.subarray(0, size));
+    if (refused) return;
+    const refusal = req.rawTrailers.length === 0 ? undefined : headerRefusal(req.trailers);
+    if (refusal !== undefined) sendProblem(res, refusal);
+    else done(buffer === undefined ? noBytes : buffer.subarray(0, size));
   });
 }
 
@@ -63,6 +68,16 @@ export function textOf(bytes: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** For a request that has no body by design, with a limit of 0: what the body says would not be done. */
+export function unexpectedBody(): Problem {
+  return {
+    status: 400,
+    code: "UNEXPECTED_BODY",
+    message: "this request has a body, and its path says all there is to say; nothing was done",
+    next: "send it without a body",
+  };
 }
 
 export function tooLarge(limit: number): Problem {

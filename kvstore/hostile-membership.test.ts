@@ -43,7 +43,7 @@ describe("a body", () => {
       const chunk = `3e8\r\n${" ".repeat(1000)}\r\n`;
       for (let i = 0; i < 100; i++) client.send(chunk);
       const answer = await client.closed();
-      expect(statuses(answer)).toEqual([line.startsWith("DELETE") ? 400 : 413]);
+      expect(statuses(answer)).toEqual([line.startsWith("DELETE") ? 400 : 413]); // a DELETE has no body at all
       await expectUnharmed();
     },
   );
@@ -111,7 +111,7 @@ describe("a connection", () => {
     ["dots in the path", head("DELETE /_members/../_members/2"), 400],
     ["two slashes", head("DELETE //_members/2"), 204],
     ["a method of nothing", head("PUT /_leader", sized("abc")).concat("abc"), 405],
-    ["two content types", `${head("POST /_members", "Content-Type: text/plain", json, sized(body))}${body}`, 415],
+    ["two content types", `${head("POST /_members", "Content-Type: text/plain", json, sized(body))}${body}`, 400],
     ["two origins", head("DELETE /_members/2", "Origin: http://h", "Origin: http://evil"), 403],
   ];
 

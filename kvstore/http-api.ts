@@ -18,8 +18,9 @@
 import express, { type NextFunction, type Request, type Response } from "express";
 import type { Member, MemberStatus, Warning } from "../server/interfaces.ts";
 import { fail, methodNotAllowed } from "./key-handler.ts";
-import { badMemberId, foreignOrigin, isForeign, membershipRoutes, type Route } from "./membership-api.ts";
-import { type Problem, sendProblem } from "./problem.ts";
+import { badMemberId, membershipRoutes, type Route } from "./membership-api.ts";
+import { type Problem, sendJson, sendProblem } from "./problem.ts";
+import { queryOf, unknownParameter, writeRefusal } from "./refusals.ts";
 import { type SnapshotOptions, snapshotRoute } from "./snapshot-download.ts";
 
 export interface HttpApiOptions extends SnapshotOptions {
@@ -38,7 +39,7 @@ export function makeHttpApi(options: HttpApiOptions): express.Express {
       method: "GET",
       path: "/_status",
       about: "this member's view of the cluster",
-      handle: (_req, res) => void res.json(status()),
+      handle: (_req, res) => sendJson(res, status()),
     },
     {
       method: "GET",
@@ -76,11 +77,15 @@ function serve(routes: readonly Route[], req: Request, res: Response): void {
   if (route === undefined) {
     const allowed = routes.map((one) => (one.method === "GET" ? "GET, HEAD" : one.method));
     sendProblem(res, methodNotAllowed(req, allowed.join(", ")));
-  } else if (method !== "GET" && isForeign(req)) {
-    sendProblem(res, foreignOrigin);
-  } else {
-    route.handle(req, res);
+    return;
   }
+  const query = queryOf(req.url);
+  const refusal =
+    method === "GET"
+      ? unknownParameter(query, route.parameters ?? [])
+      : writeRefusal(req, query, route.wantsBody === true);
+  if (refusal !== undefined) sendProblem(res, refusal);
+  else route.handle(req, res);
 }
 
 function sendHealth(res: Response, member: Member): void {
@@ -101,7 +106,7 @@ function sendHealth(res: Response, member: Member): void {
   }
   const check =
     leader === id ? `member ${id} leads term ${term}` : `member ${id} follows member ${leader} at term ${term}`;
-  res.json({ health: true, check });
+  sendJson(res, { health: true, check });
 }
 
 function noLeader(message: string): Problem {

@@ -2,9 +2,9 @@
 //
 //     PUT /k      the body is the value       204 once it is committed and applied on this member
 //     POST /k     {"value":"..."}             200 {"success":true}, likewise
-//     GET /k      ?consistency=linearizable   200 the bytes, or {"value":"..."} if JSON is accepted; 404 if there is none
+//     GET /k      ?consistency=linearizable   200 the bytes, or {"value":"..."} if JSON is preferred; 404 if there is none
 //     HEAD /k     or ?consistency=stale       the same without the body
-//     DELETE /k                               204, or 200 {"success":true} if JSON is accepted; whether or not it was there
+//     DELETE /k                               204, or 200 {"success":true} if JSON is preferred; whether or not it was there
 //
 // A read is linearizable unless a stale one is asked for by name: it sees every write that was answered before it was sent.
 // A write is answered on apply, so that a stale read on the same member sees it too.
@@ -13,12 +13,16 @@
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Member, ProposeOutcome, ReadOutcome } from "../server/interfaces.ts";
-import { readBody, textOf, tooLarge } from "./body.ts";
+import { type Form, formOf } from "./accept.ts";
+import { readBody, textOf, tooLarge, unexpectedBody } from "./body.ts";
 import { CommandError, encodeDelete, encodePut } from "./command.ts";
+import { JsonError, parseJson } from "./json.ts";
 import { isReserved, parseKey } from "./key.ts";
 import type { KvMap } from "./map.ts";
 import { readTimeout, refusalOf, unknownWrite } from "./outcome.ts";
-import { type Problem, sendProblem } from "./problem.ts";
+import { type Problem, quoted, sendProblem } from "./problem.ts";
+import { consistencyOf, valueHeaders } from "./reading.ts";
+import { writeRefusal } from "./refusals.ts";
 
 /** What the API writes to its log: a part of pino's logger. */
 export interface KvLogger {
@@ -40,8 +44,11 @@ const ALLOWED = "GET, HEAD, PUT, POST, DELETE";
 const JSON_GROWTH = 6; // a byte may be written as \u0000
 const JSON_FRAME = 64; // {"value":""} with some white space
 const SUCCESS = Buffer.from('{"success":true}\n');
-const successHeaders: OutgoingHttpHeaders = { "content-type": "application/json", "content-length": SUCCESS.length };
-const jsonType = /(^|[\s,])application\/json\s*($|[;,])/i;
+const successHeaders: OutgoingHttpHeaders = {
+  "content-type": "application/json",
+  "content-length": SUCCESS.length,
+  "x-content-type-options": "nosniff",
+};
 const loneSurrogate = /\p{Surrogate}/u;
 
 export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandlerOptions): RequestHandler {
@@ -53,16 +60,36 @@ export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandle
   }
 
   function read(req: IncomingMessage, res: ServerResponse, key: string, query: string): void {
+    const form = formOf(req.headers.accept);
     const consistency = consistencyOf(query);
-    if (consistency === "stale") return sendValue(req, res, map.get(key));
-    if (consistency !== "linearizable") return sendProblem(res, consistency);
+    if (typeof consistency !== "string") return sendProblem(res, consistency);
+    if (typeof form !== "string") return sendProblem(res, form);
+    if (consistency === "stale") return sendValue(res, form, map.get(key));
     member
       .readIndex()
       .then((outcome) => {
-        if (outcome.kind === "ready") sendValue(req, res, map.get(key));
+        if (outcome.kind === "ready") sendValue(res, form, map.get(key));
         else sendProblem(res, readProblem(outcome));
       })
       .catch((error) => fail(res, error, logger));
+  }
+
+  function handleWrite(req: IncomingMessage, res: ServerResponse, key: string, query: string): void {
+    const refusal = writeRefusal(req, query, req.method !== "DELETE");
+    if (refusal !== undefined) return sendProblem(res, refusal);
+    if (req.method === "PUT") {
+      return readBody(req, res, maxValueBytes, (body) => write(res, encodePut(key, body), false));
+    }
+    if (req.method === "DELETE") {
+      const remove = (): void => write(res, encodeDelete(key), prefersJson(req));
+      return readBody(req, res, 0, remove, unexpectedBody);
+    }
+    readBody(req, res, JSON_GROWTH * maxValueBytes + JSON_FRAME, (body) => {
+      const value = valueOfJson(body);
+      if (!(value instanceof Uint8Array)) sendProblem(res, value);
+      else if (value.length > maxValueBytes) sendProblem(res, tooLarge(maxValueBytes));
+      else write(res, encodePut(key, value), true);
+    });
   }
 
   return function handleKey(req, res) {
@@ -71,22 +98,15 @@ export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandle
     const key = parseKey(queryAt < 0 ? url : url.slice(0, queryAt));
     if (typeof key !== "string") return sendProblem(res, key);
     if (isReserved(key)) return sendProblem(res, reservedName);
+    const query = queryAt < 0 ? "" : url.slice(queryAt + 1);
     switch (req.method) {
       case "PUT":
-        return readBody(req, res, maxValueBytes, (body) => write(res, encodePut(key, body), false));
       case "POST":
-        return readBody(req, res, JSON_GROWTH * maxValueBytes + JSON_FRAME, (body) => {
-          const value = valueOfJson(body);
-          if (!(value instanceof Uint8Array)) sendProblem(res, value);
-          else if (value.length > maxValueBytes) sendProblem(res, tooLarge(maxValueBytes));
-          else write(res, encodePut(key, value), true);
-        });
+      case "DELETE":
+        return handleWrite(req, res, key, query);
       case "GET":
       case "HEAD":
-        return read(req, res, key, queryAt < 0 ? "" : url.slice(queryAt + 1));
-      case "DELETE":
-        // A body says nothing here. But a request that turns out to be malformed, and is answered so, must not have been carried out.
-        return readBody(req, res, maxValueBytes, () => write(res, encodeDelete(key), acceptsJson(req)));
+        return read(req, res, key, query);
       default:
         return sendProblem(res, methodNotAllowed(req, ALLOWED));
     }
@@ -129,47 +149,42 @@ function readProblem(outcome: Exclude<ReadOutcome, { kind: "ready" }>): Problem 
 }
 
 /** For HEAD node:http leaves the body out and keeps its size in the headers. */
-function sendValue(req: IncomingMessage, res: ServerResponse, value: Uint8Array | undefined): void {
+function sendValue(res: ServerResponse, form: Form, value: Uint8Array | undefined): void {
   if (value === undefined) return sendProblem(res, noValue);
   let type = "application/octet-stream";
   let body = value;
-  if (acceptsJson(req)) {
-    const text = textOf(value);
-    if (text === undefined) return sendProblem(res, notText);
+  const text = form === "bytes" ? undefined : textOf(value);
+  if (text !== undefined) {
     type = "application/json";
     body = Buffer.from(`${JSON.stringify({ value: text })}\n`);
+  } else if (form === "json") {
+    return sendProblem(res, notText);
   }
-  // A cache between server and client would answer with old values: no longer a linearizable read.
-  res.writeHead(200, { "content-type": type, "content-length": body.length, "cache-control": "no-store" });
+  res.writeHead(200, { "content-type": type, "content-length": body.length, ...valueHeaders });
   res.end(body);
 }
 
-function acceptsJson(req: IncomingMessage): boolean {
-  const accept = req.headers.accept;
-  return accept !== undefined && jsonType.test(accept);
+/** For a request that is answered without content unless JSON is wanted. */
+function prefersJson(req: IncomingMessage): boolean {
+  const form = formOf(req.headers.accept);
+  return form === "json" || form === "json-or-bytes";
 }
 
 function valueOfJson(body: Uint8Array): Uint8Array | Problem {
-  const text = textOf(body);
-  if (text === undefined) return badJson("the body is not UTF-8");
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
-  } catch {
-    return badJson("the body is not JSON");
+    parsed = parseJson(body);
+  } catch (error) {
+    if (error instanceof JsonError) return badJson(`the body ${error.message}`);
+    throw error;
   }
-  const value = typeof parsed === "object" && parsed !== null && "value" in parsed ? parsed.value : undefined;
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return badJson("the body is no object");
+  const unknown = Object.keys(parsed).find((name) => name !== "value");
+  if (unknown !== undefined) return badJson(`the body has an unknown member ${quoted(unknown)}; nothing was done`);
+  const value = "value" in parsed ? parsed.value : undefined;
   if (typeof value !== "string") return badJson('the body has no string under "value"');
   if (loneSurrogate.test(value)) return badJson("the value holds half of a surrogate pair, which UTF-8 cannot express");
   return Buffer.from(value);
-}
-
-function consistencyOf(query: string): "linearizable" | "stale" | Problem {
-  if (query === "") return "linearizable";
-  if (query === "consistency=stale") return "stale"; // as it is nearly always written: parsing costs more than the read
-  const [asked = "linearizable", ...more] = new URLSearchParams(query).getAll("consistency");
-  if (more.length === 0 && (asked === "linearizable" || asked === "stale")) return asked;
-  return badConsistency;
 }
 
 function badJson(message: string): Problem {
@@ -185,13 +200,6 @@ function undecodable(error: CommandError): Problem {
   };
 }
 
-const badConsistency: Problem = {
-  status: 400,
-  code: "BAD_CONSISTENCY",
-  message: "consistency is neither linearizable nor stale, or is given twice",
-  next: "leave it out for a linearizable read, or ask for ?consistency=stale",
-};
-
 const noValue: Problem = {
   status: 404,
   code: "NOT_FOUND",
@@ -203,7 +211,7 @@ const notText: Problem = {
   status: 406,
   code: "NOT_TEXT",
   message: "the value is not UTF-8, so JSON cannot carry it unchanged",
-  next: "ask for it without application/json in the Accept header",
+  next: "send Accept: application/octet-stream, or no Accept header",
 };
 
 const reservedName: Problem = {

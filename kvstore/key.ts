@@ -11,12 +11,6 @@ import type { Problem } from "./problem.ts";
 export const MAX_KEY_BYTES = 4096;
 
 const unescaped = /[^!-~]|#/;
-const origin = /^https?:\/\/[^/?#]*/i;
-
-/** The target as path and query: a proxy's `http://host/key` becomes `/key`. */
-export function originForm(target: string): string {
-  return target.startsWith("/") ? target : target.replace(origin, "");
-}
 
 /** The key that a path names, or what is wrong with it. */
 export function parseKey(path: string): string | Problem {

@@ -14,13 +14,13 @@
 // one more ends it.
 //
 // What is not HTTP is answered with 400, 408, 413 or 431 and the connection is closed, unless an earlier request on it still
-// waits for its answer: the client would take the refusal for that one's.
+// waits for its answer: the client would take the refusal for that one's. What is HTTP passes http-guard.ts first.
 
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Warning } from "../server/interfaces.ts";
 import { makeHttpApi } from "./http-api.ts";
-import { originForm } from "./key.ts";
+import { makeGuard } from "./http-guard.ts";
 import { type KeyHandlerOptions, makeKeyHandler } from "./key-handler.ts";
 import type { KvMap } from "./map.ts";
 import { LINGER_MS, type Problem, problemAsBytes, sendProblem } from "./problem.ts";
@@ -30,6 +30,8 @@ export interface KvServerOptions extends KeyHandlerOptions {
   readonly map: Pick<KvMap, "get" | "snapshot">;
   /** Conditions of the process, for GET /_status: see HttpApiOptions. */
   readonly warnings?: () => readonly Warning[];
+  /** Names by which clients may call this server, beside its IP addresses and localhost; none unless given. */
+  readonly allowedHosts?: readonly string[];
   /** POST and DELETE of a name that is a number add and remove a member, as in etcd's raftexample. */
   readonly raftexampleApi?: boolean;
   /** More connections than this are closed as they come. */
@@ -45,7 +47,6 @@ export interface KvServerOptions extends KeyHandlerOptions {
 
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_PIPELINED = 64;
-const behindAnother = /,\s*chunked\s*$/i;
 
 export function createKvServer(options: KvServerOptions): http.Server {
   const { maxConnections = 10_000, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, logger } = options;
@@ -53,6 +54,7 @@ export function createKvServer(options: KvServerOptions): http.Server {
   const keys = makeKeyHandler(options);
   const handleKey = options.raftexampleApi === true ? withRaftexampleCalls(options, keys) : keys;
   const app = makeHttpApi(options);
+  const guard = makeGuard(options.allowedHosts ?? []);
   /** The latest answer on each connection: answers go out in order, so when it is done, all are. */
   const latest = new WeakMap<Duplex, ServerResponse>();
   /** Answers that are not done, on connections where more than one waits. */
@@ -65,15 +67,14 @@ export function createKvServer(options: KvServerOptions): http.Server {
     if (refused.has(socket)) return;
     const before = latest.get(socket);
     latest.set(socket, res);
-    const problem =
-      formProblem(req) ?? (before === undefined || before.writableFinished ? undefined : pipelined(socket, res));
+    const isBehind = before !== undefined && !before.writableFinished;
+    const problem = (isBehind ? pipelined(socket, res) : undefined) ?? guard(req);
     if (problem !== undefined) {
-      refused.add(socket);
+      if (problem.headers?.connection === "close") refused.add(socket);
       sendProblem(res, problem);
       return;
     }
-    req.url = originForm(req.url ?? "");
-    if (req.url.startsWith("/_")) app(req, res);
+    if (req.url?.startsWith("/_")) app(req, res);
     else handleKey(req, res);
   }
 
@@ -91,16 +92,18 @@ export function createKvServer(options: KvServerOptions): http.Server {
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: keepAliveTimeoutMs,
+      requireHostHeader: false, // the guard's to say, in JSON
       connectionsCheckingInterval: Math.min(1000, headersTimeoutMs, requestTimeoutMs),
     },
     handle,
   );
   server.maxConnections = maxConnections;
+  server.maxHeadersCount = 0; // node:http would drop the headers beyond a thousand unseen; their bytes are limited anyway
   server.timeout = idleTimeoutMs;
   // A client that asks before it sends its body is told to go on by readBody, which knows how much is wanted. Answered without
   // that, node:http closes the connection: whether the body still follows would be anyone's guess.
   server.on("checkContinue", handle);
-  server.on("checkExpectation", (_req, res: ServerResponse) => sendProblem(res, unknownExpectation));
+  server.on("checkExpectation", handle); // the guard refuses it
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseSocket(error, socket, latest.get(socket)));
   server.once("drop", () => {
     logger.warn(
@@ -123,20 +126,6 @@ function refuseSocket(error: NodeJS.ErrnoException, socket: Duplex, latest: Serv
   socket.end(problemAsBytes(problemOf(error)));
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(timer));
-}
-
-/**
- * What node:http takes and a proxy in front of it may take for something else: two programs that do not agree where a request ends let a
- * client smuggle a second one through (RFC 9112, 11.2).
- */
-function formProblem({ httpVersionMajor, headers }: IncomingMessage): Problem | undefined {
-  const coding = headers["transfer-encoding"];
-  // What has something else than "chunked" at its end node:http refuses by itself.
-  const isOdd = coding !== undefined && (coding === "" || behindAnother.test(coding));
-  if (httpVersionMajor === 1 && !isOdd) return undefined;
-  const message = isOdd ? "a body has no transfer encoding but chunked" : "this is neither HTTP/1.0 nor HTTP/1.1";
-  const next = "send an HTTP/1.1 request, with a Content-Length or in chunks";
-  return { status: 400, code: "BAD_REQUEST", message, next, headers: { connection: "close" } };
 }
 
 function problemOf(error: NodeJS.ErrnoException): Problem {
@@ -166,11 +155,4 @@ const tooManyAtOnce: Problem = {
   message: `more than ${MAX_PIPELINED} requests wait for their answers on this connection; this one and what follows were not carried out`,
   next: "wait for answers, or use several connections",
   headers: { connection: "close" },
-};
-
-const unknownExpectation: Problem = {
-  status: 417,
-  code: "UNKNOWN_EXPECTATION",
-  message: "the Expect header holds something other than 100-continue",
-  next: "send the request without it",
 };

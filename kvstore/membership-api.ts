@@ -3,26 +3,25 @@
 // Each is answered once the change is applied on this member, with the members as they are then; a joint change once the joint
 // configuration is left. A change that the leader finds wrong is answered with 409, the reason and a way out, and nothing was proposed.
 //
-// A page in a browser can send what it likes to this port as long as the request is of the simple kind that an HTML form makes, and
-// then the browser asks nobody. So a body must be application/json, which no form can send, and a request that tells of a page
-// from elsewhere by its Origin header is refused: some of these requests have no body.
+// A body must be application/json, which no HTML form can send: a second wall behind http-guard.ts, for browsers that say nothing of where
+// a request comes from.
 
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { Request, Response } from "express";
 import type { ChangeOutcome, Member, MemberChange, MemberStatus } from "../server/interfaces.ts";
-import { readBody } from "./body.ts";
+import { readBody, unexpectedBody } from "./body.ts";
 import { fail, type KvLogger } from "./key-handler.ts";
 import {
   BodyError,
   parseAdd,
+  parseBody,
   parseChanges,
-  parseJson,
   parseMemberId,
   parseTransferee,
   parseUpdateOf,
 } from "./membership-request.ts";
 import { changeProblem } from "./outcome.ts";
-import { type Problem, sendProblem } from "./problem.ts";
+import { type Problem, sendJson, sendProblem } from "./problem.ts";
 
 /** One line of the table: a method of a name. */
 export interface Route {
@@ -30,6 +29,10 @@ export interface Route {
   /** As express takes it: `:id` stands for a member's id. */
   readonly path: `/_${string}`;
   readonly about: string;
+  /** Whether the request has a body by design; none unless given. */
+  readonly wantsBody?: true;
+  /** The query parameters that it takes; none unless given. */
+  readonly parameters?: readonly string[];
   readonly handle: (req: Request, res: Response) => void;
 }
 
@@ -40,7 +43,6 @@ export interface ApiOptions {
 
 const MAX_BODY_BYTES = 16 * 1024;
 const jsonType = /^application\/json\s*(;|$)/i;
-const hostOfOrigin = /^https?:\/\//;
 
 const exampleAddress = { peerUrl: "http://127.0.0.1:2680" };
 const exampleMember = { id: 4, ...exampleAddress, learner: false };
@@ -49,7 +51,7 @@ const exampleTransfer = { transferee: 2 };
 
 export function membershipRoutes({ member, logger }: ApiOptions): readonly Route[] {
   const change = (...changes: MemberChange[]): Promise<ChangeOutcome> => member.changeMembers(changes);
-  const show = (res: Response): void => void res.json(membersOf(member.status()));
+  const show = (res: Response): void => sendJson(res, membersOf(member.status()));
 
   /** A request whose body is JSON. `carryOut` throws BodyError if the JSON is not as in the example. */
   function withBody(example: object, carryOut: (json: unknown) => Promise<ChangeOutcome>) {
@@ -57,7 +59,7 @@ export function membershipRoutes({ member, logger }: ApiOptions): readonly Route
       if (!jsonType.test(req.headers["content-type"] ?? "")) return sendProblem(res, notJson(example));
       const take = (body: Uint8Array): void => {
         try {
-          answerChange(res, carryOut(parseJson(body)), logger, () => show(res));
+          answerChange(res, carryOut(parseBody(body)), logger, () => show(res));
         } catch (error) {
           if (error instanceof BodyError) sendProblem(res, badBody(error, example));
           else fail(res, error, logger);
@@ -80,18 +82,21 @@ export function membershipRoutes({ member, logger }: ApiOptions): readonly Route
     {
       method: "POST",
       path: "/_members",
+      wantsBody: true,
       about: about("add a member", exampleMember),
       handle: withBody(exampleMember, (json) => change(parseAdd(json))),
     },
     {
       method: "PATCH",
       path: "/_members",
+      wantsBody: true,
       about: about("several changes as one", exampleChanges),
       handle: withBody(exampleChanges, (json) => change(...parseChanges(json))),
     },
     {
       method: "PUT",
       path: "/_members/:id",
+      wantsBody: true,
       about: about("give a member another address", exampleAddress),
       handle: withId((id, req, res) => withBody(exampleAddress, (json) => change(parseUpdateOf(id, json)))(req, res)),
     },
@@ -101,6 +106,7 @@ export function membershipRoutes({ member, logger }: ApiOptions): readonly Route
     {
       method: "POST",
       path: "/_leader",
+      wantsBody: true,
       about: about("hand leadership over", exampleTransfer),
       handle: withBody(exampleTransfer, (json) => member.transferLeadership(parseTransferee(json))),
     },
@@ -120,11 +126,6 @@ export function answerChange(
       else sendProblem(res, changeProblem(settled));
     })
     .catch((error) => fail(res, error, logger));
-}
-
-/** Whether a browser sent this for a page that is not this server's own. */
-export function isForeign({ headers: { origin, host } }: IncomingMessage): boolean {
-  return origin !== undefined && origin.replace(hostOfOrigin, "") !== host;
 }
 
 function membersOf({ members, leader }: MemberStatus): object {
@@ -162,25 +163,9 @@ export function bodyTooLarge(limit: number): Problem {
   };
 }
 
-function unexpectedBody(): Problem {
-  return {
-    status: 400,
-    code: "UNEXPECTED_BODY",
-    message: "this request has a body, and its path says all there is to say",
-    next: "send it without a body",
-  };
-}
-
 export const badMemberId: Problem = {
   status: 400,
   code: "BAD_MEMBER_ID",
   message: `the path names no member: an id is an integer from 1 to ${Number.MAX_SAFE_INTEGER}, in decimal digits`,
   next: "send for example /_members/4",
-};
-
-export const foreignOrigin: Problem = {
-  status: 403,
-  code: "FOREIGN_ORIGIN",
-  message: "the request comes from a page of another origin, which may not change the members",
-  next: "send it from a program, such as curl or readyloop members",
 };

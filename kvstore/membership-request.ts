@@ -10,7 +10,7 @@
 // leader decides that. Addresses come out as origins, in the one spelling by which the members compare them.
 
 import type { MemberChange } from "../server/interfaces.ts";
-import { textOf } from "./body.ts";
+import { JsonError, parseJson } from "./json.ts";
 
 /** The body is not what the request needs. */
 export class BodyError extends Error {
@@ -25,14 +25,12 @@ const kinds = ["add", "update", "remove", "promote", "demote"] as const;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-export function parseJson(body: Uint8Array): unknown {
-  if (body.length === 0) throw new BodyError("the body is empty");
-  const text = textOf(body);
-  if (text === undefined) throw new BodyError("the body is not UTF-8");
+/** Throws BodyError. */
+export function parseBody(body: Uint8Array): unknown {
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new BodyError("the body is not JSON");
+    return parseJson(body);
+  } catch (error) {
+    throw error instanceof JsonError ? new BodyError(`the body ${error.message}`) : error;
   }
 }
 

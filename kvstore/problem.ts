@@ -29,6 +29,7 @@ export function sendProblem(res: ServerResponse, problem: Problem): void {
   const headers: OutgoingHttpHeaders = {
     "content-type": "application/json",
     "content-length": body.length,
+    "x-content-type-options": "nosniff",
     ...problem.headers,
   };
   if (res.req.complete || declaredBodySize(res.req.headers) <= MAX_REST_BYTES) {
@@ -44,6 +45,18 @@ export function sendProblem(res: ServerResponse, problem: Problem): void {
   res.req.resume();
 }
 
+/** Answers 200 with a value as JSON. What it says is about now: there is nothing for a cache to keep. */
+export function sendJson(res: ServerResponse, value: unknown): void {
+  const body = Buffer.from(`${JSON.stringify(value)}\n`);
+  res.writeHead(200, {
+    "content-type": "application/json",
+    "content-length": body.length,
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+  });
+  res.end(body);
+}
+
 /** The whole answer as bytes for a socket that has no response object: its request could not be parsed. */
 export function problemAsBytes(problem: Problem): Buffer {
   const body = bodyOf(problem);
@@ -51,6 +64,7 @@ export function problemAsBytes(problem: Problem): Buffer {
     `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
     "content-type: application/json",
     `content-length: ${body.length}`,
+    "x-content-type-options: nosniff",
     "connection: close",
   ];
   return Buffer.concat([Buffer.from(`${head.join("\r\n")}\r\n\r\n`), body]);
@@ -60,6 +74,13 @@ export function problemAsBytes(problem: Problem): Buffer {
 export function declaredBodySize(headers: IncomingHttpHeaders): number {
   if (headers["transfer-encoding"] !== undefined) return Number.POSITIVE_INFINITY;
   return Number(headers["content-length"] ?? 0);
+}
+
+const QUOTED_CHARS = 60;
+
+/** Text of a client's as a message shows it: on one line, and not without end. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length <= QUOTED_CHARS ? text : `${text.slice(0, QUOTED_CHARS)}...`);
 }
 
 function bodyOf({ code, message, next, details }: Problem): Buffer {

@@ -10,20 +10,13 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { MemberChange } from "../server/interfaces.ts";
-import { readBody, textOf } from "./body.ts";
+import { readBody, textOf, unexpectedBody } from "./body.ts";
 import { parseKey } from "./key.ts";
 import type { RequestHandler } from "./key-handler.ts";
-import {
-  type ApiOptions,
-  answerChange,
-  badBody,
-  badMemberId,
-  bodyTooLarge,
-  foreignOrigin,
-  isForeign,
-} from "./membership-api.ts";
+import { type ApiOptions, answerChange, badBody, badMemberId, bodyTooLarge } from "./membership-api.ts";
 import { BodyError, parseMemberId, parsePeerUrl } from "./membership-request.ts";
 import { sendProblem } from "./problem.ts";
+import { queryOf, writeRefusal } from "./refusals.ts";
 
 const MAX_URL_BYTES = 1024;
 const EXAMPLE = "http://127.0.0.1:2680, the peer URL and nothing else";
@@ -37,11 +30,12 @@ export function withRaftexampleCalls({ member, logger }: ApiOptions, handleKey: 
   return function handle(req, res) {
     const name = nameOfCall(req);
     if (name === undefined) return handleKey(req, res);
-    if (isForeign(req)) return sendProblem(res, foreignOrigin);
     const id = parseMemberId(name);
     if (id === undefined) return sendProblem(res, badMemberId);
+    const refusal = writeRefusal(req, queryOf(req.url ?? ""), req.method === "POST");
+    if (refusal !== undefined) return sendProblem(res, refusal);
     if (req.method === "DELETE") {
-      return readBody(req, res, MAX_URL_BYTES, () => change(res, { kind: "remove", id }), bodyTooLarge);
+      return readBody(req, res, 0, () => change(res, { kind: "remove", id }), unexpectedBody);
     }
     const add = (body: Uint8Array): void => {
       const peerUrl = peerUrlOf(body);

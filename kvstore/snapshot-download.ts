@@ -24,6 +24,8 @@ import type { KvMap } from "./map.ts";
 import type { ApiOptions, Route } from "./membership-api.ts";
 import { readTimeout, refusalOf } from "./outcome.ts";
 import { type Problem, sendProblem } from "./problem.ts";
+import { consistencyOf, readParameters, valueHeaders } from "./reading.ts";
+import { queryOf } from "./refusals.ts";
 
 export interface SnapshotOptions extends ApiOptions {
   readonly map: Pick<KvMap, "snapshot">;
@@ -33,8 +35,8 @@ export function snapshotRoute({ member, map, logger }: SnapshotOptions): Route {
   let busy = false;
 
   async function answer(req: Request, res: Response): Promise<void> {
-    const { consistency = "linearizable" } = req.query;
-    if (consistency !== "linearizable" && consistency !== "stale") return sendProblem(res, badConsistency);
+    const consistency = consistencyOf(queryOf(req.url));
+    if (typeof consistency !== "string") return sendProblem(res, consistency);
     if (busy) return sendProblem(res, onlyOne);
     busy = true;
     try {
@@ -45,7 +47,7 @@ export function snapshotRoute({ member, map, logger }: SnapshotOptions): Route {
       const status = member.status();
       const state = map.snapshot();
       if (status.applied === 0) return sendProblem(res, nothingYet);
-      res.writeHead(200, { "content-type": "application/octet-stream", "cache-control": "no-store" });
+      res.writeHead(200, { "content-type": "application/octet-stream", ...valueHeaders });
       if (req.method === "HEAD") return void res.end();
       await pipeline(Readable.from(bodyOf(status, state), { highWaterMark: 1 }), res);
     } finally {
@@ -56,6 +58,7 @@ export function snapshotRoute({ member, map, logger }: SnapshotOptions): Route {
   return {
     method: "GET",
     path: "/_snapshot",
+    parameters: readParameters,
     about: "all keys and values, for readyloop snapshot save; ?consistency=stale: this member's own, which may lag",
     handle: (req, res) =>
       void answer(req, res).catch((error) => {
@@ -81,13 +84,6 @@ async function* bodyOf(
   }
   yield hash.digest();
 }
-
-const badConsistency: Problem = {
-  status: 400,
-  code: "BAD_CONSISTENCY",
-  message: "consistency is either linearizable or stale",
-  next: "send for example GET /_snapshot?consistency=stale",
-};
 
 const onlyOne: Problem = {
   status: 503,

@@ -107,7 +107,8 @@ export async function startKvServer(options: Partial<KvServerOptions> = {}): Pro
   const logged: string[] = [];
   const log = (_details: object, message: string): void => void logged.push(message);
   const logger = { warn: log, error: log };
-  const server = createKvServer({ member, map: member.map, maxValueBytes: 1_572_864, logger, ...options });
+  const own = { member, map: member.map, maxValueBytes: 1_572_864, logger, allowedHosts: ["h"] };
+  const server = createKvServer({ ...own, ...options });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

@@ -1,0 +1,59 @@
+// In which form a client wants a value: what its Accept header says (RFC 9110, 12.5.1).
+//
+// A value has two forms: its bytes, and JSON if it is UTF-8. The form with the higher quality wins. Of two with the same quality, one that
+// is named wins over one that only a range such as */* covers, then the one named first, then the bytes. So no header, */* and
+// application/* give bytes, and `application/json, */*` gives JSON. JSON is always UTF-8, so it may be asked for with that charset.
+//
+// A part of the header that is malformed accepts nothing, and the other parts count. The RFC lets a server ignore a header that takes
+// neither form; this one refuses, since the client could not use the answer.
+
+import Negotiator from "negotiator";
+import { type Problem, quoted } from "./problem.ts";
+
+/** "json-or-bytes": JSON is wanted, and the bytes will do for a value that is not UTF-8. */
+export type Form = "bytes" | "json" | "json-or-bytes";
+
+const BYTES = "application/octet-stream";
+const available = [BYTES, "application/json", "application/json; charset=utf-8"];
+
+/** A part costs microseconds, so a header of nothing but parts would cost much more than it takes to send. */
+const MAX_ACCEPT_CHARS = 512;
+const MAX_REMEMBERED = 100;
+/** Headers seen before: a client sends the same one again and again. */
+const remembered = new Map<string, Form | Problem>([
+  ["*/*", "bytes"],
+  ["application/json", "json"],
+]);
+
+export function formOf(accept: string | undefined): Form | Problem {
+  if (accept === undefined) return "bytes";
+  const seen = remembered.get(accept);
+  if (seen !== undefined) return seen;
+  if (accept.length > MAX_ACCEPT_CHARS) return tooLong;
+  const form = negotiate(accept);
+  if (remembered.size < MAX_REMEMBERED) remembered.set(accept, form);
+  return form;
+}
+
+function negotiate(accept: string): Form | Problem {
+  const accepted = new Negotiator({ headers: { accept } }).mediaTypes(available);
+  if (accepted[0] === undefined) return notAcceptable(accept);
+  if (accepted[0] === BYTES) return "bytes";
+  return accepted.includes(BYTES) ? "json-or-bytes" : "json";
+}
+
+function notAcceptable(accept: string): Problem {
+  return {
+    status: 406,
+    code: "NOT_ACCEPTABLE",
+    message: `the Accept header takes no form that a value has: ${quoted(accept)}`,
+    next: "leave it out or send Accept: application/octet-stream for the bytes, or Accept: application/json for JSON",
+  };
+}
+
+const tooLong: Problem = {
+  status: 431,
+  code: "HEADERS_TOO_LARGE",
+  message: `the Accept header has more than ${MAX_ACCEPT_CHARS} characters`,
+  next: "leave it out, or send Accept: application/json",
+};

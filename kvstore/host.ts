@@ -1,0 +1,80 @@
+// The host that a client asks: which names this server answers to, and which origin is its own.
+//
+// A web page can have its own name resolve to 127.0.0.1 (DNS rebinding), and then reads this port as if it were its own server. It cannot
+// change the name that the browser sends. So a name must be one that the operator chose: localhost, or in the list. An IP address
+// in the URL comes from no DNS, so every address will do, and any port: a port may be forwarded.
+//
+// Names are compared without regard to case. Nothing else is made equal: not the final dot of `localhost.`, not what ends in .localhost.
+
+import { isIPv4, isIPv6 } from "node:net";
+import { type Problem, quoted } from "./problem.ts";
+
+const authority = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._~%!$&'()*+,;=-]+))(?::([0-9]*))?$/;
+const hostName = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
+const MAX_NAME_CHARS = 253;
+const MAX_PORT = 65_535;
+const MAX_REMEMBERED = 100;
+
+/** Whether this is a name as DNS has it: letters, digits, hyphens, dots; no port, no wildcard, no dot at either end. */
+export function isHostName(text: string): boolean {
+  return text.length <= MAX_NAME_CHARS && hostName.test(text);
+}
+
+/** Returns what is wrong with a host and port, as the Host header or the target of a request has them. */
+export function makeHostCheck(names: readonly string[]): (host: string) => Problem | undefined {
+  const allowed = new Set(["localhost", ...names.map((name) => name.toLowerCase())]);
+  /** Hosts that passed: nearly all requests have the same few. */
+  const passed = new Set<string>();
+
+  return function check(host) {
+    if (passed.has(host)) return undefined;
+    const [, address, name, port] = authority.exec(host) ?? [];
+    const isWellFormed = address === undefined ? name !== undefined : isIPv6(address);
+    if (!isWellFormed || (port !== undefined && port !== "" && !isPort(Number(port)))) {
+      return badHost(
+        `the host ${quoted(host)} is not an address or a name with, at most, a port from 1 to ${MAX_PORT}`,
+      );
+    }
+    if (name !== undefined && !isIPv4(name) && !allowed.has(name.toLowerCase())) return misdirected(name);
+    if (passed.size < MAX_REMEMBERED) passed.add(host);
+    return undefined;
+  };
+}
+
+/** Whether a browser that asks this host means it when it says `origin`. Browsers write an origin in lower case, without port 80. */
+export function isOwnOrigin(origin: string, host: string): boolean {
+  return origin === `http://${host.toLowerCase().replace(/:(80)?$/, "")}`;
+}
+
+export function badHost(message: string): Problem {
+  return {
+    status: 400,
+    code: "BAD_HOST",
+    message,
+    next: "send one Host header with the host and port of the URL, such as Host: 127.0.0.1:2379",
+    headers: { connection: "close" },
+  };
+}
+
+/** The port speaks plain HTTP, and a resource of https must not be served over it (RFC 9110, 7.4). */
+export function wrongScheme(scheme: string): Problem {
+  return {
+    status: 421,
+    code: "MISDIRECTED",
+    message: `this port serves http, not ${quoted(scheme)}`,
+    next: "send the request with a path alone, or with an http URL",
+  };
+}
+
+function isPort(port: number): boolean {
+  return port >= 1 && port <= MAX_PORT;
+}
+
+function misdirected(name: string): Problem {
+  return {
+    status: 421,
+    code: "MISDIRECTED",
+    message: `this server does not answer to the name ${quoted(name)}`,
+    next: "put an IP address or localhost in the URL; if the name is yours, start the member with --allowed-hosts=NAME",
+  };
+}

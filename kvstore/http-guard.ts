@@ -1,0 +1,120 @@
+// What a request on the client port must be before any handler sees it, for keys and for names of the server alike.
+//
+// The order of all checks, so that a request with several faults gets the answer that tells most, and none tells a stranger anything:
+//
+//     1. form       400    what two programs may read differently; not exactly one Host
+//     2. host       421    a name that is not this server's: host.ts
+//     3. origin     403    a web page of another origin
+//     4. meaning    417, 501   an expectation, or another method than the one in the request line
+//     5. resource   400, 404, 405   in the handlers: the key, the name, the method
+//     6. request    400, 406, 411, 415, 501   what is asked for and would not be done: refusals.ts
+//     7. body       400, 413   its size, its trailers, its JSON
+//
+// Whether another request on the connection can follow: not after a fault of form, since nobody knows where the next one begins.
+
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { badHost, isOwnOrigin, makeHostCheck, wrongScheme } from "./host.ts";
+import { type Problem, quoted } from "./problem.ts";
+import { linesOf, methodOverride } from "./refusals.ts";
+
+const behindAnother = /,\s*chunked\s*$/i;
+const absoluteForm = /^(https?):\/\/([^/?#]*)/i;
+const continueOnly = /^100-continue$/i;
+
+/**
+ * Returns the problem of a request, by checks 1 to 4, and gives its target the form that handlers expect: path and query.
+ * `names` are those of this server beside localhost.
+ */
+export function makeGuard(names: readonly string[]): (req: IncomingMessage) => Problem | undefined {
+  const checkHost = makeHostCheck(names);
+
+  return function guard(req) {
+    const { headers, url = "" } = req;
+    const form = formProblem(req);
+    if (form !== undefined) return form;
+    // A target that names its host overrules the Host header (RFC 9112, 3.2.2): two readings of one request would be a way in.
+    const [prefix = "", scheme, authority] = url.startsWith("/") ? [] : (absoluteForm.exec(url) ?? []);
+    const host = authority ?? headers.host;
+    if (prefix !== "") req.url = url.slice(prefix.length);
+    if (scheme !== undefined && scheme.toLowerCase() !== "http") return wrongScheme(scheme);
+    const misdirected = host === undefined ? undefined : checkHost(host); // HTTP/1.0 may come without: no browser speaks it
+    if (misdirected !== undefined) return misdirected;
+    return originProblem(req, host) ?? meaningProblem(req);
+  };
+}
+
+/**
+ * What node:http takes and a proxy in front of it may take for something else: two programs that do not agree where a request ends let a
+ * client smuggle a second one through (RFC 9112, 11.2). Two that do not agree on its host let a page pass for one of this server.
+ */
+function formProblem({
+  httpVersionMajor,
+  httpVersionMinor,
+  headers,
+  rawHeaders,
+}: IncomingMessage): Problem | undefined {
+  if (httpVersionMajor !== 1) return badForm("this is neither HTTP/1.0 nor HTTP/1.1");
+  const coding = headers["transfer-encoding"];
+  if (coding !== undefined) {
+    // What has something else than "chunked" at its end node:http refuses by itself.
+    if (coding === "" || behindAnother.test(coding)) return badForm("a body has no transfer encoding but chunked");
+    if (httpVersionMinor === 0) return badForm("HTTP/1.0 has no transfer encodings");
+  }
+  const hosts = linesOf(rawHeaders, "host");
+  if (hosts === 1 || (hosts === 0 && httpVersionMinor === 0)) return undefined;
+  return badHost(hosts === 0 ? "the request has no Host header" : `the request has ${hosts} Host headers`);
+}
+
+/**
+ * A page in a browser can send what it likes to this port, as long as it is of the kind that a form or an image makes, and the browser asks
+ * nobody. It cannot hide that: the browser says where the request comes from. Reads of keys are let through, since the page
+ * does not get to see the answer; so is a user who follows a link to a page of this server.
+ */
+function originProblem({ method, url = "", headers }: IncomingMessage, host: string | undefined): Problem | undefined {
+  const { origin, "sec-fetch-site": site } = headers;
+  if (origin === undefined && site === undefined) return undefined;
+  const isOwn = origin === undefined || (host !== undefined && isOwnOrigin(origin, host));
+  if (isOwn && (site === undefined || site === "same-origin" || site === "none")) return undefined;
+  const isRead = method === "GET" || method === "HEAD";
+  if (isRead && !url.startsWith("/_")) return undefined;
+  if (method === "GET" && url.startsWith("/_ui/") && isTopLevelNavigation(headers)) return undefined;
+  return foreignOrigin(isOwn ? `Sec-Fetch-Site: ${quoted(String(site))}` : `Origin: ${quoted(String(origin))}`);
+}
+
+/** A frame in a page navigates too, but into the page that holds it. */
+function isTopLevelNavigation({ "sec-fetch-mode": mode, "sec-fetch-dest": destination }: IncomingHttpHeaders): boolean {
+  return mode === "navigate" && (destination === undefined || destination === "document");
+}
+
+function meaningProblem(req: IncomingMessage): Problem | undefined {
+  const { expect } = req.headers;
+  // node:http is content with a header that holds 100-continue among other things. HTTP/1.0 has no expectations.
+  if (expect !== undefined && req.httpVersionMinor !== 0 && !continueOnly.test(expect))
+    return unknownExpectation(expect);
+  return methodOverride(req.headers);
+}
+
+function badForm(message: string): Problem {
+  const next = "send an HTTP/1.1 request, with a Content-Length or in chunks";
+  return { status: 400, code: "BAD_REQUEST", message, next, headers: { connection: "close" } };
+}
+
+function unknownExpectation(expect: string): Problem {
+  return {
+    status: 417,
+    code: "UNKNOWN_EXPECTATION",
+    message: `the Expect header holds something other than 100-continue: ${quoted(expect)}`,
+    next: "send the request without it",
+    // The client may send the body that it announced, or not: where the next request begins, only it knows.
+    headers: { connection: "close" },
+  };
+}
+
+function foreignOrigin(header: string): Problem {
+  return {
+    status: 403,
+    code: "FOREIGN_ORIGIN",
+    message: `the request comes from a web page of another origin (${header}), which may only read keys`,
+    next: "send it from a program, such as curl or readyloop",
+  };
+}
