@@ -29,7 +29,16 @@ import {
   UsageError,
 } from "./flags.ts";
 import { type JoinAnswer, join } from "./join.ts";
-import { type LogFormat, type LogLevel, logFormats, logLevels, makeLogger, textLogger } from "./logger.ts";
+import {
+  type LogFormat,
+  type LogLevel,
+  logFormats,
+  logLevels,
+  makeLogger,
+  type ProcessLog,
+  textLogger,
+} from "./logger.ts";
+import { endWithParent } from "./parent.ts";
 import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -147,10 +156,12 @@ async function serve(flags: ServerFlags): Promise<number> {
       `--id=${id} is not in --peers, which names ${ids}; to join a cluster that runs already, add --join`,
     );
   }
-  const log = makeLogger(flags.logLevel, flags.logFormat);
+  const processLog = makeLogger(flags.logLevel, flags.logFormat);
+  const { log } = processLog;
   const signals = stopOnSignals();
+  endWithParent(signals.stop);
   let exitCode = 0;
-  const member = new RunningMember(flags, log, {
+  const member = new RunningMember(flags, processLog, {
     onFailure: (error) => {
       log.fatal(
         `${error.message}. This member stops at once and acknowledges nothing more. Mend the cause, then start it again.`,
@@ -189,14 +200,16 @@ interface MemberEvents {
 /** The parts of one member. What has been started is stopped in the opposite order, however far the start came. */
 class RunningMember {
   private readonly flags: ServerFlags;
+  private readonly processLog: ProcessLog;
   private readonly log: PinoLogger;
   private readonly events: MemberEvents;
   private readonly closers: (() => Promise<void>)[] = [];
   private readonly calledOff = new AbortController();
 
-  constructor(flags: ServerFlags, log: PinoLogger, events: MemberEvents) {
+  constructor(flags: ServerFlags, processLog: ProcessLog, events: MemberEvents) {
     this.flags = flags;
-    this.log = log;
+    this.processLog = processLog;
+    this.log = processLog.log;
     this.events = events;
   }
 
@@ -254,7 +267,8 @@ class RunningMember {
     closers.push(() => server.shutDown());
 
     const { maxValueBytes, raftexampleApi } = flags;
-    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log });
+    const { warnings } = this.processLog;
+    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log, warnings });
     await listen(http, flags.clientPort, host);
     closers.push(() => closeClients(http, server));
     announce(log, flags, dataDir, http, transport.port);

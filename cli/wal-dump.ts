@@ -16,7 +16,6 @@
 // or of entries alone, EntryNormal and so on.
 
 import path from "node:path";
-import { pipeline } from "node:stream/promises";
 import { CommandError, decodeCommand } from "../kvstore/command.ts";
 import {
   asV2,
@@ -47,6 +46,7 @@ import {
   readRecords,
 } from "../wal/index.ts";
 import { fromEnvironment, integer, type Parser, type Run, UsageError } from "./flags.ts";
+import { print } from "./output.ts";
 
 const index = { requiresArg: true, defaultDescription: "no limit" } as const;
 
@@ -110,12 +110,7 @@ interface Verdict {
 
 async function dump(flags: DumpFlags): Promise<number> {
   const verdict: Verdict = { note: undefined, exitCode: 0 };
-  try {
-    await pipeline(dumpPieces(flags, verdict, nodeFileSystem), process.stdout, { end: false });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EPIPE") return 0; // as with `| head`: it has seen enough
-    throw error;
-  }
+  await print(dumpPieces(flags, verdict, nodeFileSystem));
   if (verdict.note !== undefined) process.stderr.write(`readyloop: ${verdict.note}\n`);
   return verdict.exitCode;
 }
