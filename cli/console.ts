@@ -63,7 +63,6 @@ export class Console {
     this.screen = screen;
     this.stop = stop;
     const { stdin, stdout } = process;
-    stdin.on("error", () => stdin.destroy()); // a terminal that is gone
     this.lines = this.isTerminal
       ? createInterface({
           input: stdin,
@@ -73,6 +72,8 @@ export class Console {
           removeHistoryDuplicates: true,
         })
       : createInterface({ input: stdin });
+    // readline passes on the errors of its input: the terminal is gone.
+    this.lines.on("error", () => stop("the input failed"));
     this.lines.on("line", (line) => this.take(line));
     if (!this.isTerminal) return;
     this.lines.on("SIGINT", () => stop("Ctrl-C"));
