@@ -52,7 +52,7 @@ async function get({ key, stale, ...to }: Endpoints & { key: string; stale: bool
 }
 
 async function remove({ key, ...to }: Endpoints & { key: string }): Promise<number> {
-  await ask(to, { method: "DELETE", path: pathOf(key), answer: nothing });
+  await deleteKey(to, key);
   return 0;
 }
 
@@ -66,6 +66,11 @@ export function putValue(to: Endpoints, key: string, bytes: Uint8Array): Promise
 export function getValue(to: Endpoints, key: string, stale = false): Promise<Buffer> {
   const path = pathOf(key) + (stale ? "?consistency=stale" : "");
   return ask(to, { method: "GET", path, answer: value, absent: `there is no key ${JSON.stringify(key)}` });
+}
+
+/** Resolves once the key is gone, whether or not it was there. Throws ClientError. */
+export function deleteKey(to: Endpoints, key: string): Promise<void> {
+  return ask(to, { method: "DELETE", path: pathOf(key), answer: nothing });
 }
 
 const pathOf = (key: string): string => `/${encodeURIComponent(key)}`;

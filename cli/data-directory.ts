@@ -94,7 +94,7 @@ export async function createLog(options: DirectoryOptions, identity: Required<Me
   return { wal, clusterId, incarnation, recovered: undefined, repaired: undefined };
 }
 
-const walOf = (path: string): string => `${path}/member/wal`;
+export const walOf = (path: string): string => `${path}/member/wal`;
 
 async function openLog(options: DirectoryOptions, snapshots: Snapshotter): Promise<OpenedLog> {
   const { fileSystem, path, id, logger } = options;
@@ -124,7 +124,8 @@ async function openLog(options: DirectoryOptions, snapshots: Snapshotter): Promi
   };
 }
 
-async function readMetadata(fileSystem: FileSystem, directory: string): Promise<Required<Metadata>> {
+/** Whose log it is. */
+export async function readMetadata(fileSystem: FileSystem, directory: string): Promise<Required<Metadata>> {
   for await (const item of readRecords(fileSystem, directory)) {
     if (item.kind !== "record") break;
     if (item.record.type === RecordType.metadata) return decodeMetadata(item.record.data);

@@ -1,46 +1,74 @@
-// Members of one cluster on this machine: a process each, their logs side by side on standard output.
+// Members of one cluster on this machine: a process each.
 //
-// Member n has its ports at the first member's plus (n - 1) * 100, and its data in <data-dir>/<n>.
+// Member n has its ports at the first member's plus (n - 1) * 100, its data in <data-dir>/<n>, and logs to <data-dir>/<n>.log, or to the
+// screen if a level is given.
+//
+// Promises: no member outlives this process, however it ends (see parent.ts); a member that does not stop when asked is ended by force. What
+// a member does is on its command line: none of this process's READYLOOP_ variables reach it.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import fs from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { foundersOf, peerUrlOf, portStep } from "./cluster-directories.ts";
 import type { LogLevel } from "./logger.ts";
+import { MemberLog } from "./member-log.ts";
+import { bindToThisProcess } from "./parent.ts";
 
 export interface ClusterFlags {
   size: number;
   clientPort: number;
   peerPort: number;
   dataDir: string;
-  logLevel: LogLevel;
+  /** Undefined: to a file. */
+  logLevel: LogLevel | undefined;
   snapshotCount: number;
   snapshotCatchupEntries: number;
 }
 
-export const portStep = 100;
+/** How long the orderly end of a member may take. */
+const stopMs = 30_000;
+const lastLines = 5;
 const colours = [36, 33, 35, 32, 34, 31, 96, 93, 95];
+
+interface RunningMember {
+  readonly child: ChildProcess;
+  readonly exited: Promise<void>;
+  /** The last lines on standard error. */
+  readonly complaints: string[];
+}
+
+interface ClusterEvents {
+  /** Prints lines. */
+  readonly say: (text: string) => void;
+  /** No member is left, and nothing asked for that. */
+  readonly onAllEnded: () => void;
+}
 
 export class LocalCluster {
   readonly flags: ClusterFlags;
-  private readonly alive = new Map<number, { child: ChildProcess; exited: Promise<number> }>();
-  /** All that were started since the cluster was. */
+  private readonly events: ClusterEvents;
+  private readonly alive = new Map<number, RunningMember>();
+  /** All that were started. */
   private readonly known = new Set<number>();
+  private readonly logs = new Map<number, MemberLog>();
   /** Members that were stopped on purpose. */
   private readonly expected = new Set<number>();
   private stopping = false;
   private failed = false;
-  private readonly onAllEnded: () => void;
 
-  /** `onAllEnded`: no member is left, and nobody asked for that. */
-  constructor(flags: ClusterFlags, onAllEnded: () => void) {
+  constructor(flags: ClusterFlags, events: ClusterEvents) {
     this.flags = flags;
-    this.onAllEnded = onAllEnded;
+    this.events = events;
   }
 
   /** Ids that were started, ascending. */
   get ids(): number[] {
     return [...this.known].sort((a, b) => a - b);
+  }
+
+  get running(): number[] {
+    return this.ids.filter((id) => this.alive.has(id));
   }
 
   isAlive(id: number): boolean {
@@ -52,7 +80,11 @@ export class LocalCluster {
   }
 
   peerUrl(id: number): string {
-    return `http://127.0.0.1:${this.flags.peerPort + (id - 1) * portStep}`;
+    return peerUrlOf(id, this.flags.peerPort);
+  }
+
+  directory(id: number): string {
+    return path.join(this.flags.dataDir, String(id));
   }
 
   get endpoints(): string[] {
@@ -61,61 +93,122 @@ export class LocalCluster {
 
   /** The lowest id that no member ever had here: one that was removed leaves its directory behind. */
   get freeId(): number {
-    return Math.max(this.flags.size, ...this.known, ...this.onDisk()) + 1;
+    const onDisk = fs.readdirSync(this.flags.dataDir).filter((name) => /^[1-9][0-9]{0,8}$/.test(name));
+    return Math.max(this.flags.size, ...this.known, ...onDisk.map(Number)) + 1;
   }
 
-  /** Starts the first members, and those that were added in an earlier run. */
-  startAll(): void {
-    const { size } = this.flags;
-    for (let id = 1; id <= size; id++) this.start(id);
-    for (const id of this.onDisk()) if (id > size) this.start(id);
+  /** One line about a member that runs. */
+  describe(id: number): string {
+    const pid = this.alive.get(id)?.child.pid;
+    return (
+      `${prefix(id)}  clients ${this.clientUrl(id)}  peers ${this.peerUrl(id)}  data ${this.directory(id)}  ` +
+      (pid === undefined ? "could not be started" : `pid ${pid}`)
+    );
+  }
+
+  /** Starts these members; if that fails, none is left running. */
+  async startAll(ids: readonly number[]): Promise<void> {
+    try {
+      // All directories before any member: one that is gone later was there, and its member may have promised something.
+      for (const id of ids) fs.mkdirSync(this.directory(id), { recursive: true });
+      for (const id of ids) this.start(id);
+    } catch (error) {
+      await this.endAll();
+      throw error;
+    }
   }
 
   start(id: number): void {
-    const { flags } = this;
-    const shift = (id - 1) * portStep;
-    const founders = Array.from({ length: flags.size }, (_, i) => this.peerUrl(i + 1)).join(",");
-    const others = this.ids.filter((other) => other !== id && this.alive.has(other));
-    const joins = id > flags.size;
-    const args = [
-      "start-server",
-      `--id=${id}`,
-      ...(joins ? ["--join", `--peers=${others.map((other) => this.peerUrl(other)).join(",") || founders}`] : []),
-      ...(joins ? [] : [`--peers=${founders}`]),
-      `--peer-port=${flags.peerPort + shift}`,
-      `--client-port=${flags.clientPort + shift}`,
-      `--data-dir=${path.join(flags.dataDir, String(id))}`,
-      `--snapshot-count=${flags.snapshotCount}`,
-      `--snapshot-catchup-entries=${flags.snapshotCatchupEntries}`,
-      `--log-level=${flags.logLevel}`,
-      "--log-format=pretty",
-    ];
-    const child = spawn(process.execPath, [...process.execArgv, process.argv[1] as string, ...args], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    for (const stream of [child.stdout, child.stderr]) {
-      createInterface({ input: stream }).on("line", (line) => say(`${prefix(id)} ${line}`));
-    }
+    const { flags, events } = this;
+    fs.mkdirSync(this.directory(id), { recursive: true });
     this.known.add(id);
     this.expected.delete(id);
-    const exited = new Promise<number>((resolve) => {
-      child.on("close", (code, signal) => {
-        this.ended(id, code, signal);
-        resolve(code ?? 1);
-      });
+    const output = flags.logLevel === undefined ? this.openLog(id) : "pipe";
+    const child = spawn(process.execPath, [...process.execArgv, process.argv[1] as string, ...this.args(id)], {
+      stdio: ["ignore", output, "pipe", "ipc"],
+      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("READYLOOP_"))),
     });
-    this.alive.set(id, { child, exited });
+    if (typeof output === "number") fs.closeSync(output);
+    const complaints: string[] = [];
+    const show = (line: string): void => events.say(`${coloured(id, `[${id}]`)} ${line}`);
+    if (child.stdout !== null) createInterface({ input: child.stdout }).on("line", show);
+    if (child.stderr !== null) {
+      createInterface({ input: child.stderr }).on("line", (line) => {
+        complaints.push(line);
+        complaints.splice(0, complaints.length - lastLines);
+        if (flags.logLevel === undefined) this.logOf(id).append(line);
+        else show(line);
+      });
+    }
+    const exited = new Promise<void>((resolve) => {
+      const end = (how: string, isGood: boolean): void => {
+        if (!this.alive.delete(id)) return;
+        this.ended(id, how, isGood, complaints);
+        resolve();
+      };
+      child.on("error", (error) => {
+        if (child.pid === undefined) end(error.message, false);
+      });
+      child.on("close", (code, signal) => end(signal ?? `exit code ${code}`, code === 0));
+    });
+    this.alive.set(id, { child, exited, complaints });
+    if (child.pid !== undefined) bindToThisProcess(child);
   }
 
-  private ended(id: number, code: number | null, signal: NodeJS.Signals | null): void {
-    this.alive.delete(id);
+  private args(id: number): string[] {
+    const { flags } = this;
+    const founders = foundersOf(flags).map(({ url }) => url);
+    const others = this.running.filter((other) => other !== id).map((other) => this.peerUrl(other));
+    const joins = id > flags.size;
+    return [
+      "start-server",
+      `--id=${id}`,
+      ...(joins ? ["--join"] : []),
+      `--peers=${(joins && others.length > 0 ? others : founders).join(",")}`,
+      `--peer-port=${flags.peerPort + (id - 1) * portStep}`,
+      `--client-port=${flags.clientPort + (id - 1) * portStep}`,
+      `--data-dir=${this.directory(id)}`,
+      `--snapshot-count=${flags.snapshotCount}`,
+      `--snapshot-catchup-entries=${flags.snapshotCatchupEntries}`,
+      `--log-level=${flags.logLevel ?? "info"}`,
+      "--log-format=pretty",
+    ];
+  }
+
+  private logOf(id: number): MemberLog {
+    const log = this.logs.get(id) ?? new MemberLog(path.join(this.flags.dataDir, `${id}.log`));
+    this.logs.set(id, log);
+    return log;
+  }
+
+  private openLog(id: number): number | "ignore" {
+    const log = this.logOf(id);
+    try {
+      return log.open();
+    } catch (error) {
+      this.events.say(`${prefix(id)}: its log cannot be written, and is lost: ${(error as Error).message}`);
+      return "ignore";
+    }
+  }
+
+  private ended(id: number, how: string, isGood: boolean, complaints: readonly string[]): void {
+    const { events, flags } = this;
     const expected = this.expected.has(id);
-    if (code !== 0 && !expected) this.failed = true;
-    if (this.stopping) return;
-    say(
-      `${prefix(id)} has ended (${signal ?? `exit code ${code}`}); ${this.alive.size} of ${this.known.size} are left`,
+    if (!isGood && !expected) this.failed = true;
+    if (this.stopping) {
+      if (!isGood && !expected) events.say(`${prefix(id)} has ended badly (${how})`);
+      return;
+    }
+    const log = flags.logLevel === undefined ? this.logOf(id) : undefined;
+    const inLog = log === undefined ? "" : `. Its log is ${log.path}`;
+    events.say(
+      `${prefix(id)} has ended (${how}); ${this.alive.size} of ${this.known.size} are left${expected ? "" : inLog}`,
     );
-    if (this.alive.size === 0 && !expected) this.onAllEnded();
+    if (!expected) {
+      const why = complaints.length > 0 ? complaints : (log?.lastLines(lastLines) ?? []);
+      for (const line of why) events.say(`    ${line}`);
+    }
+    if (this.alive.size === 0 && !expected) events.onAllEnded();
   }
 
   /** Ends one member, in order or by force; resolves when it has ended. */
@@ -123,31 +216,28 @@ export class LocalCluster {
     const member = this.alive.get(id);
     if (member === undefined) throw new Error(`member ${id} does not run`);
     this.expected.add(id);
-    member.child.kill(signal);
-    await member.exited;
+    await stop(member, signal);
   }
 
   /** Ends all; resolves to whether each ended well. */
   async endAll(): Promise<boolean> {
     this.stopping = true;
-    const members = [...this.alive.values()];
-    for (const { child } of members) child.kill("SIGTERM");
-    await Promise.all(members.map(({ exited }) => exited));
+    await Promise.all([...this.alive.values()].map((member) => stop(member, "SIGTERM")));
+    for (const log of this.logs.values()) log.close();
     return !this.failed;
-  }
-
-  private onDisk(): number[] {
-    const { dataDir } = this.flags;
-    if (!existsSync(dataDir)) return [];
-    const names = readdirSync(dataDir).filter((name) => /^[1-9][0-9]{0,8}$/.test(name));
-    return names.filter((name) => existsSync(path.join(dataDir, name, "member", "wal"))).map(Number);
   }
 }
 
-export const say = (line: string): void => void process.stdout.write(`${line}\n`);
+async function stop({ child, exited }: RunningMember, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  child.kill(signal);
+  const force = setTimeout(() => child.kill("SIGKILL"), stopMs);
+  await exited;
+  clearTimeout(force);
+}
 
-function prefix(id: number): string {
-  const text = `[${id}]`;
+const prefix = (id: number): string => coloured(id, `member ${id}`);
+
+function coloured(id: number, text: string): string {
   if (process.stdout.isTTY !== true || process.env.NO_COLOR !== undefined) return text;
   return `\u001b[${colours[(id - 1) % colours.length]}m${text}\u001b[0m`;
 }

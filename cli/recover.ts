@@ -69,7 +69,7 @@ async function recoverMember(flags: RecoverFlags): Promise<number> {
     clusterId,
     incarnation: drawIncarnation(),
     acceptLostTail: flags.acceptThatAcknowledgedWritesAreLost,
-    logger: textLogger(makeLogger("warn", "auto")),
+    logger: textLogger(makeLogger("warn", "auto").log),
     isSure: async (state) => {
       process.stderr.write(warning(id, state));
       if (flags.yesIKnowThatAcknowledgedWritesMayBeLost) return true;

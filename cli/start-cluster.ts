@@ -1,28 +1,39 @@
-// start-cluster: several members on this machine, each a process of its own, and a console to add, stop and remove them.
+// start-cluster: several members on this machine, each a process of its own, and a console to use, add, stop and remove them.
+//
+// Order: look at the members' directories and ports, then start all members, so that a mistake leaves nothing half started. The line that
+// begins with "ready:" is printed when a leader has shown that a majority follows it.
 
+import { once } from "node:events";
+import net from "node:net";
+import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { MemberStatus } from "../server/interfaces.ts";
+import { nodeFileSystem } from "../wal/index.ts";
+import { checkDirectories, maxFirstPort, maxSize, portStep } from "./cluster-directories.ts";
 import { command } from "./command.ts";
-import { consoleHelp, runConsole } from "./console.ts";
+import { Console } from "./console.ts";
 import { choice, integer, text, UsageError } from "./flags.ts";
-import { type ClusterFlags, LocalCluster, portStep, say } from "./local-cluster.ts";
+import { type ClusterFlags, LocalCluster } from "./local-cluster.ts";
 import { logLevels } from "./logger.ts";
-import { hint } from "./program.ts";
+import { Screen } from "./screen.ts";
 import { stopOnSignals } from "./signals.ts";
-
-const mostMembers = 9;
-const maxPort = 65535 - mostMembers * portStep;
 
 export const startCluster = command({
   name: "start-cluster",
   describe: "start several members on this machine (loopback only); Ctrl-C stops them",
   flags: {
-    size: { kind: integer(1, mostMembers), describe: "how many members", default: 3 },
+    size: { kind: integer(1, maxSize), describe: "how many members", default: 3 },
     "client-port": {
-      kind: integer(1, maxPort),
+      kind: integer(1, maxFirstPort),
       describe: `client port of member 1; the next has it ${portStep} higher, and so on`,
       default: 2379,
     },
-    "peer-port": { kind: integer(1, maxPort), describe: "peer port of member 1, likewise", default: 2380 },
-    "data-dir": { kind: text, describe: "the directory of the members' directories", default: "data" },
+    "peer-port": { kind: integer(1, maxFirstPort), describe: "peer port of member 1, likewise", default: 2380 },
+    "data-dir": {
+      kind: text,
+      describe: "holds a data directory and a log file for each member",
+      default: "data/cluster",
+    },
     "snapshot-count": {
       kind: integer(1, 1_000_000_000),
       describe: "every member takes a snapshot after so many entries",
@@ -33,11 +44,15 @@ export const startCluster = command({
       describe: "entries kept in memory behind a snapshot",
       default: 5000,
     },
-    "log-level": { kind: choice(logLevels), describe: "of every member", default: "info" },
+    "log-level": {
+      kind: choice(logLevels),
+      describe: "show the members' logs of this level on the screen",
+      defaultText: "they go to files",
+    },
   },
   check: ({ clientPort, peerPort }) => {
     const apart = Math.abs(clientPort - peerPort);
-    if (apart % portStep !== 0 || apart > mostMembers * portStep) return;
+    if (apart % portStep !== 0 || apart > maxSize * portStep) return;
     throw new UsageError(
       `--client-port=${clientPort} and --peer-port=${peerPort} meet, since each member's are ${portStep} higher than the last one's`,
     );
@@ -45,16 +60,99 @@ export const startCluster = command({
   run: serve,
 });
 
+const pollMs = 200;
+const answerMs = 2000;
+const patienceMs = 10_000;
+
 async function serve(flags: ClusterFlags): Promise<number> {
+  const { ids, missing } = await checkDirectories(nodeFileSystem, flags.dataDir, flags);
+  for (const id of ids) {
+    await checkPort("client", flags.clientPort + (id - 1) * portStep);
+    await checkPort("peer", flags.peerPort + (id - 1) * portStep);
+  }
   const signals = stopOnSignals();
-  const cluster = new LocalCluster(flags, () => signals.stop("no member is left"));
-  cluster.startAll();
-  say(`${cluster.ids.length} members; look at them with: ${hint("status")} --endpoints=${cluster.endpoints.join(",")}`);
-  say(consoleHelp);
-  // Where nobody types, the input ends at once, and the members run on.
-  void runConsole(cluster, process.stdin);
-  await signals.stopped;
-  const well = await cluster.endAll();
-  process.stdin.destroy(); // or the console would go on waiting for a line
-  return well ? 0 : 1;
+  const screen = new Screen();
+  const cluster = new LocalCluster(flags, {
+    say: screen.say,
+    onAllEnded: () => signals.stop("no member is left"),
+  });
+  await cluster.startAll(ids);
+  for (const id of ids) screen.say(cluster.describe(id));
+  for (const id of missing) screen.say(missingText(cluster.directory(id), id, flags.dataDir));
+  if (flags.logLevel === undefined)
+    screen.say(`They log to ${logNames(flags.dataDir, ids)}. Type help for what you can do here.`);
+  else screen.say("Type help for what you can do here.");
+  const console = new Console(cluster, screen, signals.stop);
+  const ended = new AbortController();
+  void announceReady(cluster, screen, ended.signal);
+  const reason = await signals.stopped;
+  ended.abort();
+  console.close();
+  screen.say(`ending all members (${reason})`);
+  return (await cluster.endAll()) ? 0 : 1;
 }
+
+const logNames = (dataDir: string, ids: readonly number[]): string =>
+  path.join(dataDir, ids.length === 1 ? `${ids[0]}.log` : `{${ids.join(",")}}.log`);
+
+const missingText = (directory: string, id: number, dataDir: string): string =>
+  `member ${id} is not started: its directory ${directory} is gone, and with it what this member has promised. Put the directory back. If it ` +
+  `is lost, type: remove ${id}. If nothing here is worth keeping, delete ${dataDir} and begin anew`;
+
+/** A port that is taken is told before any member is started. */
+async function checkPort(kind: "client" | "peer", port: number): Promise<void> {
+  const probe = net.createServer().listen(port, "127.0.0.1");
+  try {
+    await once(probe, "listening");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why = code === "EADDRINUSE" ? "it is in use" : message;
+    throw new Error(
+      `${kind} port ${port} cannot be had: ${why}. Nothing was started. End the program that holds it, or choose others with --${kind}-port`,
+    );
+  }
+  probe.close();
+  await once(probe, "close");
+}
+
+/** Says once that the cluster is ready, when that is true; before that, what it waits for if it takes long. */
+async function announceReady(cluster: LocalCluster, screen: Screen, ended: AbortSignal): Promise<void> {
+  let patience = performance.now() + patienceMs;
+  while (!ended.aborted) {
+    const leader = await provenLeader(cluster);
+    if (ended.aborted) return;
+    const first = cluster.running[0];
+    if (leader !== undefined && first !== undefined) {
+      screen.say(
+        `ready: member ${leader} leads. Try: curl -X PUT ${cluster.clientUrl(first)}/greeting -d 'hello, world'`,
+      );
+      return;
+    }
+    if (performance.now() > patience) {
+      patience = Number.POSITIVE_INFINITY;
+      const { running, ids } = cluster;
+      screen.say(
+        `no leader yet: ${running.length} of ${ids.length} members run, and a majority must be up. See their logs`,
+      );
+    }
+    await sleep(pollMs);
+  }
+}
+
+/** The member that leads, if it could answer a linearizable read: a majority has followed it just now, and would take a write. */
+async function provenLeader(cluster: LocalCluster): Promise<number | undefined> {
+  for (const id of cluster.running) {
+    try {
+      const status = (await (await get(`${cluster.clientUrl(id)}/_status`)).json()) as MemberStatus;
+      if (status.id !== id || status.role !== "leader") continue;
+      const read = await get(`${cluster.clientUrl(id)}/greeting`);
+      if (read.status === 200 || read.status === 404) return id;
+    } catch {
+      // It does not answer yet.
+    }
+  }
+  return undefined;
+}
+
+const get = (url: string): Promise<Response> =>
+  fetch(url, { signal: AbortSignal.timeout(answerMs), redirect: "manual" });

@@ -21,7 +21,16 @@ import { command, toggle } from "./command.ts";
 import { createLog, type OpenedLog, openDataDirectory } from "./data-directory.ts";
 import { choice, host, integer, memberId, type PeerFlag, peers, portOrFree, text, UsageError } from "./flags.ts";
 import { type JoinAnswer, join } from "./join.ts";
-import { type LogFormat, type LogLevel, logFormats, logLevels, makeLogger, textLogger } from "./logger.ts";
+import {
+  type LogFormat,
+  type LogLevel,
+  logFormats,
+  logLevels,
+  makeLogger,
+  type ProcessLog,
+  textLogger,
+} from "./logger.ts";
+import { endWithParent } from "./parent.ts";
 import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -120,10 +129,12 @@ function check({ id, peers, join, clientPort, peerPort }: ServerFlags): void {
 }
 
 async function serve(flags: ServerFlags): Promise<number> {
-  const log = makeLogger(flags.logLevel, flags.logFormat);
+  const processLog = makeLogger(flags.logLevel, flags.logFormat);
+  const { log } = processLog;
   const signals = stopOnSignals();
+  endWithParent(signals.stop);
   let exitCode = 0;
-  const member = new RunningMember(flags, log, {
+  const member = new RunningMember(flags, processLog, {
     onFailure: (error) => {
       log.fatal(
         `${error.message}. This member stops at once and acknowledges nothing more. Mend the cause, then start it again.`,
@@ -162,14 +173,16 @@ interface MemberEvents {
 /** The parts of one member. What has been started is stopped in the opposite order, however far the start came. */
 class RunningMember {
   private readonly flags: ServerFlags;
+  private readonly processLog: ProcessLog;
   private readonly log: PinoLogger;
   private readonly events: MemberEvents;
   private readonly closers: (() => Promise<void>)[] = [];
   private readonly calledOff = new AbortController();
 
-  constructor(flags: ServerFlags, log: PinoLogger, events: MemberEvents) {
+  constructor(flags: ServerFlags, processLog: ProcessLog, events: MemberEvents) {
     this.flags = flags;
-    this.log = log;
+    this.processLog = processLog;
+    this.log = processLog.log;
     this.events = events;
   }
 
@@ -227,7 +240,8 @@ class RunningMember {
     closers.push(() => server.shutDown());
 
     const { maxValueBytes, raftexampleApi } = flags;
-    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log });
+    const { warnings } = this.processLog;
+    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log, warnings });
     await listen(http, flags.clientPort, host);
     closers.push(() => closeClients(http, server));
     announce(log, flags, dataDir, http, transport.port);

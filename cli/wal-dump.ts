@@ -16,7 +16,6 @@
 // or of entries alone, EntryNormal and so on.
 
 import path from "node:path";
-import { pipeline } from "node:stream/promises";
 import { CommandError, decodeCommand } from "../kvstore/command.ts";
 import {
   asV2,
@@ -48,6 +47,7 @@ import {
 } from "../wal/index.ts";
 import { command, toggle } from "./command.ts";
 import { choices, integer, text, UsageError } from "./flags.ts";
+import { print } from "./output.ts";
 import { hint } from "./program.ts";
 
 const typeNames: readonly string[] = [...Object.keys(RecordType), ...Object.keys(EntryType)];
@@ -92,12 +92,7 @@ interface Verdict {
 
 async function dump(flags: DumpFlags): Promise<number> {
   const verdict: Verdict = { note: undefined, exitCode: 0 };
-  try {
-    await pipeline(dumpPieces(flags, verdict, nodeFileSystem), process.stdout, { end: false });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EPIPE") return 0; // as with `| head`: it has seen enough
-    throw error;
-  }
+  await print(dumpPieces(flags, verdict, nodeFileSystem));
   if (verdict.note !== undefined) process.stderr.write(`readyloop: ${verdict.note}\n`);
   return verdict.exitCode;
 }

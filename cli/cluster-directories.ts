@@ -1,0 +1,87 @@
+// The members' directories of start-cluster, looked at before any member is started.
+//
+//     <data-dir>/1/, 2/, ...      a member's data directory each            <data-dir>/1.log, ...      what it logs
+//
+// Promises: every log is the one of the member whose number the directory has, and all are of the cluster that --size and --peer-port name;
+// if not, one error names the directory and the ways out, and nothing is written. A first member whose directory is gone, while others have
+// theirs, is not to be started: it would have forgotten what it has promised.
+
+import path from "node:path";
+import type { FileSystem } from "../wal/index.ts";
+import { clusterIdOf } from "./cluster-id.ts";
+import { readMetadata, walOf } from "./data-directory.ts";
+import type { PeerFlag } from "./flags.ts";
+
+export const portStep = 100;
+export const maxSize = 9;
+export const maxFirstPort = 65535 - maxSize * portStep;
+
+export interface Addresses {
+  readonly size: number;
+  readonly peerPort: number;
+}
+
+export interface Directories {
+  /** Ids to start, ascending: the first members, and those that were added in an earlier run. */
+  readonly ids: readonly number[];
+  /** First members whose directory is gone. */
+  readonly missing: readonly number[];
+}
+
+/** The members that a cluster starts with. */
+export const foundersOf = ({ size, peerPort }: Addresses): PeerFlag[] =>
+  Array.from({ length: size }, (_, i) => ({ id: i + 1, url: peerUrlOf(i + 1, peerPort) }));
+
+export const peerUrlOf = (id: number, peerPort: number): string => `http://127.0.0.1:${peerPort + (id - 1) * portStep}`;
+
+/** Throws if the directories do not fit the cluster. */
+export async function checkDirectories(
+  fileSystem: FileSystem,
+  dataDir: string,
+  addresses: Addresses,
+): Promise<Directories> {
+  const founders = foundersOf(addresses).map(({ id }) => id);
+  const names = ((await fileSystem.list(dataDir)) ?? []).filter((name) => /^[1-9][0-9]{0,8}$/.test(name));
+  const present = names.map(Number);
+  const withLog: number[] = [];
+  for (const id of present.sort((a, b) => a - b)) {
+    if (await checkDirectory(fileSystem, path.join(dataDir, String(id)), id, addresses)) withLog.push(id);
+  }
+  const missing = withLog.length === 0 ? [] : founders.filter((id) => !present.includes(id));
+  const added = withLog.filter((id) => !founders.includes(id));
+  return { ids: [...founders.filter((id) => !missing.includes(id)), ...added], missing };
+}
+
+/** Whether there is a log in it. */
+async function checkDirectory(fileSystem: FileSystem, directory: string, id: number, addresses: Addresses) {
+  const segments = (await fileSystem.list(walOf(directory))) ?? [];
+  if (!segments.some((name) => name.endsWith(".wal"))) return false;
+  const { nodeId, clusterId } = await readMetadata(fileSystem, walOf(directory));
+  const elsewhere = "give another --data-dir for a new cluster";
+  if (nodeId !== id) {
+    throw new Error(
+      `${directory} holds the log of member ${nodeId}, not of member ${id}: nothing was started. Give each directory the number of its ` +
+        `member, or ${elsewhere}`,
+    );
+  }
+  if (clusterId === clusterIdOf(foundersOf(addresses))) return true;
+  const made = madeWith(clusterId);
+  const ways =
+    made === undefined
+      ? `was made by start-server, restored or recovered: start its members with start-server, or ${elsewhere}`
+      : `was made with --size=${made.size} --peer-port=${made.peerPort}: start it with these, or ${elsewhere}`;
+  throw new Error(
+    `${directory} belongs to another cluster than --size=${addresses.size} --peer-port=${addresses.peerPort} names: nothing was started. It ${ways}`,
+  );
+}
+
+/** The flags of start-cluster that give this cluster id, for an error's text. Tries all, in some seconds if none does. */
+function madeWith(clusterId: number): Addresses | undefined {
+  for (let peerPort = 1; peerPort <= maxFirstPort; peerPort++) {
+    for (let size = 1; size <= maxSize; size++) {
+      const addresses = { size, peerPort };
+      if (clusterIdOf(foundersOf(addresses)) === clusterId) return addresses;
+    }
+  }
+  return undefined;
+}
