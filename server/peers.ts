@@ -13,8 +13,9 @@
 // Its counterpart upstream is the X-PeerURLs header and AddRemote of etcd's rafthttp.
 
 import type { Logger } from "../raft/index.ts";
-import type { Address, Rejection, Remaining, Transport } from "./interfaces.ts";
+import type { Address, Rejection, Remaining, Transport, Warning } from "./interfaces.ts";
 import type { KnownMember, Members } from "./members.ts";
+import { OtherCluster } from "./other-cluster.ts";
 
 const maxStrangers = 64;
 
@@ -25,13 +26,17 @@ export interface PeersParts {
   readonly remaining: () => Remaining;
 }
 
+export interface Self extends Started {
+  readonly clusterId: number;
+}
+
 export interface Started {
   readonly id: number;
   readonly incarnation: number;
 }
 
 export class Peers {
-  private readonly self: Started;
+  private readonly self: Self;
   private readonly members: Members;
   private readonly electionMs: number;
   private readonly parts: PeersParts;
@@ -43,12 +48,14 @@ export class Peers {
   /** Who is reached by its own or another peer's word alone, and is no member as far as this one knows; the oldest first. */
   private readonly strangers = new Set<number>();
   private readonly proposedAt = new Map<number, number>();
+  private readonly otherCluster: OtherCluster;
 
-  constructor(self: Started, members: Members, electionMs: number, parts: PeersParts) {
+  constructor(self: Self, members: Members, electionMs: number, parts: PeersParts) {
     this.self = self;
     this.members = members;
     this.electionMs = electionMs;
     this.parts = parts;
+    this.otherCluster = new OtherCluster(self, members, parts.logger);
     this.seen.set(self.id, self.incarnation);
   }
 
@@ -84,10 +91,26 @@ export class Peers {
         "this id. Remove it, then add it with a new id and an empty data directory";
       return { kind: "lost-data", message };
     }
+    this.otherCluster.forget(id);
     // Also of one that is not known yet: its connection may outlast the entry that makes it known.
     if (incarnation !== 0) this.seen.set(id, incarnation);
     if (address !== undefined) this.learnByWord(id, address);
     return undefined;
+  }
+
+  dialled(id: number, url: string, clusterId: number | undefined): void {
+    this.otherCluster.dialled(id, url, clusterId);
+  }
+
+  /** What to answer to a request while no leader is known. */
+  noLeader(): string {
+    const why = this.otherCluster.warning()?.message;
+    return why ?? "this member knows no leader at the moment: an election is probably under way";
+  }
+
+  warnings(): readonly Warning[] {
+    const warning = this.otherCluster.warning();
+    return warning === undefined ? [] : [warning];
   }
 
   heardOf(id: number): void {
@@ -131,6 +154,7 @@ export class Peers {
     this.addresses.delete(id);
     this.heard.delete(id);
     this.seen.delete(id);
+    this.otherCluster.forget(id);
     this.parts.transport.removePeer(id);
   }
 

@@ -42,8 +42,6 @@ import { startNode } from "./start-node.ts";
 import { memberStatus } from "./status.ts";
 
 const mebibyte = 1024 * 1024;
-const noLeader = "this member knows no leader at the moment: an election is probably under way";
-
 export class Server implements Member {
   private readonly options: ServerOptions;
   private readonly parts: ServerParts;
@@ -90,7 +88,7 @@ export class Server implements Member {
     const storage = new MemoryStorage();
     const founders = peers.how === "start" ? peers.list : undefined;
     this.node = startNode(storage, { id, electionTicks, recovered, founders, logger, random: parts.random });
-    this.peers = new Peers({ id, incarnation }, members, electionMs, {
+    this.peers = new Peers({ id, incarnation, clusterId: options.clusterId }, members, electionMs, {
       transport,
       logger,
       now,
@@ -250,7 +248,7 @@ export class Server implements Member {
 
   private refusal(): Refused | undefined {
     if (this.closing !== undefined) return { kind: "refused", code: "STOPPING", message: this.closing };
-    if (this.isHopeless()) return { kind: "refused", code: "NO_LEADER", message: noLeader };
+    if (this.isHopeless()) return { kind: "refused", code: "NO_LEADER", message: this.peers.noLeader() };
     return undefined;
   }
 
@@ -275,8 +273,9 @@ export class Server implements Member {
     this.reads.expire(now);
     this.membership.expire(now);
     if (this.isHopeless()) {
-      this.proposals.refuseQueued({ kind: "refused", code: "NO_LEADER", message: noLeader });
-      this.reads.refuse("NO_LEADER", noLeader);
+      const message = this.peers.noLeader();
+      this.proposals.refuseQueued({ kind: "refused", code: "NO_LEADER", message });
+      this.reads.refuse("NO_LEADER", message);
       this.inbox.forgetHeld();
     }
     const { trk, state, id } = this.node.raft;

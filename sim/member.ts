@@ -225,7 +225,15 @@ export class SimMember {
       this.harm = undefined;
     }
     const onViolation = (error: Error): void => this.violated(error);
-    const endpoint = new Endpoint({ id: this.id, incarnation, url: this.url, process, network, onViolation });
+    const endpoint = new Endpoint({
+      id: this.id,
+      incarnation,
+      clusterId: settings.clusterId,
+      url: this.url,
+      process,
+      network,
+      onViolation,
+    });
     const map = new WatchedMap((chain, data) => this.check(() => invariants.compare(chain, data)));
     const saving = (_hardState: HardState | undefined, entries: readonly Entry[]): void =>
       this.check(() => {

@@ -34,6 +34,8 @@ import { maxSnapshotFrameBytes } from "./snapshot-frames.ts";
 
 const maxConnections = 256;
 const maxHeaderBytes = 8 * 1024;
+const maxNoted = 256;
+const statusUnavailable = 503;
 
 /** Takes a connection of a peer that was admitted. */
 export type Accept = (socket: WebSocket, from: number, handler: TransportHandler) => void;
@@ -46,8 +48,8 @@ interface Stream {
 export class PeerPort {
   /** Handshakes and requests refused. */
   refused = 0;
-  /** What was said to members that were removed, of which there are not many. */
-  private readonly saidRemoved = new Set<string>();
+  /** Refusals that were logged, by whom and why. A peer that is refused dials again and again: its later ones are no news. */
+  private readonly noted = new Set<string>();
   private readonly id: number;
   private readonly clusterId: number;
   private readonly logger: TransportLogger;
@@ -218,9 +220,12 @@ export class PeerPort {
     const { remoteAddress, remotePort } = request.socket;
     const remote = `${remoteAddress}:${remotePort}`;
     const { remaining: _told, ...why } = refusal;
-    // A removed member calls until all know that it is out.
-    const level = this.saidRemoved.has(refusal.reason) ? "debug" : "warn";
-    if (refusal.rejection === "removed") this.saidRemoved.add(refusal.reason);
+    // A removed member calls until all know that it is out, and a peer that starts may be early.
+    const isExpected = refusal.rejection === "removed" || refusal.status === statusUnavailable;
+    const note = `${remoteAddress} ${refusal.status} ${refusal.reason}`;
+    const level = this.noted.has(note) ? "debug" : isExpected ? "info" : "warn";
+    if (this.noted.size === maxNoted) this.noted.clear();
+    this.noted.add(note);
     this.logger[level]?.({ remote, ...why }, "refused a connection to the peer port");
   }
 }
