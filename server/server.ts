@@ -31,6 +31,7 @@ import type {
 } from "./interfaces.ts";
 import { type KnownMember, Members } from "./members.ts";
 import { Membership } from "./membership.ts";
+import { Move } from "./move.ts";
 import { encodeNote } from "./notes.ts";
 import type { ServerOptions, ServerParts } from "./options.ts";
 import { Peers } from "./peers.ts";
@@ -53,6 +54,7 @@ export class Server implements Member {
   private readonly proposals: Proposals;
   private readonly reads: Reads;
   private readonly membership: Membership;
+  private readonly move: Move;
   private readonly snapshots: Snapshots;
   /** What the transport calls. */
   readonly inbox: Inbox;
@@ -94,7 +96,7 @@ export class Server implements Member {
       now,
       remaining: () => this.remaining(),
     });
-    if (peers.how === "join") this.peers.contact(peers.list);
+    this.peers.given(peers, this.node.raft.raftLog.lastIndex());
     this.applier = new Applier(this.node, stateMachine, members, logger, this);
     this.epoch = parts.random(2 ** 47);
     this.proposals = new Proposals(id, this.epoch, {
@@ -116,6 +118,8 @@ export class Server implements Member {
       catchUp: () => this.readIndex(),
       wake,
     });
+    const { node, applier } = this;
+    this.move = new Move(options, { node, members, applier, now, logger, ask: (list) => this.changeMembers(list) });
     const limits = { count: options.snapshotCount, catchupEntries: options.snapshotCatchupEntries };
     this.snapshots = new Snapshots(limits, recovered?.snapshot, {
       store: parts.snapshots,
@@ -280,6 +284,7 @@ export class Server implements Member {
     }
     const { trk, state, id } = this.node.raft;
     this.departure.tick();
+    if (this.closing === undefined) this.move.tick();
     // A single voter disturbs nobody and waits for nobody.
     const alone = trk.isSingleton() && trk.config.voters.has(id) && state === "StateFollower";
     this.step(() => (alone ? this.node.campaign() : this.node.tick()));
@@ -410,9 +415,6 @@ export class Server implements Member {
   }
 
   private remaining(): Remaining {
-    // A learner that nobody has seen yet has never voted, nor led, and need not be told.
-    const has = (id: number): boolean => this.members.get(id)?.incarnation !== 0;
-    const list = this.members.list(this.node.raft.trk.config).filter(({ id, role }) => role === "voter" || has(id));
-    return { asOf: this.applier.index, members: list.map(({ id, peerUrl }) => ({ id, url: peerUrl })) };
+    return this.members.remaining(this.node.raft.trk.config, this.applier.index);
   }
 }

@@ -81,7 +81,10 @@ const urlOf = (id: number): string => `http://10.0.0.${id}:2380`;
 
 export class SimMember {
   readonly id: number;
-  readonly url: string;
+  /** Where it listens from its next start on. */
+  url: string;
+  /** What its next start is told with --peers-moved; undefined: that flag is not given. */
+  moved: Peers | undefined;
   running: Running | undefined;
   /** Why it will not start again. */
   gone: string | undefined;
@@ -241,13 +244,18 @@ export class SimMember {
         invariants.saving(watchedAs, entries);
       });
     const saved = (hardState: HardState): void => this.check(() => invariants.saved(watchedAs, hardState));
+    const peers = joins
+      ? ({ how: "join", list: this.contacts } as const)
+      : this.moved === undefined
+        ? ({ how: "start", list: this.founders ?? [] } as const)
+        : ({ how: "moved", list: this.moved } as const);
     const log = (mutation.log ?? asItIs<LogStore>)(wal, this.fileSystem);
     const server = await Server.create(
       (mutation.options ?? asItIs)({
         id: this.id,
         incarnation,
         recovered,
-        peers: joins ? { how: "join", list: this.contacts } : { how: "start", list: this.founders ?? [] },
+        peers,
         ...settings,
       }),
       (mutation.parts ?? asItIs)({
