@@ -17,7 +17,7 @@ import { Server } from "../server/server.ts";
 import { WebSocketTransport } from "../transport/index.ts";
 import { nodeFileSystem } from "../wal/index.ts";
 import { clusterIdOf, drawIncarnation } from "./cluster-id.ts";
-import { createLog, type OpenedLog, openDataDirectory } from "./data-directory.ts";
+import { type DataDirectory, makeLog, type OpenedLog, openDataDirectory } from "./data-directory.ts";
 import {
   fromEnvironment,
   integer,
@@ -218,10 +218,10 @@ class RunningMember {
     closers.push(() => directory.snapshots.close());
     if (directory.log !== undefined) closers.push(() => (directory.log as OpenedLog).wal.close());
 
-    const contacts = await this.contacts(directory.log);
+    const contacts = await this.contacts(directory);
     const clusterId = directory.log?.clusterId ?? contacts?.clusterId ?? clusterIdOf(peers);
     const identity = { nodeId: id, clusterId, incarnation: drawIncarnation() };
-    const opened = directory.log ?? (await createLog(where, identity));
+    const opened = directory.log ?? (await makeLog(where, identity, directory.begun));
     if (directory.log === undefined) closers.push(() => opened.wal.close());
     const { incarnation, recovered } = opened;
     this.checkCluster(opened);
@@ -266,13 +266,13 @@ class RunningMember {
   }
 
   /** Whom to talk to until the log tells; undefined for a member that needs nobody, since it starts a cluster or has been in one. */
-  private async contacts(opened: OpenedLog | undefined): Promise<JoinAnswer | undefined> {
+  private async contacts({ log: opened, begun }: DataDirectory): Promise<JoinAnswer | undefined> {
     const { flags, log } = this;
     if (!flags.join || opened?.recovered !== undefined) return undefined;
     const answer = await join(
       {
         id: flags.id,
-        incarnation: opened?.incarnation ?? 0,
+        incarnation: (opened ?? begun)?.incarnation ?? 0,
         urls: flags.peers.map(({ url }) => url),
         peerUrl: `http://${shownHost(flags.host)}:${flags.peerPort}`,
         signal: this.calledOff.signal,
