@@ -1,8 +1,10 @@
 // The peer port: an HTTP server that finds out who asks, and hands a connection or a request over to the part that serves it.
 //
-// Every path asks the same questions in the same order: is this the path and the method, is this member ready, does the handshake
+// Every path but one asks the same questions in the same order: is this the path and the method, is this member ready, does the handshake
 // hold, does the handler admit the peer. The port answers what is refused itself. Until it is opened, and again once it is closing, it
-// tells a peer to come again.
+// tells a peer to come again. The one says which member of which cluster this is, at any time: a member that starts must be able to find
+// out that its directory belongs to another cluster, and so must two that wait for each other. Every answer names the cluster; the 101 of
+// an upgrade need not, since only a member of the same cluster gets one.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,6 +14,7 @@ import {
   type Asked,
   checkHandshake,
   checkJoiner,
+  clusterHeaders,
   peerPath,
   type Refusal,
   refuseRequest,
@@ -132,7 +135,7 @@ export class PeerPort {
     server.on("wsClientError", (error, socket, request) => {
       const refusal = { status: 400, reason: error.message };
       this.noteRefusal(request, refusal);
-      refuseUpgrade(socket, refusal);
+      refuseUpgrade(socket, refusal, this.clusterId);
     });
     return server;
   }
@@ -142,7 +145,7 @@ export class PeerPort {
     socket.on("error", () => socket.destroy());
     const refuse = (refusal: Refusal): void => {
       this.noteRefusal(request, refusal);
-      refuseUpgrade(socket, refusal);
+      refuseUpgrade(socket, refusal, this.clusterId);
     };
     const stream = this.streams.get(request.url);
     if (stream === undefined) {
@@ -164,10 +167,16 @@ export class PeerPort {
       this.noteRefusal(request, refusal);
       refuseRequest(response, refusal);
     };
+    for (const [name, value] of Object.entries(clusterHeaders(this.clusterId))) response.setHeader(name, value);
     const wrong = wrongRequest(request);
     if (wrong !== undefined) {
       if (wrong.status === 426) response.setHeader("Upgrade", "websocket");
       refuse(wrong);
+      return;
+    }
+    if (request.url === peerPath.identity) {
+      response.writeHead(200, { Connection: "close", "Content-Type": "text/plain; charset=utf-8" });
+      response.end(`member ${this.id} of cluster ${this.clusterId}\n`);
       return;
     }
     const handler = this.ready();
@@ -218,7 +227,8 @@ export class PeerPort {
 
 /** Why no plain request may be made so, whoever makes it. */
 function wrongRequest({ url, method }: IncomingMessage): Refusal | undefined {
-  const wanted = url === peerPath.request ? "POST" : url === peerPath.cluster ? "GET" : undefined;
+  const isQuestion = url === peerPath.cluster || url === peerPath.identity;
+  const wanted = url === peerPath.request ? "POST" : isQuestion ? "GET" : undefined;
   if (wanted === method) return undefined;
   const hint = "This is a peer port: members of the cluster connect here. Clients use the client port.";
   if (wanted !== undefined) return { status: 405, reason: `${url} takes ${wanted} only. ${hint}` };
