@@ -3,7 +3,7 @@
 // A life is a Process. Starting opens the data directory with the lines of the command line (cli/data-directory.ts). A crash ends the
 // process between two events; what the disk then holds is drawn by the disk. The machine's clock drifts by a rate of its own.
 
-import { createLog, openDataDirectory } from "../cli/data-directory.ts";
+import { makeLog, openDataDirectory } from "../cli/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
 import type { LogStore, Rejection } from "../server/interfaces.ts";
 import type { ServerOptions, ServerParts } from "../server/options.ts";
@@ -295,12 +295,12 @@ export class SimMember {
     const salts = draws.fork("salts");
     const random = (n: number): number => salts.below(n);
     const where = { fileSystem: this.fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause, random };
-    const { snapshots, log } = await openDataDirectory(where);
+    const { snapshots, log, begun } = await openDataDirectory(where);
     if (log?.repaired !== undefined) this.parts.listener.count("torn log repaired");
     const joins = this.founders === undefined && log?.recovered === undefined;
-    if (joins && !(await this.join(process, log?.incarnation ?? 0))) return undefined;
+    if (joins && !(await this.join(process, (log ?? begun)?.incarnation ?? 0))) return undefined;
     const identity = { nodeId: this.id, clusterId, incarnation: 1 + draws.below(2 ** 47) };
-    const opened = log ?? (await createLog(where, identity));
+    const opened = log ?? (await makeLog(where, identity, begun));
     return { ...opened, snapshots, joins };
   }
 
