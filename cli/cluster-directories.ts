@@ -9,7 +9,7 @@
 import path from "node:path";
 import type { FileSystem } from "../wal/index.ts";
 import { clusterIdOf } from "./cluster-id.ts";
-import { readMetadata, walOf } from "./data-directory.ts";
+import { readMetadata } from "./data-directory.ts";
 import type { PeerFlag } from "./flags.ts";
 
 export const portStep = 100;
@@ -52,11 +52,12 @@ export async function checkDirectories(
   return { ids: [...founders.filter((id) => !missing.includes(id)), ...added], missing };
 }
 
-/** Whether there is a log in it. */
+/** Whether there is a log in it that holds something. */
 async function checkDirectory(fileSystem: FileSystem, directory: string, id: number, addresses: Addresses) {
-  const segments = (await fileSystem.list(walOf(directory))) ?? [];
-  if (!segments.some((name) => name.endsWith(".wal"))) return false;
-  const { nodeId, clusterId } = await readMetadata(fileSystem, walOf(directory));
+  const head = await readMetadata(fileSystem, directory);
+  // Where nothing was saved, the member's start makes the log anew.
+  if (head === undefined || !head.isSaved) return false;
+  const { nodeId, clusterId } = head;
   const elsewhere = "give another --data-dir for a new cluster";
   if (nodeId !== id) {
     throw new Error(

@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { makeConfState, makeEntry } from "../raft/index.ts";
 import { nodeFileSystem } from "../wal/index.ts";
-import { createLog, openDataDirectory } from "./data-directory.ts";
+import { makeLog, openDataDirectory } from "./data-directory.ts";
 
 let dataDir: string;
 beforeEach(async () => {
@@ -19,7 +19,7 @@ const where = () => ({ fileSystem: nodeFileSystem, path: dataDir, id: 1 });
 
 test("entries without a hard state, which a torn first save leaves, are no past: the member begins again and writes over them", async () => {
   const first = await openDataDirectory(where());
-  const { wal } = await createLog(where(), identity);
+  const { wal } = await makeLog(where(), identity, undefined);
   await wal.save(undefined, [makeEntry(0, 1, 1, undefined), makeEntry(0, 1, 2, undefined)], true);
   await wal.close();
   await first.snapshots.close();
@@ -41,7 +41,7 @@ test("entries without a hard state, which a torn first save leaves, are no past:
 
 test("a snapshot that the log has no record of is not started from, and stays", async () => {
   const { snapshots } = await openDataDirectory(where());
-  const { wal } = await createLog(where(), identity);
+  const { wal } = await makeLog(where(), identity, undefined);
   await wal.save({ term: 1, vote: 0, commit: 1 }, [makeEntry(0, 1, 1, undefined)], true);
   async function* chunks() {
     yield Uint8Array.of(1, 2, 3);

@@ -4,7 +4,10 @@
 //
 // Promises: a member starts from the newest snapshot that its log confirms and whose checksum holds, and from the log behind it. If a
 // snapshot is damaged it is set aside and the one before it is taken, as long as the log reaches back that far. It never starts empty where
-// there was something: whoever forgets what it has promised can undo what the cluster has acknowledged.
+// there was something: a member that forgets what it has promised can undo what the cluster has acknowledged.
+//
+// A log in which nothing was ever saved binds nobody: a first start that failed, or had a slip in its flags, leaves one. Its identity is
+// replaced when a start asks for another. Its incarnation stays, since peers may have seen it: it stands for promises, and none was made.
 //
 // The disk is handed in, so that the simulator and the tests of durability open their members by these very lines.
 
@@ -12,19 +15,19 @@ import type { Logger, SnapshotMetadata } from "../raft/index.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import { Snapshotter } from "../snap/index.ts";
 import {
-  decodeMetadata,
   encodeMetadata,
   type FileSystem,
+  FileSystemError,
   type Metadata,
-  RecordType,
   type Repaired,
-  readRecords,
   validSnapshots,
   Wal,
   WalError,
 } from "../wal/index.ts";
-import { UsageError } from "./flags.ts";
-import { hint } from "./program.ts";
+import { DirectoryError } from "./directory-error.ts";
+import { type LogHead, readMetadata, walOf } from "./log-head.ts";
+
+export { type LogHead, readMetadata } from "./log-head.ts";
 
 export interface DirectoryOptions {
   readonly fileSystem: FileSystem;
@@ -42,8 +45,10 @@ export interface DirectoryOptions {
 
 export interface DataDirectory {
   readonly snapshots: Snapshotter;
-  /** Undefined if there is none yet: createLog makes it. */
+  /** Undefined if nothing was ever saved here: makeLog makes one. */
   readonly log: OpenedLog | undefined;
+  /** Of a log in which nothing was ever saved, which is not open. */
+  readonly begun: Required<Metadata> | undefined;
 }
 
 export interface OpenedLog {
@@ -57,54 +62,94 @@ export interface OpenedLog {
   readonly repaired: Repaired | undefined;
 }
 
-/** Opens what is there, which no two processes can. Throws for what cannot be trusted, and for the directory of another member. */
+/**
+ * Opens what is there, which no two processes can. Throws DirectoryError, WalError, SnapError or FileSystemError for what cannot be
+ * trusted, and DirectoryError OTHER_MEMBER for what another member has saved, before anything is changed.
+ */
 export async function openDataDirectory(options: DirectoryOptions): Promise<DataDirectory> {
-  const { fileSystem, path, logger, pause } = options;
+  const { fileSystem, path, id, logger, pause } = options;
   const names = (await fileSystem.list(path)) ?? [];
   const left = names.find((name) => name.startsWith("member."));
   if (left !== undefined && !names.includes("member")) {
-    throw new Error(`${path} holds ${left} and no member: a restore or a recovery was cut short; run it again`);
+    throw new DirectoryError(
+      "UNFINISHED",
+      `${path} holds ${left} and no member: a restore or a recovery was cut short; run it again`,
+    );
   }
+  refuseOther(path, id, await readBeside(fileSystem, path));
   await fileSystem.makeDirectory(`${path}/member`);
   const snapshots = await Snapshotter.open({ fileSystem, directory: `${path}/member/snap`, logger, pause });
   try {
-    const segments = (await fileSystem.list(walOf(path))) ?? [];
-    if (segments.some((name) => name.endsWith(".wal"))) {
-      return { snapshots, log: await openLog(options, snapshots) };
-    }
-    if ((await snapshots.list()).length > 0) {
-      throw new Error(
+    // Once more: now nobody else can write.
+    const head = await readMetadata(fileSystem, path);
+    refuseOther(path, id, head);
+    const hasSnapshots = (await snapshots.list()).length > 0;
+    if (head === undefined && hasSnapshots) {
+      throw new DirectoryError(
+        "INCOMPLETE",
         `${path} holds snapshots but no log, which says what this member has promised since. Put the log back; if it is lost, ` +
           "remove this member from the cluster and add a new one, with a new id and an empty data directory",
       );
     }
-    return { snapshots, log: undefined };
+    if (head === undefined) return { snapshots, log: undefined, begun: undefined };
+    if (!head.isSaved && !hasSnapshots) return { snapshots, log: undefined, begun: head };
+    return { snapshots, log: await openLog(options, snapshots, head), begun: undefined };
   } catch (error) {
     await snapshots.close();
     throw error;
   }
 }
 
-/** Makes the log of a new member. */
-export async function createLog(options: DirectoryOptions, identity: Required<Metadata>): Promise<OpenedLog> {
+/** As readMetadata, before the directory is locked: another process may delete a segment between two calls. */
+async function readBeside(fileSystem: FileSystem, path: string): Promise<LogHead | undefined> {
+  try {
+    return await readMetadata(fileSystem, path);
+  } catch (error) {
+    if (error instanceof FileSystemError && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function refuseOther(path: string, id: number, head: LogHead | undefined): void {
+  if (head === undefined || !head.isSaved || head.nodeId === id) return;
+  throw new DirectoryError(
+    "OTHER_MEMBER",
+    `${path} holds the log of member ${head.nodeId}, not of member ${id}: start with --id=${head.nodeId}, or with another --data-dir`,
+  );
+}
+
+/**
+ * Makes the log of a member that has saved nothing. `begun` is what openDataDirectory found, and its directory is still open. A log that was
+ * begun with this node id and cluster id is opened; one with others is made anew. A power cut leaves what was found, or the new log.
+ */
+export async function makeLog(
+  options: DirectoryOptions,
+  identity: Required<Metadata>,
+  begun: Required<Metadata> | undefined,
+): Promise<OpenedLog> {
   const { fileSystem, path, logger, segmentBytes, random } = options;
-  const metadata = encodeMetadata(identity);
-  const wal = await Wal.create({ fileSystem, directory: walOf(path), metadata, segmentBytes, logger, random });
-  const { clusterId, incarnation } = identity;
+  const { nodeId, clusterId } = identity;
+  const log = { fileSystem, directory: walOf(path), segmentBytes, logger, random };
+  const incarnation = begun !== undefined && begun.incarnation > 0 ? begun.incarnation : identity.incarnation;
+  if (begun?.nodeId === nodeId && begun.clusterId === clusterId) {
+    const { wal, recovered } = await Wal.open(log);
+    const { repaired } = recovered;
+    return { wal, clusterId, incarnation: begun.incarnation, recovered: undefined, repaired };
+  }
+  if (begun !== undefined) {
+    logger?.info?.(
+      `${path} was begun for member ${begun.nodeId} of cluster ${begun.clusterId}, and nothing was ever saved in it: it is made anew for ` +
+        `member ${nodeId} of cluster ${clusterId}`,
+    );
+  }
+  const metadata = encodeMetadata({ nodeId, clusterId, incarnation });
+  const wal = await Wal.create({ ...log, metadata, replaces: begun !== undefined });
   return { wal, clusterId, incarnation, recovered: undefined, repaired: undefined };
 }
 
-export const walOf = (path: string): string => `${path}/member/wal`;
-
-async function openLog(options: DirectoryOptions, snapshots: Snapshotter): Promise<OpenedLog> {
-  const { fileSystem, path, id, logger } = options;
-  // Whose log it is comes first: what follows sets files aside.
-  const { nodeId, clusterId, incarnation } = await readMetadata(fileSystem, walOf(path));
-  if (nodeId !== id) {
-    throw new UsageError(
-      `${path} is the log of member ${nodeId}, not of ${id}: start with --id=${nodeId}, or with another --data-dir`,
-    );
-  }
+async function openLog(options: DirectoryOptions, snapshots: Snapshotter, head: LogHead): Promise<OpenedLog> {
+  const { fileSystem, path, logger } = options;
+  const { clusterId, incarnation } = head;
   const confirmed = await validSnapshots(fileSystem, walOf(path));
   const newest = await snapshots.newest(confirmed);
   const { wal, recovered } = await openBehind(options, newest, confirmed.at(-1)?.index ?? 0);
@@ -124,15 +169,6 @@ async function openLog(options: DirectoryOptions, snapshots: Snapshotter): Promi
   };
 }
 
-/** Whose log it is. */
-export async function readMetadata(fileSystem: FileSystem, directory: string): Promise<Required<Metadata>> {
-  for await (const item of readRecords(fileSystem, directory)) {
-    if (item.kind !== "record") break;
-    if (item.record.type === RecordType.metadata) return decodeMetadata(item.record.data);
-  }
-  throw new Error(`${directory}: the log does not say whose it is: ${hint("wal verify")} tells what is wrong with it`);
-}
-
 /** Opens the log behind this snapshot, or from its beginning, if it reaches back that far. */
 async function openBehind(options: DirectoryOptions, newest: SnapshotMetadata | undefined, confirmed: number) {
   const { fileSystem, path, logger, segmentBytes, random } = options;
@@ -146,11 +182,12 @@ async function openBehind(options: DirectoryOptions, newest: SnapshotMetadata | 
     return opened;
   } catch (error) {
     if (confirmed === startAt.index || !(error instanceof WalError)) throw error;
-    throw new Error(
+    throw new DirectoryError(
+      "INCOMPLETE",
       `the snapshot at index ${confirmed} is damaged or gone, and the log cannot do without it: ${error.message}. This member does not ` +
         "start, since it would not know what it has promised. Put the snapshot's file back; if it is lost, remove this member from the " +
         "cluster and add a new one, with a new id and an empty data directory",
-      { cause: error },
+      error,
     );
   }
 }

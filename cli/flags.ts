@@ -123,11 +123,12 @@ function refuseTwice(items: readonly (string | number)[], name: string, what = "
   if (twice !== undefined) throw new UsageError(`${name} names ${what}${twice} twice`);
 }
 
-/** An address or a name to listen on. */
+/** An address or a name to listen on. An IPv6 address may be in brackets, as in a URL; they are taken off. */
 export const host: Kind<string> = {
   name: "host",
   read: (value, name) => {
-    if (net.isIPv6(value) || /^[^\s/:[\]?#@]+$/.test(value)) return value;
+    const bare = /^\[(.*)\]$/.exec(value)?.[1] ?? value;
+    if (net.isIPv6(bare) || /^[^\s/:[\]?#@]+$/.test(value)) return bare;
     throw new UsageError(
       `${name} must be an address or a name alone, such as 127.0.0.1, ::1 or localhost, not ${shown(value)}`,
     );

@@ -1,7 +1,8 @@
 // start-server: one member. Builds the parts, wires them, and stops them again.
 //
-// Order: open the data directory, which no two processes can, take the ports, then talk. So a mistake in the flags, a second process on the
-// directory or a port that is taken is found before this member has said anything to anyone.
+// Order: look whether the data directory fits the flags, open it, which no two processes can, take the ports, then talk. So a mistake in the
+// flags, a second process on the directory or a port that is taken is found before this member has said anything to anyone. A first start
+// tries the ports before it makes the directory.
 //
 // Ends with exit code 0 when it is told to stop and when it was removed from the cluster, with 1 when it must not go on.
 
@@ -14,13 +15,22 @@ import type { Logger as PinoLogger } from "pino";
 import { createKvServer, KvMap } from "../kvstore/index.ts";
 import type { Rejection } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
-import { WebSocketTransport } from "../transport/index.ts";
+import { askCluster, WebSocketTransport } from "../transport/index.ts";
 import { nodeFileSystem } from "../wal/index.ts";
 import { clusterIdOf, drawIncarnation } from "./cluster-id.ts";
 import { command, toggle } from "./command.ts";
-import { createLog, type OpenedLog, openDataDirectory } from "./data-directory.ts";
+import {
+  type DataDirectory,
+  type DirectoryOptions,
+  makeLog,
+  type OpenedLog,
+  openDataDirectory,
+  readMetadata,
+} from "./data-directory.ts";
+import { DirectoryError } from "./directory-error.ts";
 import { choice, host, integer, memberId, type PeerFlag, peers, portOrFree, text, UsageError } from "./flags.ts";
 import { type JoinAnswer, join } from "./join.ts";
+import { judgeCluster } from "./judge-cluster.ts";
 import {
   type LogFormat,
   type LogLevel,
@@ -31,6 +41,7 @@ import {
   textLogger,
 } from "./logger.ts";
 import { endWithParent } from "./parent.ts";
+import { checkPorts, isLoopback, listenError, shownHost } from "./ports.ts";
 import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
 
@@ -198,23 +209,28 @@ class RunningMember {
   async start(): Promise<void> {
     const { flags, log, closers } = this;
     const { id, host, peers } = flags;
-    const dataDir = path.resolve(flags.dataDir ?? path.join("data", String(id)));
+    const { dataDir } = this;
     const where = { fileSystem: nodeFileSystem, path: dataDir, id, logger: textLogger(log) };
+    await this.checkDirectory(where);
     const directory = await openDataDirectory(where);
     closers.push(() => directory.snapshots.close());
     if (directory.log !== undefined) closers.push(() => (directory.log as OpenedLog).wal.close());
 
-    const contacts = await this.contacts(directory.log);
+    const contacts = await this.contacts(directory);
     const clusterId = directory.log?.clusterId ?? contacts?.clusterId ?? clusterIdOf(peers);
     const identity = { nodeId: id, clusterId, incarnation: drawIncarnation() };
-    const opened = directory.log ?? (await createLog(where, identity));
+    const opened = directory.log ?? (await makeLog(where, identity, directory.begun));
     if (directory.log === undefined) closers.push(() => opened.wal.close());
     const { incarnation, recovered } = opened;
-    this.checkCluster(opened);
+    this.refuseTorn(dataDir, opened);
 
     const limits = { requestTimeoutMs: flags.requestTimeoutMs + 1000 };
     const listening = { id, clusterId, incarnation, host, port: flags.peerPort, peers: [] };
-    const transport = await WebSocketTransport.listen({ ...listening, logger: log, random: Math.random, limits });
+    const transport = await WebSocketTransport.listen({ ...listening, logger: log, random: Math.random, limits }).catch(
+      (cause) => {
+        throw listenError({ who: "peers", host, port: flags.peerPort }, cause);
+      },
+    );
     closers.push(() => transport.close());
 
     const map = new KvMap();
@@ -253,38 +269,66 @@ class RunningMember {
   }
 
   /** Whom to talk to until the log tells; undefined for a member that needs nobody, since it starts a cluster or has been in one. */
-  private async contacts(opened: OpenedLog | undefined): Promise<JoinAnswer | undefined> {
+  private async contacts({ log: opened, begun }: DataDirectory): Promise<JoinAnswer | undefined> {
     const { flags, log } = this;
     if (!flags.join || opened?.recovered !== undefined) return undefined;
     const answer = await join(
       {
         id: flags.id,
-        incarnation: opened?.incarnation ?? 0,
+        incarnation: (opened ?? begun)?.incarnation ?? 0,
         urls: flags.peers.map(({ url }) => url),
-        peerUrl: `http://${shownHost(flags.host)}:${flags.peerPort}`,
+        peerUrl: this.peerUrl,
         signal: this.calledOff.signal,
       },
       log,
     );
     if (opened !== undefined && opened.clusterId !== answer.clusterId) {
-      throw new UsageError(
-        `the data directory was made for cluster ${opened.clusterId}, and --peers names members of cluster ${answer.clusterId}: start ` +
-          "with another --data-dir",
+      throw new DirectoryError(
+        "OTHER_CLUSTER",
+        `${this.dataDir} was made for cluster ${opened.clusterId}, and --peers names members of cluster ${answer.clusterId}: start with ` +
+          "another --data-dir",
       );
     }
     log.info(`joins cluster ${answer.clusterId} of ${answer.members.length} members`);
     return answer;
   }
 
-  private checkCluster({ clusterId, recovered }: OpenedLog): void {
-    if (this.flags.join || clusterId === clusterIdOf(this.flags.peers)) return;
-    if (recovered === undefined) {
-      throw new UsageError(
-        "the data directory was made for another cluster than the one that --peers names: start with --join, or with another --data-dir",
-      );
+  private get dataDir(): string {
+    return path.resolve(this.flags.dataDir ?? path.join("data", String(this.flags.id)));
+  }
+
+  /** Where this member is reached, as far as its own flags tell. */
+  private get peerUrl(): string {
+    return `http://${shownHost(this.flags.host)}:${this.flags.peerPort}`;
+  }
+
+  /** Looks for what speaks against a start before anything is opened or made. */
+  private async checkDirectory({ fileSystem, path, id }: DirectoryOptions): Promise<void> {
+    const { peers, join: joins, host, peerPort, clientPort } = this.flags;
+    const head = await readMetadata(fileSystem, path);
+    if (head === undefined) {
+      await checkPorts([
+        { who: "peers", host, port: peerPort },
+        { who: "clients", host, port: clientPort },
+      ]);
     }
-    this.log.warn(
-      "--peers is not the list that this cluster was started with, or it was restored: the members in the log are used",
+    // That the directory is another member's, opening it says.
+    if (head === undefined || !head.isSaved || head.nodeId !== id) return;
+    const { signal } = this.calledOff;
+    const ask = (urls: readonly string[]) => askCluster({ urls, clusterId: head.clusterId, timeoutMs: 2000, signal });
+    const claim = { fileSystem, path, head, peers, joins, clusterId: clusterIdOf(peers), ownUrl: this.peerUrl, ask };
+    const warning = await judgeCluster(claim);
+    signal.throwIfAborted();
+    if (warning !== undefined) this.log.warn(warning);
+  }
+
+  /** A first save that was torn binds this log to the cluster it was made for: nothing in it can tell more. */
+  private refuseTorn(dataDir: string, { clusterId, recovered }: OpenedLog): void {
+    if (this.flags.join || recovered !== undefined || clusterId === clusterIdOf(this.flags.peers)) return;
+    throw new DirectoryError(
+      "OTHER_CLUSTER",
+      `${dataDir} was made for cluster ${clusterId}, and --peers would begin another one: start with the --peers of that cluster, with ` +
+        "--join, or with another --data-dir",
     );
   }
 }
@@ -300,15 +344,11 @@ async function closeClients(http: HttpServer, server: Server): Promise<void> {
   await closed;
 }
 
-async function listen(http: HttpServer, clientPort: number, host: string): Promise<void> {
-  http.listen(clientPort, host);
-  try {
-    await once(http, "listening");
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const hint = code === "EADDRINUSE" ? "; stop what holds the port, or choose another with --client-port" : "";
-    throw new Error(`cannot listen for clients on ${host}:${clientPort}: ${(error as Error).message}${hint}`);
-  }
+async function listen(http: HttpServer, port: number, host: string): Promise<void> {
+  http.listen(port, host);
+  await once(http, "listening").catch((cause) => {
+    throw listenError({ who: "clients", host, port }, cause);
+  });
 }
 
 function announce(log: PinoLogger, flags: ServerFlags, dataDir: string, http: HttpServer, peerPort: number): void {
@@ -324,7 +364,3 @@ function announce(log: PinoLogger, flags: ServerFlags, dataDir: string, http: Ht
     );
   }
 }
-
-const shownHost = (host: string): string => (host.includes(":") ? `[${host}]` : host);
-
-const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");

@@ -292,6 +292,16 @@ describe("the names of the server", () => {
     expect(await problem(response)).toEqual([503, "NO_LEADER"]);
   });
 
+  test("/_health of a member that every peer refuses for its cluster says that, and not to wait for an election", async () => {
+    const message = "member 1 belongs to cluster 7, and all others to cluster 8";
+    server.member.warnings = [{ code: "OTHER_CLUSTER", message }];
+    expect((await ask("/_health")).status).toBe(200); // it knows a leader all the same
+    server.member.leader = 0;
+    const response = await ask("/_health");
+    expect(response.status).toBe(503);
+    expect(JSON.stringify(await response.json())).toMatch(new RegExp(`(?!.*election).*${message}`));
+  });
+
   test("answer HEAD too, and 405 to what would change them", async () => {
     expect((await ask("/_status", { method: "HEAD" })).status).toBe(200);
     for (const method of ["PUT", "POST", "DELETE", "PATCH"]) {

@@ -89,7 +89,7 @@ function serve(routes: readonly Route[], req: Request, res: Response): void {
 }
 
 function sendHealth(res: Response, member: Member): void {
-  const { id, role, term, leader } = member.status();
+  const { id, role, term, leader, warnings } = member.status();
   if (role === "removed") {
     sendProblem(res, {
       status: 503,
@@ -101,7 +101,10 @@ function sendHealth(res: Response, member: Member): void {
     return;
   }
   if (leader === 0) {
-    sendProblem(res, noLeader(`member ${id} is a ${role} at term ${term} and knows no leader`));
+    const why = warnings.find(({ code }) => code === "OTHER_CLUSTER");
+    const problem = noLeader(`member ${id} is a ${role} at term ${term} and knows no leader`);
+    // An election will not come: the reason takes the place of the advice to wait for one.
+    sendProblem(res, why === undefined ? problem : { ...problem, message: why.message, next: "do one of these" });
     return;
   }
   const check =

@@ -13,6 +13,7 @@ import type {
   MemberStatus,
   ProposeOutcome,
   ReadOutcome,
+  Warning,
 } from "../server/interfaces.ts";
 import { createKvServer, type KvServerOptions } from "./kv-server.ts";
 import { KvMap } from "./map.ts";
@@ -33,6 +34,7 @@ export class MemoryMember implements Member {
   /** What the log makes of a command. */
   corrupt = (command: Uint8Array): Uint8Array => command;
   leader = 1;
+  warnings: readonly Warning[] = [];
 
   async propose(command: Uint8Array): Promise<ProposeOutcome> {
     this.proposed++;
@@ -76,7 +78,7 @@ export class MemoryMember implements Member {
       snapshot: 10,
       members: this.members,
       progress: this.leader === 1 ? [] : undefined,
-      warnings: [],
+      warnings: this.warnings,
     };
   }
 }

@@ -51,7 +51,7 @@ export function tryChanges(changes: readonly MemberChange[], view: View): Confli
   }
   const urls = new Set<string>();
   for (const change of changes) {
-    const found = wrongWith(change, view);
+    const found = wrongWith(change, changes, view);
     if (found !== undefined) return found;
     if (!("peerUrl" in change)) continue;
     if (urls.has(change.peerUrl)) return conflict("INVALID_CHANGE", `${change.peerUrl} stands there twice`, ownUrl);
@@ -75,12 +75,14 @@ const conflict = (code: Conflict["code"], message: string, next: string): Confli
   next,
 });
 
-function wrongWith(change: MemberChange, view: View): Conflict | undefined {
+function wrongWith(change: MemberChange, all: readonly MemberChange[], view: View): Conflict | undefined {
   const { id } = change;
   const known = view.members.get(id);
+  /** Whether the same changes give this member another address: two may swap theirs. */
+  const leaves = (other: number): boolean => all.some((one) => one.id === other && one.kind === "update");
   if (change.kind === "add" || change.kind === "update") {
     for (const other of view.members.all()) {
-      if (other.id !== id && other.url === change.peerUrl) {
+      if (other.id !== id && other.url === change.peerUrl && !leaves(other.id)) {
         const message = `member ${other.id} has the address ${change.peerUrl} already`;
         return conflict("INVALID_CHANGE", message, ownUrl);
       }

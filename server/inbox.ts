@@ -148,6 +148,10 @@ export class Inbox implements TransportHandler {
     if (rejection.kind !== "unknown") this.parts.rejectedBy(id, rejection);
   }
 
+  dialled(id: number, url: string, clusterId: number | undefined): void {
+    this.parts.peers.dialled(id, url, clusterId);
+  }
+
   addresses(): readonly { readonly id: number; readonly url: string }[] {
     return this.parts.members.state().members.map(({ id, url }) => ({ id, url }));
   }

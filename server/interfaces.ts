@@ -119,6 +119,11 @@ export interface TransportHandler {
   admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined;
   /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"). */
   rejectedBy(id: number, rejection: Rejection): void;
+  /**
+   * A dial of this peer at this address has ended: with the cluster that the answer names, or undefined if there was none that names one.
+   * Another cluster than this member's own means that the dial was refused for it; that may pass.
+   */
+  dialled(id: number, url: string, clusterId: number | undefined): void;
   /** All members with their addresses, for one that joins. */
   addresses(): readonly { readonly id: number; readonly url: string }[];
 }

@@ -9,7 +9,7 @@
 
 import { ConfChangeType, type ConfChangeV2, type TrackerConfig } from "../raft/index.ts";
 import { contextOf } from "./changes.ts";
-import type { MemberInfo } from "./interfaces.ts";
+import type { MemberInfo, Remaining } from "./interfaces.ts";
 
 export interface KnownMember {
   readonly id: number;
@@ -93,6 +93,14 @@ export class Members {
     for (const member of members) this.known.set(member.id, member);
     this.removed.clear();
     for (const id of removed) this.removed.add(id);
+  }
+
+  /** Whom one that was removed has to tell, once the entry at `asOf` has been applied. */
+  remaining(config: TrackerConfig, asOf: number): Remaining {
+    // A learner that no member has seen yet has never voted, nor led, and need not be told.
+    const has = (id: number): boolean => this.known.get(id)?.incarnation !== 0;
+    const list = this.list(config).filter(({ id, role }) => role === "voter" || has(id));
+    return { asOf, members: list.map(({ id, peerUrl }) => ({ id, url: peerUrl })) };
   }
 
   /** In ascending order of id. */

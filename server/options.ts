@@ -12,10 +12,11 @@ export interface ServerOptions {
   readonly recovered: Recovered | undefined;
   /**
    * `start`: the members of a new cluster, in ascending order of id, the same on each of them. `join`: members of a running cluster that may
-   * talk to this one until it knows them all from its log. Neither counts once the log tells.
+   * talk to this one until it knows them all from its log. Neither counts once the log tells. `moved`: members of the log, this one among
+   * them, that are reached elsewhere now: it counts over what the log held at the start, until a later entry gives an address (move.ts).
    */
   readonly peers: {
-    readonly how: "start" | "join";
+    readonly how: "start" | "join" | "moved";
     readonly list: readonly { readonly id: number; readonly url: string }[];
   };
   readonly tickMs: number;

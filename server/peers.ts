@@ -4,6 +4,7 @@
 // else of this cluster may talk: this member's own log may be behind, and not know yet who leads the others. It learns their addresses from
 // the log, and from themselves: each says in its handshake where it is reached, and as of which entry of the log, so that of two addresses the
 // newer one counts. Without that a member that was away while the others were replaced, or have moved, could hear them and not answer.
+// An operator's word that members have moved (--peers-moved) stands above the addresses that the log held then, and below later ones.
 // (What stands against strangers is the cluster's id, and the network: see transport/handshake.ts.) Who asks whether it may join says no
 // address, and is told if it is not a member.
 //
@@ -13,8 +14,10 @@
 // Its counterpart upstream is the X-PeerURLs header and AddRemote of etcd's rafthttp.
 
 import type { Logger } from "../raft/index.ts";
-import type { Address, Rejection, Remaining, Transport } from "./interfaces.ts";
+import type { Address, Rejection, Remaining, Transport, Warning } from "./interfaces.ts";
 import type { KnownMember, Members } from "./members.ts";
+import type { ServerOptions } from "./options.ts";
+import { OtherCluster } from "./other-cluster.ts";
 
 const maxStrangers = 64;
 
@@ -25,36 +28,56 @@ export interface PeersParts {
   readonly remaining: () => Remaining;
 }
 
+export interface Self extends Started {
+  readonly clusterId: number;
+}
+
 export interface Started {
   readonly id: number;
   readonly incarnation: number;
 }
 
 export class Peers {
-  private readonly self: Started;
+  private readonly self: Self;
   private readonly members: Members;
   private readonly electionMs: number;
   private readonly parts: PeersParts;
   /** The newest address that is known of each, from whatever source. */
   private readonly addresses = new Map<number, Address>();
+  /** Where members are by their operator's word, which counts over the entries of the log up to `movedAsOf`. */
+  private readonly movedTo = new Map<number, string>();
+  private movedAsOf = 0;
   private readonly heard = new Map<number, number>();
   /** What each member has shown in its latest handshake. */
   private readonly seen = new Map<number, number>();
   /** Who is reached by its own or another peer's word alone, and is no member as far as this one knows; the oldest first. */
   private readonly strangers = new Set<number>();
   private readonly proposedAt = new Map<number, number>();
+  private readonly otherCluster: OtherCluster;
 
-  constructor(self: Started, members: Members, electionMs: number, parts: PeersParts) {
+  constructor(self: Self, members: Members, electionMs: number, parts: PeersParts) {
     this.self = self;
     this.members = members;
     this.electionMs = electionMs;
     this.parts = parts;
+    this.otherCluster = new OtherCluster(self, members, parts.logger);
     this.seen.set(self.id, self.incarnation);
   }
 
-  /** Members of the cluster that this member joins. */
-  contact(list: readonly { readonly id: number; readonly url: string }[]): void {
-    for (const { id, url } of list) this.learn(id, { url, since: 0 });
+  /** What the start has said of the members; the log ends at `lastIndex`. */
+  given({ how, list }: ServerOptions["peers"], lastIndex: number): void {
+    if (how === "join") for (const { id, url } of list) this.learn(id, { url, since: 0 });
+    if (how === "moved") this.moved(list, lastIndex);
+  }
+
+  /** Members that are reached elsewhere than the log said up to this index. This one, if it is among them, says so to the others. */
+  private moved(list: ServerOptions["peers"]["list"], asOf: number): void {
+    this.movedAsOf = asOf;
+    for (const { id, url } of list) {
+      this.movedTo.set(id, url);
+      // The others are known only as well as the log knew them: what one of them says of itself may be newer.
+      this.learn(id, { url, since: id === this.self.id ? asOf + 1 : 0 });
+    }
   }
 
   /** Members of the cluster that this member was removed from, as one that knew of that has told it. */
@@ -84,10 +107,26 @@ export class Peers {
         "this id. Remove it, then add it with a new id and an empty data directory";
       return { kind: "lost-data", message };
     }
+    this.otherCluster.forget(id);
     // Also of one that is not known yet: its connection may outlast the entry that makes it known.
     if (incarnation !== 0) this.seen.set(id, incarnation);
     if (address !== undefined) this.learnByWord(id, address);
     return undefined;
+  }
+
+  dialled(id: number, url: string, clusterId: number | undefined): void {
+    this.otherCluster.dialled(id, url, clusterId);
+  }
+
+  /** What to answer to a request while no leader is known. */
+  noLeader(): string {
+    const why = this.otherCluster.warning()?.message;
+    return why ?? "this member knows no leader at the moment: an election is probably under way";
+  }
+
+  warnings(): readonly Warning[] {
+    const warning = this.otherCluster.warning();
+    return warning === undefined ? [] : [warning];
   }
 
   heardOf(id: number): void {
@@ -117,20 +156,21 @@ export class Peers {
   }
 
   changed(addresses: readonly KnownMember[], gone: readonly number[]): void {
-    for (const { id, url, since } of addresses) this.learn(id, { url, since });
+    for (const member of addresses) this.learnFromLog(member);
     for (const id of gone) this.forget(id);
   }
 
   /** All members are known afresh, from a snapshot. */
   restored(): void {
     for (const id of this.members.state().removed) this.forget(id);
-    for (const { id, url, since } of this.members.all()) if (url !== "") this.learn(id, { url, since });
+    for (const member of this.members.all()) if (member.url !== "") this.learnFromLog(member);
   }
 
   private forget(id: number): void {
     this.addresses.delete(id);
     this.heard.delete(id);
     this.seen.delete(id);
+    this.otherCluster.forget(id);
     this.parts.transport.removePeer(id);
   }
 
@@ -148,6 +188,14 @@ export class Peers {
       if (!isMember) this.forget(oldest);
     }
     this.learn(id, address);
+  }
+
+  private learnFromLog({ id, url, since }: KnownMember): void {
+    const moved = since <= this.movedAsOf ? this.movedTo.get(id) : undefined;
+    const known = this.addresses.get(id);
+    // Of two with one index the log is right, and the other was only said.
+    if (known?.since === since) this.addresses.delete(id);
+    this.learn(id, { url: moved ?? url, since });
   }
 
   private learn(id: number, address: Address): void {

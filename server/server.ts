@@ -31,6 +31,7 @@ import type {
 } from "./interfaces.ts";
 import { type KnownMember, Members } from "./members.ts";
 import { Membership } from "./membership.ts";
+import { Move } from "./move.ts";
 import { encodeNote } from "./notes.ts";
 import type { ServerOptions, ServerParts } from "./options.ts";
 import { Peers } from "./peers.ts";
@@ -42,8 +43,6 @@ import { startNode } from "./start-node.ts";
 import { memberStatus } from "./status.ts";
 
 const mebibyte = 1024 * 1024;
-const noLeader = "this member knows no leader at the moment: an election is probably under way";
-
 export class Server implements Member {
   private readonly options: ServerOptions;
   private readonly parts: ServerParts;
@@ -55,6 +54,7 @@ export class Server implements Member {
   private readonly proposals: Proposals;
   private readonly reads: Reads;
   private readonly membership: Membership;
+  private readonly move: Move;
   private readonly snapshots: Snapshots;
   /** What the transport calls. */
   readonly inbox: Inbox;
@@ -90,13 +90,13 @@ export class Server implements Member {
     const storage = new MemoryStorage();
     const founders = peers.how === "start" ? peers.list : undefined;
     this.node = startNode(storage, { id, electionTicks, recovered, founders, logger, random: parts.random });
-    this.peers = new Peers({ id, incarnation }, members, electionMs, {
+    this.peers = new Peers({ id, incarnation, clusterId: options.clusterId }, members, electionMs, {
       transport,
       logger,
       now,
       remaining: () => this.remaining(),
     });
-    if (peers.how === "join") this.peers.contact(peers.list);
+    this.peers.given(peers, this.node.raft.raftLog.lastIndex());
     this.applier = new Applier(this.node, stateMachine, members, logger, this);
     this.epoch = parts.random(2 ** 47);
     this.proposals = new Proposals(id, this.epoch, {
@@ -118,6 +118,8 @@ export class Server implements Member {
       catchUp: () => this.readIndex(),
       wake,
     });
+    const { node, applier } = this;
+    this.move = new Move(options, { node, members, applier, now, logger, ask: (list) => this.changeMembers(list) });
     const limits = { count: options.snapshotCount, catchupEntries: options.snapshotCatchupEntries };
     this.snapshots = new Snapshots(limits, recovered?.snapshot, {
       store: parts.snapshots,
@@ -250,7 +252,7 @@ export class Server implements Member {
 
   private refusal(): Refused | undefined {
     if (this.closing !== undefined) return { kind: "refused", code: "STOPPING", message: this.closing };
-    if (this.isHopeless()) return { kind: "refused", code: "NO_LEADER", message: noLeader };
+    if (this.isHopeless()) return { kind: "refused", code: "NO_LEADER", message: this.peers.noLeader() };
     return undefined;
   }
 
@@ -275,12 +277,14 @@ export class Server implements Member {
     this.reads.expire(now);
     this.membership.expire(now);
     if (this.isHopeless()) {
-      this.proposals.refuseQueued({ kind: "refused", code: "NO_LEADER", message: noLeader });
-      this.reads.refuse("NO_LEADER", noLeader);
+      const message = this.peers.noLeader();
+      this.proposals.refuseQueued({ kind: "refused", code: "NO_LEADER", message });
+      this.reads.refuse("NO_LEADER", message);
       this.inbox.forgetHeld();
     }
     const { trk, state, id } = this.node.raft;
     this.departure.tick();
+    if (this.closing === undefined) this.move.tick();
     // A single voter disturbs nobody and waits for nobody.
     const alone = trk.isSingleton() && trk.config.voters.has(id) && state === "StateFollower";
     this.step(() => (alone ? this.node.campaign() : this.node.tick()));
@@ -411,9 +415,6 @@ export class Server implements Member {
   }
 
   private remaining(): Remaining {
-    // A learner that nobody has seen yet has never voted, nor led, and need not be told.
-    const has = (id: number): boolean => this.members.get(id)?.incarnation !== 0;
-    const list = this.members.list(this.node.raft.trk.config).filter(({ id, role }) => role === "voter" || has(id));
-    return { asOf: this.applier.index, members: list.map(({ id, peerUrl }) => ({ id, url: peerUrl })) };
+    return this.members.remaining(this.node.raft.trk.config, this.applier.index);
   }
 }

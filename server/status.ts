@@ -44,6 +44,6 @@ export function memberStatus(
     ...position,
     members: list,
     progress,
-    warnings: [],
+    warnings: peers.warnings(),
   };
 }

@@ -31,6 +31,7 @@ interface Link {
 export interface EndpointOptions {
   readonly id: number;
   readonly incarnation: number;
+  readonly clusterId: number;
   readonly url: string;
   readonly process: Process;
   readonly network: Network;
@@ -42,6 +43,7 @@ export class Endpoint implements Transport, End {
   readonly process: Process;
   readonly network: Network;
   readonly incarnation: number;
+  readonly clusterId: number;
   readonly url: string;
   private readonly onViolation: EndpointOptions["onViolation"];
   handler: TransportHandler | undefined;
@@ -51,10 +53,11 @@ export class Endpoint implements Transport, End {
   private readonly receiving = new Set<number>();
   private closed = false;
 
-  constructor({ id, incarnation, url, process, network, onViolation }: EndpointOptions) {
+  constructor({ id, incarnation, clusterId, url, process, network, onViolation }: EndpointOptions) {
     this.onViolation = onViolation;
     this.id = id;
     this.incarnation = incarnation;
+    this.clusterId = clusterId;
     this.url = url;
     this.process = process;
     this.network = network;
@@ -182,13 +185,20 @@ export class Endpoint implements Transport, End {
     const pauseMs = link.backoffMs * (1 - network.random.real() / 2);
     const peer = network.at(link.url);
     if (peer?.handler === undefined || peer.id !== id || !network.canConnect(this.id, id)) {
+      this.handler?.dialled(id, link.url, undefined);
       again(pauseMs);
       return;
     }
     peer.process.after(network.delay(), () => {
-      const rejection = peer.handler?.admit(this.id, this.incarnation, this.address);
+      const isOther = peer.clusterId !== this.clusterId;
+      const rejection = isOther ? undefined : peer.handler?.admit(this.id, this.incarnation, this.address);
       process.after(network.delay(), () => {
         if (link.ended || this.closed || link.attempt !== attempt) return;
+        this.handler?.dialled(id, link.url, peer.clusterId);
+        if (isOther) {
+          again(pauseMs);
+          return;
+        }
         if (rejection !== undefined && rejection.kind !== "unknown") this.handler?.rejectedBy(id, rejection);
         if (rejection !== undefined || !peer.process.alive || peer.handler === undefined) again(pauseMs);
         else this.connected(id, link, peer);

@@ -3,7 +3,7 @@
 // A life is a Process. Starting opens the data directory with the lines of the command line (cli/data-directory.ts). A crash ends the
 // process between two events; what the disk then holds is drawn by the disk. The machine's clock drifts by a rate of its own.
 
-import { createLog, openDataDirectory } from "../cli/data-directory.ts";
+import { makeLog, openDataDirectory } from "../cli/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
 import type { LogStore, Rejection } from "../server/interfaces.ts";
 import type { ServerOptions, ServerParts } from "../server/options.ts";
@@ -81,7 +81,10 @@ const urlOf = (id: number): string => `http://10.0.0.${id}:2380`;
 
 export class SimMember {
   readonly id: number;
-  readonly url: string;
+  /** Where it listens from its next start on. */
+  url: string;
+  /** What its next start is told with --peers-moved; undefined: that flag is not given. */
+  moved: Peers | undefined;
   running: Running | undefined;
   /** Why it will not start again. */
   gone: string | undefined;
@@ -225,7 +228,15 @@ export class SimMember {
       this.harm = undefined;
     }
     const onViolation = (error: Error): void => this.violated(error);
-    const endpoint = new Endpoint({ id: this.id, incarnation, url: this.url, process, network, onViolation });
+    const endpoint = new Endpoint({
+      id: this.id,
+      incarnation,
+      clusterId: settings.clusterId,
+      url: this.url,
+      process,
+      network,
+      onViolation,
+    });
     const map = new WatchedMap((chain, data) => this.check(() => invariants.compare(chain, data)));
     const saving = (_hardState: HardState | undefined, entries: readonly Entry[]): void =>
       this.check(() => {
@@ -233,13 +244,18 @@ export class SimMember {
         invariants.saving(watchedAs, entries);
       });
     const saved = (hardState: HardState): void => this.check(() => invariants.saved(watchedAs, hardState));
+    const peers = joins
+      ? ({ how: "join", list: this.contacts } as const)
+      : this.moved === undefined
+        ? ({ how: "start", list: this.founders ?? [] } as const)
+        : ({ how: "moved", list: this.moved } as const);
     const log = (mutation.log ?? asItIs<LogStore>)(wal, this.fileSystem);
     const server = await Server.create(
       (mutation.options ?? asItIs)({
         id: this.id,
         incarnation,
         recovered,
-        peers: joins ? { how: "join", list: this.contacts } : { how: "start", list: this.founders ?? [] },
+        peers,
         ...settings,
       }),
       (mutation.parts ?? asItIs)({
@@ -279,12 +295,12 @@ export class SimMember {
     const salts = draws.fork("salts");
     const random = (n: number): number => salts.below(n);
     const where = { fileSystem: this.fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause, random };
-    const { snapshots, log } = await openDataDirectory(where);
+    const { snapshots, log, begun } = await openDataDirectory(where);
     if (log?.repaired !== undefined) this.parts.listener.count("torn log repaired");
     const joins = this.founders === undefined && log?.recovered === undefined;
-    if (joins && !(await this.join(process, log?.incarnation ?? 0))) return undefined;
+    if (joins && !(await this.join(process, (log ?? begun)?.incarnation ?? 0))) return undefined;
     const identity = { nodeId: this.id, clusterId, incarnation: 1 + draws.below(2 ** 47) };
-    const opened = log ?? (await createLog(where, identity));
+    const opened = log ?? (await makeLog(where, identity, begun));
     return { ...opened, snapshots, joins };
   }
 

@@ -15,6 +15,7 @@ import type { Process, World } from "./world.ts";
 export interface End {
   readonly id: number;
   readonly incarnation: number;
+  readonly clusterId: number;
   readonly process: Process;
   /** Where it says that it is reached. */
   readonly address: Address | undefined;

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { encodePut } from "../kvstore/command.ts";
 import { MessageType } from "../raft/index.ts";
 import type { MemberChange } from "../server/interfaces.ts";
+import { SimMember } from "./member.ts";
 import { Scenario } from "./scenario.ts";
 
 describe("a leader of two that was removed", () => {
@@ -161,5 +162,124 @@ describe("a leader whose disk hangs", () => {
     expect(scenario.counts.get("stopped by its hanging disk")).toBe(1);
     first.start();
     await scenario.until("it is back, and follows", () => (first.running?.server.status().leader ?? 0) > 1);
+  });
+});
+
+describe("a cluster whose members come back at new addresses", () => {
+  const at = (id: number): string => `http://10.0.1.${id}:2380`;
+  const list = (urlOf: (id: number) => string) => [1, 2, 3].map((id) => ({ id, url: urlOf(id) }));
+  const urls = (scenario: Scenario, id: number): (string | undefined)[] =>
+    scenario
+      .member(id)
+      .running?.server.status()
+      .members.map(({ peerUrl }) => peerUrl) ?? [];
+
+  /** Three members with one key, all down, in the middle of whatever they did. */
+  async function stopped(): Promise<Scenario> {
+    const scenario = new Scenario(3);
+    await scenario.giveLeadTo(1);
+    const put = scenario.member(1).running?.server.propose(encodePut("k", new Uint8Array(1)));
+    expect((await scenario.outcome(put)).kind).toBe("applied");
+    for (const member of scenario.members) member.powerCut();
+    return scenario;
+  }
+
+  function start(scenario: Scenario, id: number, urlOf: (id: number) => string, isTold = true): void {
+    const member = scenario.member(id);
+    member.url = urlOf(id);
+    member.moved = isTold ? list(urlOf) : undefined;
+    member.start();
+  }
+
+  const led = (scenario: Scenario, ...ids: number[]): Promise<void> =>
+    scenario.until(`${ids} have a leader`, () => ids.some((id) => scenario.leads(id)));
+
+  const written = async (scenario: Scenario): Promise<void> => {
+    const leader = scenario.members.find(({ id }) => scenario.leads(id));
+    const put = leader?.running?.server.propose(encodePut("l", new Uint8Array(1)));
+    expect((await scenario.outcome(put)).kind).toBe("applied");
+  };
+
+  const settled = (scenario: Scenario, urlOf: (id: number) => string): Promise<void> =>
+    scenario.until("every log has the new addresses", () =>
+      [1, 2, 3].every((id) => [1, 2, 3].every((of) => urls(scenario, id)[of - 1] === urlOf(of))),
+    );
+
+  test("finds no leader unless it is told that they have moved", async () => {
+    const scenario = await stopped();
+    for (const id of [1, 2, 3]) start(scenario, id, at, false);
+    await scenario.world.runUntil(scenario.world.now + 60_000);
+    expect([1, 2, 3].some((id) => scenario.leads(id))).toBe(false);
+  });
+
+  test("goes on, has the addresses in its log, and starts from them without being told again", async () => {
+    const scenario = await stopped();
+    for (const id of [1, 2, 3]) start(scenario, id, at);
+    await settled(scenario, at);
+    for (const member of scenario.members) {
+      member.powerCut();
+      member.moved = undefined;
+      member.start();
+    }
+    await led(scenario, 1, 2, 3);
+    await written(scenario);
+  });
+
+  test.each([
+    ["and is told so itself", true],
+    ["and is not told so itself: the leader reaches it all the same, and the log keeps its old address", false],
+  ])("goes on with two of three, and with the third that comes later %s", async (_how, isTold) => {
+    const scenario = await stopped();
+    for (const id of [1, 2]) start(scenario, id, at);
+    await scenario.until("both are in the log", () => urls(scenario, 1)[0] === at(1) && urls(scenario, 2)[1] === at(2));
+    await written(scenario);
+    start(scenario, 3, at, isTold);
+    if (isTold) await settled(scenario, at);
+    const commit = (id: number): number => scenario.member(id).running?.server.status().applied ?? 0;
+    await scenario.until("the third has caught up", () => commit(3) === commit(1) && commit(3) > 0);
+    if (!isTold) expect(urls(scenario, 3)[2]).toBe(SimMember.urlOf(3));
+  });
+
+  test("reaches a third that comes later at yet another address than the two were told", async () => {
+    const scenario = await stopped();
+    for (const id of [1, 2]) start(scenario, id, at);
+    await scenario.until("both are in the log", () => urls(scenario, 1)[0] === at(1) && urls(scenario, 2)[1] === at(2));
+    const elsewhere = (id: number): string => (id === 3 ? "http://10.0.2.3:2380" : at(id));
+    start(scenario, 3, elsewhere);
+    await settled(scenario, elsewhere);
+  });
+
+  test.each<[string, (id: number) => string]>([
+    ["two members swap theirs", (id) => SimMember.urlOf([2, 1, 3][id - 1] as number)],
+    ["each takes its neighbour's", (id) => SimMember.urlOf((id % 3) + 1)],
+  ])("goes on when %s", async (_how, urlOf) => {
+    const scenario = await stopped();
+    for (const id of [1, 2, 3]) start(scenario, id, urlOf);
+    await settled(scenario, urlOf);
+    await written(scenario);
+  });
+
+  test("lets a later change of an address count, and does not ask for its own again", async () => {
+    const scenario = await stopped();
+    for (const id of [1, 2, 3]) start(scenario, id, at);
+    await settled(scenario, at);
+    const later = (id: number): string => (id === 3 ? "http://10.0.2.3:2380" : at(id));
+    const leader = scenario.members.find(({ id }) => scenario.leads(id));
+    const change = { kind: "update", id: 3, peerUrl: later(3) } as const;
+    expect((await scenario.outcome(leader?.running?.server.changeMembers([change]))).kind).toBe("applied");
+    await scenario.world.runUntil(scenario.world.now + 20_000);
+    expect([urls(scenario, 1), urls(scenario, 2)]).toEqual([1, 2].map(() => list(later).map(({ url }) => url)));
+  });
+
+  test("turns away a member that was removed while it was down, at the new addresses too", async () => {
+    const scenario = await stopped();
+    for (const id of [1, 2]) start(scenario, id, at);
+    await scenario.until("both are in the log", () => urls(scenario, 1)[0] === at(1) && urls(scenario, 2)[1] === at(2));
+    const leader = scenario.members.find(({ id }) => scenario.leads(id));
+    const removal = leader?.running?.server.changeMembers([{ kind: "remove", id: 3 }]);
+    expect((await scenario.outcome(removal)).kind).toBe("applied");
+    start(scenario, 3, at);
+    await scenario.until("member 3 has gone", () => scenario.member(3).gone !== undefined);
+    expect(scenario.counts.get("member turned away: removed")).toBe(1);
   });
 });

@@ -1,15 +1,16 @@
 // One dial of a peer's WebSocket: the connection from its first packet to its end, with the first thing that went wrong.
 //
 // Promise: every way a dial can go ends in one "close" event, and when it fires `failure` says why in one sentence. A peer that refuses
-// because of what its handler said is reported to `onRejected`.
+// because of what its handler said is reported to `onRejected`, and once for each dial `onAnswered` hears which cluster its answer names.
 
 import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
-import { handshakeHeaders, type Identity, rejectionIn } from "./handshake.ts";
+import { clusterIn, handshakeHeaders, type Identity, rejectionIn } from "./handshake.ts";
 import type { Rejection, TransportLimits } from "./options.ts";
-import { printable } from "./socket.ts";
+import { closeCode, printable } from "./socket.ts";
 
 const maxRefusalBytes = 2048;
+const statusUnavailable = 503;
 /** The peer sends nothing but control frames and short answers to who dialled, and those are small. */
 const maxReceivedBytes = 1024;
 
@@ -19,14 +20,25 @@ export interface DialTarget {
   readonly url: string;
   readonly limits: TransportLimits;
   readonly onRejected: (rejection: Rejection) => void;
+  /** Undefined: the dial failed without an answer, or with one that names no cluster. */
+  readonly onAnswered: (clusterId: number | undefined) => void;
 }
+
+/**
+ * How a dial ended, which is what decides how loudly to log it. removed: the peer says that this member was removed; going-away: the peer
+ * shuts down in order; absent: there was no answer, or the peer is starting or stopping; failed: all else.
+ */
+export type Ending = "removed" | "going-away" | "absent" | "failed";
 
 export class Dial {
   readonly socket: WebSocket;
+  /** Final by the time of "close". */
+  ending: Ending = "absent";
   /** The first thing that went wrong; set by the time of "close". */
   failure: string | undefined;
+  private isAnswered = false;
 
-  constructor({ identity, url, limits, onRejected }: DialTarget, path: string) {
+  constructor({ identity, url, limits, onRejected, onAnswered }: DialTarget, path: string) {
     const address = new URL(path, url);
     address.protocol = "ws:";
     const socket = new WebSocket(address, {
@@ -43,17 +55,31 @@ export class Dial {
       () => this.end(`no answer to the handshake within ${limits.handshakeTimeoutMs} ms`),
       limits.handshakeTimeoutMs,
     );
+    const answered = (clusterId: number | undefined): void => {
+      if (!this.isAnswered) onAnswered(clusterId);
+      this.isAnswered = true;
+    };
     socket.on("unexpected-response", (_request, response) => {
+      answered(clusterIn(response.headers));
       readRefusal(response, (said) => {
         const rejection = rejectionIn(response.statusCode, response.headers, said);
+        if (rejection?.kind === "removed") this.ending = "removed";
+        else if (response.statusCode !== statusUnavailable) this.ending = "failed";
         if (rejection !== undefined) onRejected(rejection);
         this.end(`refused with HTTP status ${response.statusCode}: ${said}`);
       });
     });
     socket.on("error", (error: NodeJS.ErrnoException) => this.fail(error.message || error.code || error.name));
-    socket.on("open", () => clearTimeout(timer));
+    socket.on("open", () => {
+      clearTimeout(timer);
+      this.ending = "failed"; // unless the close frame gives a better reason
+      answered(identity.clusterId); // else it would have refused
+    });
     socket.on("close", (code, reason) => {
       clearTimeout(timer);
+      answered(undefined);
+      if (code === closeCode.goingAway) this.ending = "going-away";
+      if (code === closeCode.removed) this.ending = "removed";
       const said = printable(reason.toString());
       this.fail(said === "" ? `closed with code ${code}` : `closed by the peer: ${said}`);
     });

@@ -8,6 +8,7 @@
 // If the handler said no, a header of its own says which of its reasons it was: "removed" and "lost-data" will not pass, and
 // the member that is told so has to stop. A status alone would not do: any server that happens to listen there may answer 410.
 // With "removed" comes another with those who are left: the index of the log as of which they are, and each as id=url.
+// Every answer names the cluster of the member that gives it, so that the two sides of a mistake can be told apart by a program.
 // The headers have a checksum (checksum.ts), since a wrong digit in an incarnation would turn a sound member away for good.
 // They name the members and do not prove it: a peer port belongs on a network where only members can reach it.
 //
@@ -31,6 +32,8 @@ export const peerPath = {
   request: "/raft/request",
   /** GET: the members, for one that joins. */
   cluster: "/raft/cluster",
+  /** GET: which member of which cluster this is. Anybody may ask: the answer rests on no admission and changes nothing. */
+  identity: "/raft/identity",
 } as const;
 
 const header = {
@@ -42,6 +45,8 @@ const header = {
   address: "x-readyloop-address",
   rejection: "x-readyloop-rejection",
   checksum: "x-readyloop-checksum",
+  /** In an answer, over its cluster id. */
+  clusterChecksum: "x-readyloop-cluster-checksum",
 } as const;
 
 /** Who is left, for one that was removed. */
@@ -203,6 +208,19 @@ function readAddress(text: string | string[]): Address | undefined {
   }
 }
 
+/** What every answer of a peer port carries: the cluster of the member that gives it. */
+export function clusterHeaders(clusterId: number): Record<string, string> {
+  const text = String(clusterId);
+  return { [header.cluster]: text, [header.clusterChecksum]: checksumOf(text) };
+}
+
+/** The cluster that an answer names. Undefined if it names none, or was changed on the way: then no member is known to have given it. */
+export function clusterIn(headers: Headers): number | undefined {
+  const text = headers[header.cluster];
+  const sum = headers[header.clusterChecksum];
+  return typeof text === "string" && sum !== undefined && fits(sum, text) ? readNumber(text) : undefined;
+}
+
 /** What a member's handler said, read from its refusal; undefined if it was refused for another reason, or not by a member. */
 export function rejectionIn(
   status: number | undefined,
@@ -258,10 +276,11 @@ const answerHeaders = ({ rejection, remaining }: Refusal): Record<string, string
 });
 
 /** Answers an upgrade request with the refusal and closes the connection. */
-export function refuseUpgrade(socket: Duplex, refusal: Refusal): void {
+export function refuseUpgrade(socket: Duplex, refusal: Refusal, clusterId: number): void {
   const { status, reason } = refusal;
   const body = `${reason}\n`;
-  const lines = Object.entries({ ...answerHeaders(refusal), "Content-Length": String(Buffer.byteLength(body)) });
+  const length = { "Content-Length": String(Buffer.byteLength(body)) };
+  const lines = Object.entries({ ...answerHeaders(refusal), ...clusterHeaders(clusterId), ...length });
   socket.once("finish", () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n${body}`,

@@ -189,7 +189,7 @@ describe("the peer port", () => {
     // The end of the old one does not hide the new one from what comes later.
     await eventually(() => expect(b.logged("was closed")).toMatchObject({ peer: 1 }));
     b.transport.removePeer(1);
-    expect(await fresh.closed).toEqual([1008, "the member was removed"]);
+    expect(await fresh.closed).toEqual([4410, "the member was removed"]);
   });
 
   test("answers a request that is no upgrade with 426 on its path and 404 elsewhere", async () => {

@@ -1,6 +1,13 @@
 // Peers over WebSocket: the way in for those who use a transport.
 
-export { askToJoin, type JoinOutcome, type JoinQuestion } from "./join.ts";
+export {
+  askCluster,
+  askToJoin,
+  type ClusterAnswer,
+  type ClusterQuestion,
+  type JoinOutcome,
+  type JoinQuestion,
+} from "./join.ts";
 export {
   type Address,
   defaultLimits,

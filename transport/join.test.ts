@@ -1,9 +1,9 @@
 // The question of one who joins, put to real peer ports and to servers that are none.
 
-import { createServer } from "node:http";
+import { createServer, type OutgoingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { askToJoin, type JoinOutcome, type Rejection } from "./index.ts";
+import { askCluster, askToJoin, type ClusterAnswer, type JoinOutcome, type Rejection } from "./index.ts";
 import { clusterId, Member } from "./test-support.ts";
 
 const members = [
@@ -20,14 +20,17 @@ async function member(rejection?: Rejection): Promise<Member> {
 }
 
 /** A server that is no member and answers everything alike. */
-async function other(status: number, body: string): Promise<string> {
-  const server = createServer((_request, response) => response.writeHead(status).end(body));
+async function other(status: number, body: string, headers: OutgoingHttpHeaders = {}): Promise<string> {
+  const server = createServer((_request, response) => response.writeHead(status, headers).end(body));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   onTestFinished(() => void server.close());
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
 const ask = (...urls: string[]): Promise<JoinOutcome> => askToJoin({ urls, id: 4, incarnation: 99, timeoutMs: 5000 });
+
+/** The CRC-32 of "78". */
+const sumOf78 = "f9dc0a55";
 
 const nobody = "http://127.0.0.1:1";
 const unknown: Rejection = { kind: "unknown", message: "member 4 is not known here" };
@@ -135,5 +138,71 @@ test("an answer that is too large is not read to its end", async () => {
   expect(await ask(url)).toEqual({
     kind: "unreachable",
     failures: [{ url, reason: "a body of more than 65536 bytes" }],
+  });
+});
+
+describe("askCluster", () => {
+  const asks = (...urls: string[]): Promise<ClusterAnswer[]> => askCluster({ urls, clusterId, timeoutMs: 5000 });
+
+  test("tells members of the same cluster and of another one apart, whatever they think of the asker", async () => {
+    const same = await member({ kind: "removed", message: "member 4 was removed" });
+    const another = (await new Member(3).listen({}, { clusterId: 2 ** 52 - 1 })).start();
+    expect(await asks(same.url, another.url)).toEqual([
+      { kind: "same-cluster", url: same.url },
+      { kind: "another-cluster", url: another.url, clusterId: 2 ** 52 - 1 },
+    ]);
+    expect(same.asking).toEqual([]);
+    expect(same.logged("refused")).toBeUndefined();
+  });
+
+  test("is answered by a member that is still starting", async () => {
+    const starting = await new Member(3).listen({}, { clusterId: 78 });
+    expect(await asks(starting.url)).toEqual([{ kind: "another-cluster", url: starting.url, clusterId: 78 }]);
+  });
+
+  test("learns that nothing listens at an address, or nothing that is a member", async () => {
+    const url = await other(200, "hello");
+    expect(await asks(nobody, `${url}/`)).toEqual([
+      { kind: "no-answer", url: nobody, reason: expect.stringContaining("ECONNREFUSED") },
+      { kind: "no-member", url, reason: "HTTP status 200, and no member's cluster id" },
+    ]);
+  });
+
+  // An id counts only with its CRC-32.
+  test.each([
+    ["no checksum", { "x-readyloop-cluster": "78" }],
+    ["a digit that was changed on the way", { "x-readyloop-cluster": "79", "x-readyloop-cluster-checksum": sumOf78 }],
+    ["an id of 0", { "x-readyloop-cluster": "0", "x-readyloop-cluster-checksum": "f4dbdf21" }],
+    ["two ids", { "x-readyloop-cluster": ["78", "78"], "x-readyloop-cluster-checksum": sumOf78 }],
+  ])("does not take an answer with %s for that of a member", async (_what, headers) => {
+    const url = await other(412, "no", headers);
+    expect(await asks(url)).toMatchObject([{ kind: "no-member", url }]);
+  });
+
+  test("asks all at once: those that are silent cost one time limit, and those that answer are heard", async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    onTestFinished(() => {
+      silent.closeAllConnections();
+      silent.close();
+    });
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const b = await member();
+    const controller = new AbortController();
+    let waiting = 0;
+    silent.on("request", () => {
+      waiting++;
+      if (waiting === 20) controller.abort();
+    });
+    const urls = [...Array.from({ length: 20 }, () => url), b.url];
+    const answers = await askCluster({ urls, clusterId, timeoutMs: 3_600_000, signal: controller.signal });
+    expect(answers.slice(0, 20).every(({ kind }) => kind === "no-answer")).toBe(true);
+    expect(await askCluster({ urls: [url], clusterId, timeoutMs: 20 })).toEqual([
+      { kind: "no-answer", url, reason: "no answer within 20 ms" },
+    ]);
+  });
+
+  test("rejects an address that cannot be one", async () => {
+    await expect(asks("127.0.0.1:2380")).rejects.toMatchObject({ code: "BAD_PEER_URL" });
   });
 });

@@ -4,10 +4,14 @@
 // before it can talk. Any member can tell it, if it has been added: a member is added first, then started. So the members are asked
 // in turn, over plain HTTP on their peer ports, and every way this can go is one outcome.
 //
+// The other question is put by a member that has a log already: do its peers belong to the cluster of that log? It is put before any port is
+// open and whatever the peers think of the asker, so it names nobody and its answer rests on no admission.
+//
 // A member that answers "unknown" may only lag behind the others, so the next is asked; "removed" and "lost-data" are final.
 // Its counterpart upstream is etcd's etcdserver/cluster_util.go (getClusterFromRemotePeers).
 
-import { askerHeaders, peerPath, rejectionIn } from "./handshake.ts";
+import { setMaxListeners } from "node:events";
+import { askerHeaders, clusterIn, peerPath, rejectionIn } from "./handshake.ts";
 import { type Answer, exchange } from "./http-client.ts";
 import { type MemberAddress, maxRequestBytes, type Rejection } from "./options.ts";
 import { isMemberId, originOf } from "./peer-url.ts";
@@ -81,6 +85,45 @@ function readAnswer(url: string, answer: Answer): JoinOutcome {
   const reason = `HTTP status ${status}: ${said}`;
   if (status === 503) return { kind: "unreachable", failures: [{ url, reason }] };
   return { kind: "malformed", url, message: reason };
+}
+
+export interface ClusterQuestion {
+  /** Peer URLs (http://host:port) of other members; all are asked at once. Throws TransportError for one of another form. */
+  readonly urls: readonly string[];
+  /** The cluster that the asker belongs to. */
+  readonly clusterId: number;
+  /** Time for all of them. */
+  readonly timeoutMs: number;
+  /** Calls it off: those that have not answered count as "no-answer". */
+  readonly signal?: AbortSignal;
+}
+
+export type ClusterAnswer =
+  | { readonly kind: "same-cluster"; readonly url: string }
+  /** A member answered, and belongs to that one. */
+  | { readonly kind: "another-cluster"; readonly url: string; readonly clusterId: number }
+  /** Nothing listens there, or it did not answer in time. */
+  | { readonly kind: "no-answer"; readonly url: string; readonly reason: string }
+  /** What answered there named no cluster: it is no member, or one of an earlier release. */
+  | { readonly kind: "no-member"; readonly url: string; readonly reason: string };
+
+/** Asks every URL which cluster it belongs to; one answer for each, in their order. Rejects only for a bad URL. */
+export async function askCluster(question: ClusterQuestion): Promise<ClusterAnswer[]> {
+  const { clusterId, timeoutMs } = question;
+  // A signal of its own, since each question listens to it, and Node warns of more than ten listeners.
+  const signal = AbortSignal.any(question.signal === undefined ? [] : [question.signal]);
+  setMaxListeners(0, signal);
+  const ask = async (url: string): Promise<ClusterAnswer> => {
+    const headers = {};
+    const limits = { timeoutMs, maxAnswerBytes: maxReasonBytes };
+    const answer = await exchange({ origin: url, path: peerPath.identity, headers, ...limits, signal });
+    if (answer.kind === "failed") return { kind: "no-answer", url, reason: answer.message };
+    const named = clusterIn(answer.headers);
+    if (named === clusterId) return { kind: "same-cluster", url };
+    if (named !== undefined) return { kind: "another-cluster", url, clusterId: named };
+    return { kind: "no-member", url, reason: `HTTP status ${answer.status}, and no member's cluster id` };
+  };
+  return Promise.all(question.urls.map(originOf).map(ask));
 }
 
 export interface Membership {

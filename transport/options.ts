@@ -30,6 +30,11 @@ export interface TransportHandler {
   admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined;
   /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"); called at each such answer. */
   rejectedBy(id: number, rejection: Rejection): void;
+  /**
+   * A dial of this peer at this address has ended: with the cluster that the answer names, or undefined if there was none that names one.
+   * Another cluster than this member's own means that the dial was refused for it; that may pass.
+   */
+  dialled(id: number, url: string, clusterId: number | undefined): void;
   /** All members with their addresses, for one that joins; none while this member does not know them. */
   addresses(): readonly MemberAddress[];
 }
@@ -95,6 +100,8 @@ export interface TransportLimits {
   readonly backoffMaxMs: number;
   /** Time for a dial, from the first packet to the peer's yes or no. */
   readonly handshakeTimeoutMs: number;
+  /** Time for a peer that is new, or shuts down, to be up: a dial that finds nothing there meanwhile is no warning. */
+  readonly startupMs: number;
   /** A connection whose other side has been silent for this long is dead. Pings go out four times as often. */
   readonly idleTimeoutMs: number;
   /** Time for the closing handshake, after which the socket is destroyed. */
@@ -117,6 +124,7 @@ export const defaultLimits: TransportLimits = {
   backoffMinMs: 50,
   backoffMaxMs: 2000,
   handshakeTimeoutMs: 3000,
+  startupMs: 5000,
   idleTimeoutMs: 5000,
   closeTimeoutMs: 500,
   removeTimeoutMs: 1000,

@@ -6,7 +6,7 @@ import type { WebSocket } from "ws";
 import { MessageType, makeEntry, makeMessage } from "../raft/raftpb/index.ts";
 import { maxFrameItems } from "./frame.ts";
 import type { TransportLimits } from "./index.ts";
-import { append, eventually, Forwarder, heartbeat, Member, pair, rawServer } from "./test-support.ts";
+import { append, clusterId, eventually, Forwarder, heartbeat, Member, pair, rawServer } from "./test-support.ts";
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -184,6 +184,51 @@ describe("dialling", () => {
     await eventually(() => expect(said("debug")).toBeGreaterThan(3));
     expect(said("warn")).toBe(1);
     expect(a.logged("cannot connect")?.reason).toMatch(/ECONNREFUSED/);
+  });
+
+  test("is no warning while the peer may still be starting, or has said that it shuts down", async () => {
+    const a = (await new Member(1).listen({ startupMs: 3_600_000 })).start();
+    const b = (await new Member(2).listen()).start();
+    b.admit = () => undefined;
+    const warned = (): unknown[] => a.log.filter((l) => l.level === "warn");
+    a.transport.addPeer(3, "http://127.0.0.1:1");
+    a.transport.addPeer(2, b.url);
+    await eventually(() => expect(a.stats(2).connected).toBe(true));
+    await b.transport.close();
+    await eventually(() => expect(a.logged("lost the connection")?.reason).toMatch(/shutting down/));
+    const dials = (id: number): number => a.dials.filter((d) => d.id === id && d.clusterId === undefined).length;
+    await eventually(() => expect(Math.min(dials(2), dials(3))).toBeGreaterThan(2));
+    expect(warned()).toEqual([]);
+    expect(a.log.filter((l) => l.level === "info" && l.text === "cannot connect to peer")).toHaveLength(2);
+  });
+
+  test("is no warning at either end once the peer was removed", async () => {
+    const [a, b] = await pair();
+    b.admit = () => ({ kind: "removed", message: "member 1 was removed" });
+    b.transport.removePeer(1);
+    await eventually(() => expect(a.rejections.length).toBeGreaterThan(2));
+    for (const { log } of [a, b]) expect(log.filter((l) => l.level === "warn")).toEqual([]);
+  });
+
+  test("reports which cluster each dial found, and that it found none", async () => {
+    const other = (await new Member(2).listen({}, { clusterId: 78 })).start();
+    const a = (await new Member(1).listen()).start();
+    const found = (): unknown => a.dials.at(-1);
+    a.transport.addPeer(2, other.url);
+    await eventually(() => expect(found()).toEqual({ id: 2, url: other.url, clusterId: 78 }));
+    const b = (await new Member(2).listen()).start();
+    b.admit = () => undefined;
+    a.transport.addPeer(2, b.url);
+    await eventually(() => expect(found()).toEqual({ id: 2, url: b.url, clusterId }));
+    a.transport.addPeer(2, "http://127.0.0.1:1");
+    await eventually(() => expect(found()).toEqual({ id: 2, url: "http://127.0.0.1:1", clusterId: undefined }));
+    // The member that is dialled by one of another cluster says so once, however often it is dialled.
+    const refused = (level: string): number =>
+      other.log.filter((l) => l.level === level && "reason" in l.fields).length;
+    expect([refused("warn"), other.logged("refused")?.reason]).toEqual([
+      1,
+      "cluster 77 offered, this member belongs to cluster 78",
+    ]);
   });
 
   /** A server that sends the text to whoever connects, and nothing more. */

@@ -10,7 +10,7 @@
 import { WebSocket } from "ws";
 import { encodeMessage, type Message, messageTypeName } from "../raft/raftpb/index.ts";
 import { seal, sealBytes } from "./checksum.ts";
-import { Dial, type DialTarget } from "./dial.ts";
+import { Dial, type DialTarget, type Ending } from "./dial.ts";
 import { FrameWriter, framingBytes, itemsOf, maxFrameItems } from "./frame.ts";
 import { peerPath } from "./handshake.ts";
 import type { PeerCounters, TransportLogger } from "./options.ts";
@@ -34,8 +34,10 @@ export class OutgoingPeer {
   private readonly frame = new FrameWriter();
   /** Messages in frames that the socket has not passed to the system yet. */
   private messagesInSocket = 0;
-  /** The last failure that was logged aloud: a peer that stays away is told of once, not at every dial. */
-  private lastFailure: string | undefined;
+  /** What was logged last, with its level: a peer that stays away is worth one line, not one for each dial. */
+  private lastLine: string | undefined;
+  /** Since when the peer may be starting: it is new here, or has said that it shuts down. */
+  private expectedSince = Date.now();
 
   constructor(options: OutgoingOptions) {
     this.options = options;
@@ -132,7 +134,7 @@ export class OutgoingPeer {
       const reason = "this connection is for messages of its dialler";
       void closeSocket(socket, closeCode.policyViolation, reason, limits.closeTimeoutMs);
     });
-    socket.on("close", () => this.closed(opened, dial.failure ?? ""));
+    socket.on("close", () => this.closed(opened, dial));
     logger.debug?.({ peer: identity.to, url }, "dialling peer");
   }
 
@@ -140,7 +142,7 @@ export class OutgoingPeer {
     const { counters, identity, limits, logger, url } = this.options;
     const { socket } = dial;
     counters.connects++;
-    this.lastFailure = undefined;
+    this.lastLine = undefined;
     logger.info?.({ peer: identity.to, url }, "connected to peer");
     const heard = watchSilence(
       socket,
@@ -156,19 +158,27 @@ export class OutgoingPeer {
     });
   }
 
-  private closed(opened: boolean, failure: string): void {
+  private closed(opened: boolean, { ending, failure = "" }: Dial): void {
     const { counters, identity, logger, onLost, url } = this.options;
     counters.dropped += this.waitingMessages;
     if (this.frame.messages > 0) this.frame.take();
     this.messagesInSocket = 0;
     this.socket = undefined;
     if (this.stopped) return;
-    const level = failure === this.lastFailure ? "debug" : "warn";
-    this.lastFailure = failure;
+    if (ending === "going-away") this.expectedSince = Date.now();
+    const level = this.isExpected(ending) ? "info" : "warn";
+    const line = `${level} ${failure}`;
     const what = opened ? "lost the connection to peer" : "cannot connect to peer";
-    logger[level]?.({ peer: identity.to, url, reason: failure }, what);
+    logger[line === this.lastLine ? "debug" : level]?.({ peer: identity.to, url, reason: failure }, what);
+    this.lastLine = line;
     if (opened) onLost();
     this.scheduleDial();
+  }
+
+  /** Whether this is how members come and go in order: then it is no warning. */
+  private isExpected(ending: Ending): boolean {
+    if (ending === "removed" || ending === "going-away") return true;
+    return ending === "absent" && Date.now() - this.expectedSince < this.options.limits.startupMs;
   }
 
   private scheduleDial(): void {

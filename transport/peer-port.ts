@@ -1,8 +1,10 @@
 // The peer port: an HTTP server that finds out who asks, and hands a connection or a request over to the part that serves it.
 //
-// Every path asks the same questions in the same order: is this the path and the method, is this member ready, does the handshake
+// Every path but one asks the same questions in the same order: is this the path and the method, is this member ready, does the handshake
 // hold, does the handler admit the peer. The port answers what is refused itself. Until it is opened, and again once it is closing, it
-// tells a peer to come again.
+// tells a peer to come again. The one says which member of which cluster this is, at any time: a member that starts must be able to find
+// out that its directory belongs to another cluster, and so must two that wait for each other. Every answer names the cluster; the 101 of
+// an upgrade need not, since only a member of the same cluster gets one.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,6 +14,7 @@ import {
   type Asked,
   checkHandshake,
   checkJoiner,
+  clusterHeaders,
   peerPath,
   type Refusal,
   refuseRequest,
@@ -31,6 +34,8 @@ import { maxSnapshotFrameBytes } from "./snapshot-frames.ts";
 
 const maxConnections = 256;
 const maxHeaderBytes = 8 * 1024;
+const maxNoted = 256;
+const statusUnavailable = 503;
 
 /** Takes a connection of a peer that was admitted. */
 export type Accept = (socket: WebSocket, from: number, handler: TransportHandler) => void;
@@ -43,8 +48,8 @@ interface Stream {
 export class PeerPort {
   /** Handshakes and requests refused. */
   refused = 0;
-  /** What was said to members that were removed, of which there are not many. */
-  private readonly saidRemoved = new Set<string>();
+  /** Refusals that were logged, by whom and why. A peer that is refused dials again and again: its later ones are no news. */
+  private readonly noted = new Set<string>();
   private readonly id: number;
   private readonly clusterId: number;
   private readonly logger: TransportLogger;
@@ -132,7 +137,7 @@ export class PeerPort {
     server.on("wsClientError", (error, socket, request) => {
       const refusal = { status: 400, reason: error.message };
       this.noteRefusal(request, refusal);
-      refuseUpgrade(socket, refusal);
+      refuseUpgrade(socket, refusal, this.clusterId);
     });
     return server;
   }
@@ -142,7 +147,7 @@ export class PeerPort {
     socket.on("error", () => socket.destroy());
     const refuse = (refusal: Refusal): void => {
       this.noteRefusal(request, refusal);
-      refuseUpgrade(socket, refusal);
+      refuseUpgrade(socket, refusal, this.clusterId);
     };
     const stream = this.streams.get(request.url);
     if (stream === undefined) {
@@ -164,10 +169,16 @@ export class PeerPort {
       this.noteRefusal(request, refusal);
       refuseRequest(response, refusal);
     };
+    for (const [name, value] of Object.entries(clusterHeaders(this.clusterId))) response.setHeader(name, value);
     const wrong = wrongRequest(request);
     if (wrong !== undefined) {
       if (wrong.status === 426) response.setHeader("Upgrade", "websocket");
       refuse(wrong);
+      return;
+    }
+    if (request.url === peerPath.identity) {
+      response.writeHead(200, { Connection: "close", "Content-Type": "text/plain; charset=utf-8" });
+      response.end(`member ${this.id} of cluster ${this.clusterId}\n`);
       return;
     }
     const handler = this.ready();
@@ -209,16 +220,20 @@ export class PeerPort {
     const { remoteAddress, remotePort } = request.socket;
     const remote = `${remoteAddress}:${remotePort}`;
     const { remaining: _told, ...why } = refusal;
-    // A removed member calls until all know that it is out.
-    const level = this.saidRemoved.has(refusal.reason) ? "debug" : "warn";
-    if (refusal.rejection === "removed") this.saidRemoved.add(refusal.reason);
+    // A removed member calls until all know that it is out, and a peer that starts may be early.
+    const isExpected = refusal.rejection === "removed" || refusal.status === statusUnavailable;
+    const note = `${remoteAddress} ${refusal.status} ${refusal.reason}`;
+    const level = this.noted.has(note) ? "debug" : isExpected ? "info" : "warn";
+    if (this.noted.size === maxNoted) this.noted.clear();
+    this.noted.add(note);
     this.logger[level]?.({ remote, ...why }, "refused a connection to the peer port");
   }
 }
 
 /** Why no plain request may be made so, whoever makes it. */
 function wrongRequest({ url, method }: IncomingMessage): Refusal | undefined {
-  const wanted = url === peerPath.request ? "POST" : url === peerPath.cluster ? "GET" : undefined;
+  const isQuestion = url === peerPath.cluster || url === peerPath.identity;
+  const wanted = url === peerPath.request ? "POST" : isQuestion ? "GET" : undefined;
   if (wanted === method) return undefined;
   const hint = "This is a peer port: members of the cluster connect here. Clients use the client port.";
   if (wanted !== undefined) return { status: 405, reason: `${url} takes ${wanted} only. ${hint}` };

@@ -38,6 +38,8 @@ export class SnapshotReceiver {
   private readonly sum = new Sum();
   private whole = false;
   private broken: Error | undefined;
+  /** Ended from here for no fault of the peer's. */
+  private calledOff = false;
   /** An answer was given, or the connection was ended from here: what still arrives is passed over. */
   private over = false;
   private wake: () => void = () => {};
@@ -84,6 +86,7 @@ export class SnapshotReceiver {
 
   /** Ends the connection, and with it the transfer; resolves when the socket is gone. */
   end(code: number, reason: string): Promise<void> {
+    this.calledOff ||= code !== closeCode.policyViolation;
     this.breakOff(reason);
     return this.close(code, reason);
   }
@@ -162,7 +165,7 @@ export class SnapshotReceiver {
       counters.receivedSnapshots++;
       logger.info?.(about, "took a snapshot from peer");
     } else {
-      logger.warn?.({ ...about, reason: failure }, "did not take a snapshot from peer");
+      logger[this.calledOff ? "info" : "warn"]?.({ ...about, reason: failure }, "did not take a snapshot from peer");
     }
     if (this.over) return;
     if (this.socket.readyState === this.socket.OPEN) {

@@ -6,8 +6,14 @@
 
 import type { WebSocket } from "ws";
 
-/** Close codes of RFC 6455, section 7.4.1. */
-export const closeCode = { normal: 1000, goingAway: 1001, policyViolation: 1008, tryAgainLater: 1013 } as const;
+/** Close codes of RFC 6455, section 7.4.1, and one of the range that it leaves to applications: the other side was removed. */
+export const closeCode = {
+  normal: 1000,
+  goingAway: 1001,
+  policyViolation: 1008,
+  tryAgainLater: 1013,
+  removed: 4410,
+} as const;
 
 /** Pongs and pings that may wait for a peer that does not read: beyond it no more are written. */
 export const maxWaitingPongBytes = 1024;

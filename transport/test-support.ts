@@ -25,7 +25,7 @@ import {
 export const clusterId = 77;
 
 /** Durations that let a test see a whole cycle soon; nothing is asserted about how long anything takes. */
-export const quick: Partial<TransportLimits> = { backoffMinMs: 5, backoffMaxMs: 40, closeTimeoutMs: 200 };
+export const quick: Partial<TransportLimits> = { backoffMinMs: 5, backoffMaxMs: 40, closeTimeoutMs: 200, startupMs: 0 };
 
 export interface LogLine {
   readonly level: "debug" | "info" | "warn";
@@ -44,6 +44,8 @@ export class Member {
   readonly snapshots: { from: number; message: Message; data: Buffer }[] = [];
   readonly brokenSnapshots: string[] = [];
   readonly rejections: { id: number; rejection: Rejection }[] = [];
+  /** Dials that have ended, and the cluster that was named in answer. */
+  readonly dials: { id: number; url: string; clusterId: number | undefined }[] = [];
   /** Who asked to be admitted, and with which incarnation. */
   readonly asking: [from: number, incarnation: number][] = [];
   /** What the handler does; a test may put its own in the place of each. */
@@ -107,6 +109,7 @@ export class Member {
         return this.admit(from, incarnation, address);
       },
       rejectedBy: (id, rejection) => this.rejections.push({ id, rejection }),
+      dialled: (id, url, named) => this.dials.push({ id, url, clusterId: named }),
       addresses: () => this.addresses(),
     });
     return this;

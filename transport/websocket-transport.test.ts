@@ -246,7 +246,8 @@ describe("closing", () => {
       const url = (t) => "http://127.0.0.1:" + t.port;
       let received;
       const heard = new Promise((resolve) => (received = resolve));
-      const handler = { receive: () => void received(), reportUnreachable: () => {}, admit: () => undefined };
+      const none = () => undefined;
+      const handler = { receive: () => void received(), reportUnreachable: none, admit: none, dialled: none };
       a.addPeer(2, url(b));
       a.addPeer(3, url(c));                  // never started: refuses each dial
       a.addPeer(4, "http://127.0.0.1:1");    // nobody there: in its pause between two dials

@@ -164,6 +164,11 @@ export class WebSocketTransport {
       onRejected: (rejection) => {
         if (rejection.kind !== "unknown" && this.closing === undefined) this.handler?.rejectedBy(id, rejection);
       },
+      onAnswered: (clusterId) => {
+        // A dial of an address that the peer has no more says nothing of the one that it has now.
+        const isCurrent = this.peers.get(id)?.way?.target === target && this.closing === undefined;
+        if (isCurrent) this.handler?.dialled(id, origin, clusterId);
+      },
     };
     const onLost = (): void => {
       this.unreachable.add(id);
@@ -199,11 +204,11 @@ export class WebSocketTransport {
   removePeer(id: number): void {
     const peer = this.peers.get(id);
     this.sending.get(id)?.abort(removed);
-    this.endReceiving(id, closeCode.policyViolation, removed);
+    this.endReceiving(id, closeCode.removed, removed);
     if (peer === undefined) return;
     this.peers.delete(id);
     if (peer.way !== undefined) this.keepUntilEnded(peer.way.outgoing.stop(removed, this.limits.removeTimeoutMs));
-    if (peer.incoming !== undefined) this.keepUntilEnded(peer.incoming.end(closeCode.policyViolation, removed));
+    if (peer.incoming !== undefined) this.keepUntilEnded(peer.incoming.end(closeCode.removed, removed));
   }
 
   stats(): TransportStats {

@@ -56,10 +56,13 @@
 //   7. Clients do not know the salts: whoever may read the files of a log is trusted with the member.
 //
 // Creating
-//   1. A directory that is there and not empty is refused.
-//   2. `<dir>.tmp` is made, or what a crash left in it removed, and locked: the lock follows the directory through the rename.
-//   3. The first segment is written into it with its head and synced, then the directory.
-//   4. The directory gets its name, and its parent is synced. A crash leaves no log, or a whole one.
+//   1. A directory that is there and not empty is refused. One that is missing is made as `<dir>.tmp`, or what a crash left in it removed,
+//      and locked: the lock follows the directory through the rename. One that is there and empty, a mount point say, is locked as it is.
+//   2. The first segment is written with its head and synced: into `<dir>.tmp`, or into the directory under a temporary name.
+//   3. `<dir>.tmp` is synced and gets its name; or the segment does, and the directory is synced. Then the parent. A crash leaves no log,
+//      or a whole one.
+//   4. A log in which nothing was ever saved is replaced like an empty directory: the rename puts the new segment in the old one's place, and
+//      a crash leaves the one or the other.
 //
 // Appending
 //   1. All records of a save are put together and written in one call. If they pass the zeros written ahead, more zeros come first.
@@ -98,7 +101,7 @@
 //      is not the same, to the end of the chain, the log is refused with OTHER_BYTES before it is changed, and the next start finds out.
 //
 // Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts and search.ts (step 4), read-all.ts (step 5),
-// recovery.ts (opening), copy.ts (steps 6 and 7), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking),
+// recovery.ts (opening), copy.ts (steps 6 and 7), create.ts (creating), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking),
 // node-file-system.ts (the disk).
 
 export { crc32c } from "./crc32c.ts";

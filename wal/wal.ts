@@ -11,14 +11,15 @@
 import { randomInt } from "node:crypto";
 import { discardLogger, type Logger } from "../raft/logger.ts";
 import { type Entry, encodeHardState, type HardState, makeHardState } from "../raft/raftpb/index.ts";
+import { makeLog } from "./create.ts";
 import { Encoder, encodeHead } from "./encoder.ts";
 import { WalError } from "./errors.ts";
 import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
 import type { StartAt } from "./read-all.ts";
 import { encodeSnapshotRecord, type RecordData, RecordType, type WalSnapshot } from "./record.ts";
-import { parentOf, type Recovered, recover, removeLeftovers } from "./recovery.ts";
+import { type Recovered, recover } from "./recovery.ts";
 import { allottedOf, drawSalt, writeSegment, writeZeros } from "./segment.ts";
-import { isSegmentFile, listSegments, segmentName } from "./util.ts";
+import { listSegments, segmentName } from "./util.ts";
 
 const SEGMENT_BYTES = 64_000_000;
 const emptyHardState = makeHardState(0, 0, 0);
@@ -36,6 +37,8 @@ export interface WalOptions {
 export interface CreateOptions extends WalOptions {
   /** Written at the head of each segment. */
   readonly metadata: Uint8Array;
+  /** Replaces the log that is there. Only for one in which nothing was ever saved, by whoever keeps all others from opening it. */
+  readonly replaces?: boolean | undefined;
 }
 
 export interface OpenOptions extends WalOptions {
@@ -108,57 +111,17 @@ export class Wal {
   }
 
   /**
-   * Makes a new log, or nothing: it is built in `<directory>.tmp` and then renamed. Throws WalError EXISTS if the directory is there
-   * and not empty, FileSystemError LOCKED if another process is at it, or what the disk failed.
+   * Makes a new log, or nothing (create.ts tells how). Throws WalError EXISTS if the directory is there and not empty, FileSystemError
+   * LOCKED if another process is at it, or what the disk failed.
    */
   static async create(options: CreateOptions): Promise<Wal> {
-    const { fileSystem } = options;
+    const { fileSystem, replaces = false } = options;
     const directory = trimmed(options.directory);
-    const found = (await fileSystem.list(directory)) ?? [];
-    if (found.length > 0) {
-      const what = found.some(isSegmentFile)
-        ? "holds a log already: open it"
-        : `is not empty (${found[0]}): move it aside`;
-      throw new WalError("EXISTS", `${directory}: ${what}, or choose another directory.`, { file: directory });
-    }
-    const temporary = `${directory}.tmp`;
-    await fileSystem.makeDirectory(temporary);
-    const lock = await fileSystem.lock(temporary); // follows the directory through the rename
-    let present = temporary;
-    try {
-      await removeLeftovers(fileSystem, temporary);
-      for (const name of ((await fileSystem.list(temporary)) ?? []).filter(isSegmentFile)) {
-        await fileSystem.unlink(`${temporary}/${name}`);
-      }
-      const encoder = new Encoder(0, 0);
-      const emptySnapshot = encodeSnapshotRecord({ index: 0, term: 0, confState: undefined });
-      const allotted = allottedOf(segmentBytesOf(options));
-      const third = { type: RecordType.snapshot, data: emptySnapshot };
-      encodeHead(encoder, options.metadata, third, allotted, drawSalt(randomOf(options)));
-      const name = segmentName(0, 0);
-      const sizes = await writeSegment(fileSystem, `${temporary}/${name}`, encoder.take(), segmentBytesOf(options));
-      await fileSystem.syncDirectory(temporary);
-      await fileSystem.rename(temporary, directory);
-      present = directory;
-      await fileSystem.syncDirectory(parentOf(directory));
-      const file = await fileSystem.open(`${directory}/${name}`, "write");
-      const metadata = options.metadata.slice();
-      return new Wal(options, {
-        lock,
-        metadata,
-        hardState: emptyHardState,
-        lastIndex: 0,
-        snapshotIndex: 0,
-        sequence: 0,
-        file,
-        encoder,
-        allotted,
-        ...sizes,
-      });
-    } catch (error) {
-      await lock.release(present);
-      throw error;
-    }
+    const metadata = options.metadata.slice();
+    const segmentBytes = segmentBytesOf(options);
+    const made = await makeLog({ fileSystem, directory, metadata, segmentBytes, random: randomOf(options), replaces });
+    const empty = { hardState: emptyHardState, lastIndex: 0, snapshotIndex: 0, sequence: 0 };
+    return new Wal(options, { ...empty, metadata, ...made });
   }
 
   /**

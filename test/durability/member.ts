@@ -4,7 +4,7 @@
 // acknowledged. So what a start finds must be what the records up to some point amount to, and that point must lie between the
 // last record that was acknowledged and the last that was written. The history works that out by itself, with no help of wal/ or snap/.
 
-import { openDataDirectory } from "../../cli/data-directory.ts";
+import { makeLog, openDataDirectory } from "../../cli/data-directory.ts";
 import {
   type Entry,
   type HardState,
@@ -77,22 +77,17 @@ export interface Member {
   readonly found: Found;
 }
 
-/** Opens what is there, with the lines of the real start. */
+/** Opens what is there, with the lines of the real start. A log that is missing is not made. */
 export async function openMember(fileSystem: FileSystem, segmentBytes: number): Promise<Member> {
   const pause = (): Promise<void> => Promise.resolve();
-  const { snapshots, log } = await openDataDirectory({ fileSystem, path: "/data", id: 1, segmentBytes, pause, random });
-  if (log === undefined) {
-    const position = zero;
-    return {
-      snapshots,
-      wal: undefined,
-      recovered: undefined,
-      snapshot: "none",
-      position,
-      newest: undefined,
-      found: nothing,
-    };
+  const where = { fileSystem, path: "/data", id: 1, segmentBytes, pause, random };
+  const { snapshots, log: saved, begun } = await openDataDirectory(where);
+  if (saved === undefined && begun === undefined) {
+    const none = { wal: undefined, recovered: undefined, snapshot: "none", newest: undefined };
+    return { snapshots, ...none, position: zero, found: nothing };
   }
+  const identity = { nodeId: 1, clusterId: 7, incarnation: 0 };
+  const log = saved ?? (await makeLog(where, identity, begun));
   try {
     const { wal, recovered = { snapshot: undefined, hardState: undefined, entries: [] } } = log;
     if (log.clusterId !== 7) throw new Error("other metadata than was written");

@@ -1,0 +1,105 @@
+// Making a log: its first segment, durable under its name before anybody counts on it.
+//
+// A directory that is missing is built beside its place and gets its name whole. One that is there, empty, keeps its place: it may be a mount
+// point or a link to another disk, which no rename can replace. There the segment is what gets its name whole. A log in which nothing was
+// ever saved is replaced in the same way, by one rename of one file: a crash leaves the old log or the new one.
+
+import { Encoder, encodeHead } from "./encoder.ts";
+import { WalError } from "./errors.ts";
+import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
+import { encodeSnapshotRecord, RecordType } from "./record.ts";
+import { parentOf, removeLeftovers } from "./recovery.ts";
+import { allottedOf, drawSalt, writeSegment } from "./segment.ts";
+import { isSegmentFile, segmentName } from "./util.ts";
+
+export interface NewLog {
+  readonly fileSystem: FileSystem;
+  /** Without a slash at its end. */
+  readonly directory: string;
+  readonly metadata: Uint8Array;
+  readonly segmentBytes: number;
+  readonly random: (n: number) => number;
+  /** A log that is there is replaced: its owner knows that nothing was ever saved in it. */
+  readonly replaces: boolean;
+}
+
+export interface MadeLog {
+  readonly lock: DirectoryLock;
+  readonly file: File;
+  readonly encoder: Encoder;
+  /** Where the next record goes. */
+  readonly offset: number;
+  readonly zeroedTo: number;
+  readonly allotted: number;
+}
+
+/** What may lie in an empty directory: the top of a file system, and the lock of a process that was killed (node-file-system.ts). */
+const harmless = new Set(["lost+found", "lock"]);
+
+const first = segmentName(0, 0);
+
+/** Throws WalError EXISTS for a directory that is not empty, FileSystemError. */
+export async function makeLog(log: NewLog): Promise<MadeLog> {
+  const { fileSystem, directory, replaces } = log;
+  const names = await fileSystem.list(directory);
+  if (names === undefined) return makeBeside(log);
+  if (!replaces) refuseUsed(directory, names);
+  return makeInPlace(log);
+}
+
+function refuseUsed(directory: string, names: readonly string[]): void {
+  const found = names.filter((name) => !name.endsWith(".tmp") && !harmless.has(name));
+  if (found.length === 0) return;
+  const what = found.some(isSegmentFile) ? "holds a log already: open it" : `is not empty (${found[0]}): move it aside`;
+  throw new WalError("EXISTS", `${directory}: ${what}, or choose another directory.`, { file: directory });
+}
+
+async function makeBeside(log: NewLog): Promise<MadeLog> {
+  const { fileSystem, directory } = log;
+  const temporary = `${directory}.tmp`;
+  await fileSystem.makeDirectory(temporary);
+  const lock = await fileSystem.lock(temporary); // follows the directory through the rename
+  let present = temporary;
+  try {
+    await removeLeftovers(fileSystem, temporary);
+    for (const name of ((await fileSystem.list(temporary)) ?? []).filter(isSegmentFile)) {
+      await fileSystem.unlink(`${temporary}/${name}`);
+    }
+    const head = await writeHead(log, `${temporary}/${first}`);
+    await fileSystem.syncDirectory(temporary);
+    await fileSystem.rename(temporary, directory);
+    present = directory;
+    await fileSystem.syncDirectory(parentOf(directory));
+    return { lock, file: await fileSystem.open(`${directory}/${first}`, "write"), ...head };
+  } catch (error) {
+    await lock.release(present);
+    throw error;
+  }
+}
+
+async function makeInPlace(log: NewLog): Promise<MadeLog> {
+  const { fileSystem, directory } = log;
+  const lock = await fileSystem.lock(directory);
+  try {
+    await removeLeftovers(fileSystem, directory);
+    const path = `${directory}/${first}`;
+    const head = await writeHead(log, `${path}.tmp`);
+    await fileSystem.rename(`${path}.tmp`, path);
+    await fileSystem.syncDirectory(directory);
+    // Whoever made the directory may not have lived to make its name durable.
+    await fileSystem.syncDirectory(parentOf(directory));
+    return { lock, file: await fileSystem.open(path, "write"), ...head };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function writeHead({ fileSystem, metadata, segmentBytes, random }: NewLog, path: string) {
+  const encoder = new Encoder(0, 0);
+  const allotted = allottedOf(segmentBytes);
+  const data = encodeSnapshotRecord({ index: 0, term: 0, confState: undefined });
+  encodeHead(encoder, metadata, { type: RecordType.snapshot, data }, allotted, drawSalt(random));
+  const sizes = await writeSegment(fileSystem, path, encoder.take(), segmentBytes);
+  return { encoder, allotted, ...sizes };
+}
