@@ -17,6 +17,7 @@ import {
   makeSnapshot,
   RawNode,
 } from "../raft/index.ts";
+import { measure } from "./measuring.ts";
 
 const { proposals, rounds } = readFlags({
   name: "bench:core",
@@ -128,15 +129,19 @@ async function objectsPerProposal(group: Group): Promise<number> {
   return objects / count;
 }
 
-if (globalThis.gc === undefined) console.log("run with --expose-gc for steadier figures of the heap\n");
-console.log("| | ns per proposal | bytes per proposal | objects per proposal |\n|---|---|---|---|");
-for (const [what, voters] of [
-  ["one voter", [1]],
-  ["two voters", [1, 2]],
-] as const) {
-  const group = makeGroup(voters);
-  const ns = nsPerProposal(group);
-  const bytes = bytesPerProposal(group);
-  const objects = await objectsPerProposal(group);
-  console.log(`| ${what} | ${Math.round(ns)} | ${Math.round(bytes)} | ${objects.toFixed(1)} |`);
+async function report(): Promise<void> {
+  if (globalThis.gc === undefined) console.log("run with --expose-gc for steadier figures of the heap\n");
+  console.log("| | ns per proposal | bytes per proposal | objects per proposal |\n|---|---|---|---|");
+  for (const [what, voters] of [
+    ["one voter", [1]],
+    ["two voters", [1, 2]],
+  ] as const) {
+    const group = makeGroup(voters);
+    const ns = nsPerProposal(group);
+    const bytes = bytesPerProposal(group);
+    const objects = await objectsPerProposal(group);
+    console.log(`| ${what} | ${Math.round(ns)} | ${Math.round(bytes)} | ${objects.toFixed(1)} |`);
+  }
 }
+
+await measure("bench:core", [`--proposals=${proposals}`, `--rounds=${rounds}`], report);

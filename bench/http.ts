@@ -1,8 +1,8 @@
 // Requests a second over HTTP: this server with one member and with three, beside etcd and a bare node:http server, in one run.
 //
-//     npm run bench [-- --seconds=10]     10 and 100 connections; needs wrk, and etcd for the comparison
+//     npm run bench [-- --seconds=10 --dir=DIR]     10 and 100 connections; needs wrk, and etcd for the comparison
 //
-// Each figure is one wrk run of 128-byte values against the leader, on loopback, logs on the disk of the current directory. The
+// Each figure is one wrk run of 128-byte values against the leader, on loopback, logs in DIR (measuring.ts). The
 // machine's speed drifts: compare figures of one run only, and read the ratios.
 
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
@@ -11,14 +11,17 @@ import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
 import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { dataDirectory, directoryFlag, measure, mustHave } from "./measuring.ts";
 
-const { seconds } = readFlags({
+const flags = readFlags({
   name: "bench",
   does: "Requests a second over HTTP: one member and three, beside etcd and a bare server. Needs wrk, and etcd for the comparison.",
-  flags: { seconds: countFlag("seconds", 10, "length of each measurement") },
+  flags: { seconds: countFlag("seconds", 10, "length of each measurement"), dir: directoryFlag() },
 });
+const { seconds } = flags;
 const here = import.meta.dirname;
-const dataRoot = fs.mkdtempSync(path.join(process.cwd(), ".bench-"));
+mustHave("bench", "wrk");
+const dataRoot = dataDirectory("bench", flags.dir);
 const children: ChildProcess[] = [];
 
 interface Figure {
@@ -188,9 +191,15 @@ async function run(): Promise<void> {
   report();
 }
 
-try {
-  await run();
-} finally {
-  await stopAll();
-  fs.rmSync(dataRoot, { recursive: true, force: true });
-}
+await measure(
+  "bench",
+  [`--seconds=${seconds}`, ...(flags.dir === undefined ? [] : [`--dir=${flags.dir}`])],
+  async () => {
+    try {
+      await run();
+    } finally {
+      await stopAll();
+      fs.rmSync(dataRoot, { recursive: true, force: true });
+    }
+  },
+);

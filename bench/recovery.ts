@@ -1,7 +1,7 @@
 // How long a member takes to come back with a log of 100,000 entries: opening the log alone, and from the start of the process to its
 // first linearizable answer.
 //
-//     npm run bench:recovery [-- --entries=100000]
+//     npm run bench:recovery [-- --entries=100000 --dir=DIR]
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,13 +13,14 @@ import { encodePut } from "../kvstore/command.ts";
 import { type Entry, EntryType, encodeConfChange, makeConfChange, makeEntry, makeHardState } from "../raft/index.ts";
 import { encodeEnvelope } from "../server/envelope.ts";
 import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { dataDirectory, directoryFlag, measure } from "./measuring.ts";
 
-const { entries: count } = readFlags({
+const { entries: count, dir } = readFlags({
   name: "bench:recovery",
   does: "How long a member takes to come back.",
-  flags: { entries: countFlag("entries", 100_000, "length of its log") },
+  flags: { entries: countFlag("entries", 100_000, "length of its log"), dir: directoryFlag() },
 });
-const dataDir = fs.mkdtempSync(path.join(process.cwd(), ".bench-"));
+const dataDir = dataDirectory("bench:recovery", dir);
 const directory = path.join(dataDir, "member", "wal");
 const url = "http://localhost:1";
 
@@ -59,9 +60,13 @@ async function startMember(): Promise<{ listening: number; answer: number }> {
     `--data-dir=${dataDir}`,
     "--log-format=json",
   ];
-  const child = spawn(process.execPath, ["--import", "tsx", path.resolve("main.ts"), "start-server", ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+  const child = spawn(
+    process.execPath,
+    ["--import", "tsx", path.join(import.meta.dirname, "../main.ts"), "start-server", ...args],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+    },
+  );
   let clientPort = 0;
   for await (const line of createInterface({ input: child.stdout })) {
     clientPort = (JSON.parse(line) as { clientPort?: number }).clientPort ?? 0;
@@ -84,7 +89,7 @@ async function startMember(): Promise<{ listening: number; answer: number }> {
 const median = (ms: number[]): string =>
   `${Math.round(ms.sort((a, b) => a - b)[Math.floor(ms.length / 2)] as number)} ms`;
 
-try {
+async function run(): Promise<void> {
   await writeLog();
   const opened: number[] = [];
   const listening: number[] = [];
@@ -99,6 +104,7 @@ try {
   console.log(`open the log                                   ${median(opened)}`);
   console.log(`start of the process to listening              ${median(listening)}`);
   console.log(`start of the process to a linearizable answer  ${median(answered)}`);
-} finally {
-  fs.rmSync(dataDir, { recursive: true, force: true });
 }
+
+const again = [`--entries=${count}`, ...(dir === undefined ? [] : [`--dir=${dir}`])];
+await measure("bench:recovery", again, () => run().finally(() => fs.rmSync(dataDir, { recursive: true, force: true })));

@@ -6,7 +6,7 @@
 // The first is one whole member in this process, log and disk included: the delay of a timer that should fire each millisecond, beside the
 // same writes before the snapshot. A heartbeat is due every 100 ms. The others are processes on loopback.
 
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
@@ -15,6 +15,7 @@ import { countFlag, readFlags } from "../cli/script-flags.ts";
 import { encodePut } from "../kvstore/command.ts";
 import { put, type TestMember, TestServers } from "../server/testing.ts";
 import { MemberProcess, TestCluster, until } from "../test/cluster.ts";
+import { measure, mustHave } from "./measuring.ts";
 
 const flags = readFlags({
   name: "bench:snapshots",
@@ -148,12 +149,14 @@ async function rates(): Promise<void> {
   await Promise.all([often.stop(), never.stop()]);
 }
 
-const { directory, port, end } = await stall();
-await catchUp(directory, port);
-await end();
-try {
-  execFileSync("wrk", ["--version"], { stdio: "ignore" });
-} catch (error) {
-  if ((error as NodeJS.ErrnoException).code === "ENOENT") throw new Error("the last figure needs wrk: apt install wrk");
-}
-if (seconds > 0) await rates();
+if (seconds > 0) mustHave("bench:snapshots", "wrk");
+await measure(
+  "bench:snapshots",
+  [`--keys=${keys}`, `--puts=${putsPerSecond}`, `--seconds=${seconds}`],
+  async (): Promise<void> => {
+    const { directory, port, end } = await stall();
+    await catchUp(directory, port);
+    await end();
+    if (seconds > 0) await rates();
+  },
+);

@@ -1,9 +1,9 @@
 // What the log costs beside the disk itself: append and sync against a bare write and fdatasync of as many bytes, append without a sync,
 // reading a long log back, closed and not, and bytes on disk.
 //
-//     npm run bench:wal [-- --entries=1000000 --rounds=200]
+//     npm run bench:wal [-- --entries=1000000 --rounds=200 --dir=DIR]
 //
-// Log and bare file take turns, round by round, on the disk of the current directory, both on space that is written ahead. Compare the
+// Log and bare file take turns, round by round, in DIR (measuring.ts), both on space that is written ahead. Compare the
 // columns of one row; the disk's own speed drifts.
 
 import fs from "node:fs";
@@ -12,16 +12,18 @@ import { promisify } from "node:util";
 import { countFlag, readFlags } from "../cli/script-flags.ts";
 import { type Entry, makeEntry, makeHardState } from "../raft/index.ts";
 import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { dataDirectory, directoryFlag, measure } from "./measuring.ts";
 
-const { entries, rounds } = readFlags({
+const { entries, rounds, dir } = readFlags({
   name: "bench:wal",
   does: "What the log costs beside the disk itself.",
   flags: {
     entries: countFlag("entries", 1_000_000, "entries of the log that is read back"),
     rounds: countFlag("rounds", 200, "turns that log and bare file take"),
+    dir: directoryFlag(),
   },
 });
-const root = fs.mkdtempSync(path.join(process.cwd(), ".bench-"));
+const root = dataDirectory("bench:wal", dir);
 const fdatasync = promisify(fs.fdatasync);
 const metadata = encodeMetadata({ nodeId: 1, clusterId: 1 });
 const median = (list: number[]): number => list.sort((a, b) => a - b)[list.length >> 1] as number;
@@ -114,12 +116,13 @@ async function timeToOpen(name: string, count: number): Promise<number> {
   return ms;
 }
 
-try {
+async function run(): Promise<void> {
   console.log("| append and sync | log | bare write and fdatasync | ratio |\n|---|---|---|---|");
   for (const size of [128, 1024]) for (const batch of [1, 10, 100]) await beside(batch, size);
   console.log("\n| append without sync, 100 at a time | per entry |\n|---|---|");
   for (const size of [128, 1024]) await withoutSync(size);
   await replay(entries);
-} finally {
-  fs.rmSync(root, { recursive: true });
 }
+
+const again = [`--entries=${entries}`, `--rounds=${rounds}`, ...(dir === undefined ? [] : [`--dir=${dir}`])];
+await measure("bench:wal", again, () => run().finally(() => fs.rmSync(root, { recursive: true })));

@@ -13,7 +13,7 @@
 
 import path from "node:path";
 import { KvMap } from "../kvstore/index.ts";
-import { type Entry, EntryType, type Logger } from "../raft/index.ts";
+import { type Entry, isNormal, type Logger } from "../raft/index.ts";
 import { decodeEnvelope } from "../server/envelope.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
@@ -166,9 +166,9 @@ async function stateOf(dataDir: string, { snapshots, recovered }: OldMember): Pr
 }
 
 /** Commands alone: who the members are is not taken from the log. */
-function applyTo(map: KvMap, { type, data }: Entry): void {
-  if ((type ?? EntryType.EntryNormal) !== EntryType.EntryNormal || data === undefined) return;
-  const envelope = decodeEnvelope(data);
+function applyTo(map: KvMap, entry: Entry): void {
+  if (!isNormal(entry) || entry.data === undefined) return;
+  const envelope = decodeEnvelope(entry.data);
   if (envelope?.kind === "command") map.apply([envelope.body]);
 }
 

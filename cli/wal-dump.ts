@@ -19,9 +19,9 @@ import path from "node:path";
 import { CommandError, decodeCommand } from "../kvstore/command.ts";
 import {
   asV2,
-  type ConfChangeSingle,
   ConfChangeTransition,
   ConfChangeType,
+  changesOf,
   confChangeOf,
   decodeEntry,
   decodeHardState,
@@ -246,7 +246,7 @@ function describeData(e: Entry): Description {
     if (change !== undefined) {
       const cc = asV2(change);
       const { id, urls } = contextOf(cc);
-      return { text: describeChange(cc.changes, cc.transition ?? 0, urls), request: id };
+      return { text: describeChange(changesOf(cc), cc.transition ?? 0, urls), request: id };
     }
   } catch (error) {
     return { text: `cannot be decoded (${(error as Error).message}): ${quoted(data)}` };
@@ -265,12 +265,12 @@ const changeWords: Readonly<Record<number, string>> = {
   [ConfChangeType.ConfChangeUpdateNode]: "update",
 };
 
-function describeChange(changes: readonly ConfChangeSingle[], transition: number, urls: ReadonlyMap<number, string>) {
+function describeChange(changes: ReturnType<typeof changesOf>, transition: number, urls: ReadonlyMap<number, string>) {
   if (changes.length === 0) return "leave the joint configuration";
-  const words = changes.map(({ type, nodeId = 0 }) => {
+  const words = changes.map(({ type, nodeId }) => {
     const url = urls.get(nodeId);
     const where = url === undefined ? "" : ` at ${goQuote(Buffer.from(url)).slice(1, -1)}`;
-    return `${changeWords[type ?? 0] ?? `change of type ${type}`} ${nodeId}${where}`;
+    return `${changeWords[type] ?? `change of type ${type}`} ${nodeId}${where}`;
   });
   const auto = transition === ConfChangeTransition.ConfChangeTransitionAuto;
   return words.join(", ") + (auto ? "" : ` (${transitionName(transition).replace(/^ConfChangeTransition/, "")})`);

@@ -8,6 +8,7 @@ import {
   type AnyConfChange,
   asV2,
   type ConfState,
+  changesOf,
   confChangeOf,
   confChangesToString,
   confChangeTypeName,
@@ -129,8 +130,8 @@ export function describeEntries(entries: readonly Entry[], format?: EntryFormatt
 export function describeConfChange(change: AnyConfChange): string {
   const cc = asV2(change);
   let text = `transition:${transitionName(cc.transition ?? 0)}`;
-  for (const { type, nodeId } of cc.changes) {
-    text += ` changes:{type:${confChangeTypeName(type ?? 0)} node_id:${nodeId ?? 0}}`;
+  for (const { type, nodeId } of changesOf(cc)) {
+    text += ` changes:{type:${confChangeTypeName(type)} node_id:${nodeId}}`;
   }
   if (cc.context !== undefined && cc.context.length > 0) text += ` context:${goQuote(cc.context)}`;
   return text;

@@ -4,7 +4,7 @@
 
 import { panic } from "./logger.ts";
 import type { Raft } from "./raft.ts";
-import { EntryType, type Message, MessageType, messageTypeName } from "./raftpb/index.ts";
+import { isConfChange, type Message, MessageType, messageTypeName } from "./raftpb/index.ts";
 import { becomeCandidate, becomePreCandidate } from "./role.ts";
 import { none } from "./types.ts";
 import { hex, voteRespMsgType } from "./util.ts";
@@ -47,7 +47,7 @@ function hasUnappliedConfChanges(r: Raft): boolean {
   if (applied >= committed) return false;
   let found = false;
   const failed = r.raftLog.scan(applied + 1, committed + 1, maxApplyingEntsSize, (page) => {
-    found = page.some((e) => e.type === EntryType.EntryConfChange || e.type === EntryType.EntryConfChangeV2);
+    found = page.some(isConfChange);
     return !found;
   });
   if (failed !== undefined) {

@@ -148,7 +148,7 @@ describe("Node", () => {
   test("a tick moves the clock: enough of them start an election [TestNodeTick]", async () => {
     const r = run(3);
     await settled();
-    for (let i = 0; i < 10; i++) r.node.tick();
+    for (let i = 0; i < 19; i++) r.node.tick(); // the longest timeout that can be drawn
     await settled();
     expect(r.sent.map((m) => [m.type, m.to])).toEqual([
       [MessageType.MsgVote, 2],

@@ -6,7 +6,8 @@
 //     while (rn.hasReady()) {
 //       const rd = rn.ready();
 //       // 1. persist rd.snapshot, rd.entries, rd.hardState (durably if rd.mustSync), and put them into the Storage
-//       // 2. send rd.messages   3. apply rd.snapshot, then rd.committedEntries; rn.applyConfChange for conf changes
+//       // 2. send rd.messages   3. apply rd.snapshot, then rd.committedEntries: those of which isNormal(e) holds, and that have
+//       // data, to the state machine; of the others confChangeOf(e) by rn.applyConfChange
 //       rn.advance();
 //     }
 //
@@ -15,7 +16,7 @@
 //
 // Ports rawnode.go, bootstrap.go and newRaft of raft.go. Errors are returned, see errors.ts.
 
-import type { Config } from "./config.ts";
+import { type Config, isPositiveInteger, shown } from "./config.ts";
 import { errStepLocalMsg, errStepPeerNotFound, RaftError } from "./errors.ts";
 import { panic } from "./logger.ts";
 import { applyConfChange, restoreConfig } from "./membership.ts";
@@ -75,13 +76,32 @@ function newRaft(c: Config): Raft {
   const last = r.raftLog.lastEntryId();
   restoreConfig(r, confState);
   if (hardState !== undefined && !isEmptyHardState(hardState)) r.loadState(hardState);
-  if (r.config.applied > 0) r.raftLog.appliedTo(r.config.applied, 0);
+  const { applied } = r.config;
+  const { applied: least, committed } = r.raftLog;
+  if (applied > 0 && (applied < least || applied > committed)) {
+    throw new Error(
+      `applied must lie between where the storage's log begins, ${least}, and what is committed in it, ${committed}: not ${applied}`,
+    );
+  }
+  if (applied > 0) r.raftLog.appliedTo(applied, 0);
   becomeFollower(r, r.term, none);
   r.logger.info?.(
     `newRaft ${hex(r.id)} [peers: [${r.trk.voterNodes().map(hex).join(",")}], term: ${r.term}, commit: ${r.raftLog.committed}, ` +
       `applied: ${r.raftLog.applied}, lastindex: ${last.index}, lastterm: ${last.term}]`,
   );
   return r;
+}
+
+function checkPeers(peers: readonly Peer[]): void {
+  if (!Array.isArray(peers)) throw new Error(`peers must be an array with at least one peer, not ${shown(peers)}`);
+  for (const peer of peers as readonly (Partial<Peer> | null)[]) {
+    const id = peer?.id;
+    if (!isPositiveInteger(id)) throw new Error(`the id of a peer must be an integer in (0, 2^53), not ${shown(id)}`);
+    const context = peer?.context;
+    if (context !== undefined && !(context instanceof Uint8Array)) {
+      throw new Error(`the context of peer ${id} must be a Uint8Array, not ${shown(context)}`);
+    }
+  }
 }
 
 export class RawNode {
@@ -106,6 +126,7 @@ export class RawNode {
    */
   bootstrap(peers: readonly Peer[]): void {
     const r = this.raft;
+    checkPeers(peers);
     if (peers.length === 0) throw new RaftError("BOOTSTRAP", "must provide at least one peer to Bootstrap");
     if (r.raftLog.storage.lastIndex() !== 0) throw new RaftError("BOOTSTRAP", "can't bootstrap a nonempty Storage");
     // Nothing is persisted yet: the first Ready shall bring the hard state.

@@ -130,4 +130,21 @@ describe("MemoryStorage", () => {
     for (let i = 0; i < 2; i++) expect(fresh.applySnapshot(makeSnapshot(0, 0, confState))).toBeUndefined();
     expect(fresh.initialState()).toEqual({ hardState: undefined, confState });
   });
+
+  test.each([undefined, Number.NaN, Number.POSITIVE_INFINITY, 4.5, "5", null])(
+    "compact and createSnapshot refuse %j as an index, and change nothing",
+    (index) => {
+      const ms = storage();
+      const before = ms.snapshot();
+      expect(() => ms.compact(index as never)).toThrow(`compact: ${index} is no log index`);
+      expect(() => ms.createSnapshot(index as never, undefined, undefined)).toThrow(
+        /createSnapshot: .* is no log index/,
+      );
+      expect([ms.firstIndex(), ms.lastIndex(), ms.snapshot()]).toEqual([4, 6, before]);
+    },
+  );
+
+  test("entries without a size hands out all that was asked for", () => {
+    expect(storage().entries(4, 7)).toHaveLength(3);
+  });
 });

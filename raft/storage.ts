@@ -10,6 +10,7 @@
 import { errCompacted, errSnapOutOfDate, errUnavailable, type RaftError } from "./errors.ts";
 import { discardLogger, panic } from "./logger.ts";
 import { type ConfState, type Entry, type HardState, makeEntry, makeSnapshot, type Snapshot } from "./raftpb/index.ts";
+import { noLimit } from "./types.ts";
 import { limitSize } from "./util.ts";
 
 export interface Storage {
@@ -29,6 +30,11 @@ export interface Storage {
   snapshot(): Snapshot | RaftError;
 }
 
+/** Every comparison with NaN fails, and so would each check below: the log would be cut somewhere. */
+function mustBeIndex(call: string, i: number): void {
+  if (!Number.isSafeInteger(i)) panic(discardLogger, `${call}: ${String(i)} is no log index`);
+}
+
 export class MemoryStorage implements Storage {
   private hardState: HardState | undefined = undefined;
   private snap: Snapshot = makeSnapshot(0, 0);
@@ -43,7 +49,7 @@ export class MemoryStorage implements Storage {
     this.hardState = hardState;
   }
 
-  entries(lo: number, hi: number, maxSize: number): Entry[] | RaftError {
+  entries(lo: number, hi: number, maxSize: number = noLimit): Entry[] | RaftError {
     const offset = this.dummy().index;
     if (lo <= offset) return errCompacted;
     if (hi > this.lastIndex() + 1) {
@@ -87,6 +93,7 @@ export class MemoryStorage implements Storage {
    * there was none since the last snapshot. errSnapOutOfDate at or below the last snapshot; panics beyond the last index.
    */
   createSnapshot(i: number, confState: ConfState | undefined, data: Uint8Array | undefined): Snapshot | RaftError {
+    mustBeIndex("createSnapshot", i);
     if (i <= this.snap.metadata.index) return errSnapOutOfDate;
     if (i > this.lastIndex()) {
       panic(discardLogger, `snapshot ${i} is out of bound lastindex(${this.lastIndex()})`);
@@ -98,6 +105,7 @@ export class MemoryStorage implements Storage {
 
   /** Drops entries up to and including `compactIndex`, which must be applied. errCompacted if they are gone already. */
   compact(compactIndex: number): RaftError | undefined {
+    mustBeIndex("compact", compactIndex);
     const offset = this.dummy().index;
     if (compactIndex <= offset) return errCompacted;
     if (compactIndex > this.lastIndex()) {

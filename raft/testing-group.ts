@@ -45,7 +45,7 @@ export class Member {
 
   private start(): RawNode {
     const common = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: 4096, maxInflightMsgs: 16, applied: 1 };
-    return new RawNode({ id: this.id, storage: this.storage, ...common, ...this.options });
+    return new RawNode({ id: this.id, storage: this.storage, random: () => 0, ...common, ...this.options });
   }
 
   /** Starts again from what was persisted: everything is applied anew. */

@@ -64,7 +64,7 @@ export function newNode(id: number, setup: Setup = {}): Raft {
   storage.append(log);
   storage.setHardState(makeHardState(term, vote, commit));
   const common = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: noLimit, maxInflightMsgs: 256 };
-  return new RawNode({ id, storage, ...common, ...options }).raft;
+  return new RawNode({ id, storage, random: () => 0, ...common, ...options }).raft;
 }
 
 /** The node with other options, as if it had been restarted with them and had forgotten nothing. */

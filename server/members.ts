@@ -7,7 +7,7 @@
 //
 // Changes come from the log alone: --peers counts only when a cluster is started or joined.
 
-import { ConfChangeType, type ConfChangeV2, type TrackerConfig } from "../raft/index.ts";
+import { ConfChangeType, type ConfChangeV2, changesOf, type TrackerConfig } from "../raft/index.ts";
 import { contextOf } from "./changes.ts";
 import type { MemberInfo, Remaining } from "./interfaces.ts";
 
@@ -44,8 +44,7 @@ export class Members {
 
   /** Why the change must not be applied, undefined if it may. What raft itself has against it is not looked at. */
   refusal(cc: ConfChangeV2): string | undefined {
-    for (const { type, nodeId } of cc.changes) {
-      const id = nodeId ?? 0;
+    for (const { type, nodeId: id } of changesOf(cc)) {
       if (type !== ConfChangeType.ConfChangeRemoveNode && this.removed.has(id)) {
         return `member ${id} was removed, and a removed id is spent`;
       }

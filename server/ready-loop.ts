@@ -26,7 +26,7 @@
 import {
   describeReady,
   type Entry,
-  EntryType,
+  isConfChange,
   type Logger,
   type MemoryStorage,
   type Message,
@@ -73,9 +73,6 @@ const { MsgAppResp, MsgVoteResp, MsgPreVoteResp, MsgSnap } = MessageType;
 /** Whether a message vouches for something that must be durable first: an appended entry or a vote. */
 const isPromise = ({ type }: Message): boolean =>
   type === MsgAppResp || type === MsgVoteResp || type === MsgPreVoteResp;
-
-const isConfChange = ({ type }: Entry): boolean =>
-  type === EntryType.EntryConfChange || type === EntryType.EntryConfChangeV2;
 
 export class ReadyLoop {
   private readonly parts: LoopParts;

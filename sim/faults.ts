@@ -4,7 +4,7 @@
 // that are down come up again by themselves, as under a supervisor; one whose disk has failed after a power cut only (member.ts tells why).
 // Changes of the members are drawn from what the asked member knows of them, and may well be refused: the product is to say no.
 
-import { EntryType } from "../raft/index.ts";
+import { isNormal } from "../raft/index.ts";
 import type { MemberChange } from "../server/interfaces.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Harm, SimMember } from "./member.ts";
@@ -249,7 +249,7 @@ export class Faults {
       const { voters } = trk.config;
       if (voters.isJoint() || voters.incoming.slice().length < 3 || !trk.progress.has(id)) return false;
       const waiting = raftLog.slice(raftLog.applied + 1, raftLog.lastIndex() + 1, Number.POSITIVE_INFINITY);
-      if (!Array.isArray(waiting) || waiting.some(({ type }) => (type ?? 0) !== EntryType.EntryNormal)) return false;
+      if (!Array.isArray(waiting) || !waiting.every(isNormal)) return false;
     }
     return true;
   }

@@ -1,6 +1,8 @@
-// npm run sim:mutants: plants each bug of mutants.ts, and tells how many seeds it took to find it. Exits with 1 if one was not found.
+// npm run sim:mutants: plants each bug of mutants.ts, and tells how many seeds it took to find it. Ends with a verdict; exits with 1 if one was
+// not found.
 
 import { countFlag, jobsFlag, readFlags, textFlag, yesFlag } from "../cli/script-flags.ts";
+import { failed, npmRun, passed, refuse } from "../cli/verdict.ts";
 import { mutants } from "./mutants.ts";
 import { Threads } from "./threads.ts";
 
@@ -18,9 +20,7 @@ const values = readFlags({
 const { seeds, ticks } = values;
 const chosen = mutants.filter(({ name }) => values.only.some((part) => name.includes(part)));
 if (chosen.length === 0) {
-  process.stderr.write(`no bug has ${values.only.join(" or ")} in its name; there are:\n`);
-  for (const { name } of mutants) process.stderr.write(`  ${name}\n`);
-  process.exit(2);
+  refuse("sim:mutants", `no bug has ${values.only.join(" or ")} in its name: see the names in sim/mutants.ts`);
 }
 
 const threads = await Threads.start(values.jobs);
@@ -41,12 +41,23 @@ async function find(mutant: string): Promise<{ readonly seed: number; readonly e
 }
 
 if (values.markdown) say("| bug | seeds to find it | found by |\n| --- | ---: | --- |");
+const missed: string[] = [];
 for (const { name } of chosen) {
   const found = await find(name);
-  if (found === undefined) process.exitCode = 1;
+  if (found === undefined) missed.push(name);
   const result = found === undefined ? `NOT FOUND in ${seeds}` : String(found.seed);
   const by = found?.error.slice(0, 160) ?? "";
   if (values.markdown) say(`| ${name} | ${result} | ${by.split(":")[0]} |`);
   else say(`${name.padEnd(60)} ${result} ${found?.seed === 1 ? "seed" : "seeds"}\n    ${by}`);
 }
 await threads.close();
+if (missed.length === 0) process.exitCode = passed(`${chosen.length} of ${chosen.length} planted bugs were found`);
+else {
+  const again = npmRun(
+    "sim:mutants",
+    ...missed.map((name) => `--only=${name}`),
+    `--seeds=${seeds}`,
+    `--ticks=${ticks}`,
+  );
+  process.exitCode = failed(`not found in ${seeds} seeds: ${missed.join("; ")}`, again);
+}

@@ -1,9 +1,12 @@
 // npm run sim: runs the simulator, one seed and its story, or many and a table. `npm run sim -- --help` lists the flags.
 //
-// Exits with 1 if a run has failed, or if one of the faults never happened over 100 seeds and more.
+// Ends with a verdict, OK or FAILED with the command that replays it. Exits with 1 if a run has failed, or if one of the faults never
+// happened over 100 seeds and more.
 
 import { countFlag, jobsFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../cli/script-flags.ts";
+import { failed, npmRun, passed, refuse } from "../cli/verdict.ts";
 import { minimize } from "./minimize.ts";
+import type { FaultName } from "./plan.ts";
 import { simulate } from "./simulation.ts";
 import { type Job, parseFaults, summaryOf, Totals } from "./summary.ts";
 import { Threads } from "./threads.ts";
@@ -13,7 +16,7 @@ const values = readFlags({
   does: `Runs clusters of the real code in virtual time, with faults drawn from a seed, and checks every step of it.
 
   --seed=7             one run, and a short table of it; the same seed gives the same run
-  --seed=7 --trace     its whole text
+  --seed=7 --trace     its whole text; with --member=2 only that member's lines
   --seed=7 --minimize  fewer faults and less time, as long as it still fails
   --seeds=2000         many, and a table of all`,
   flags: {
@@ -22,43 +25,81 @@ const values = readFlags({
     from: countFlag("from", 1, "the first of many"),
     ticks: countFlag("ticks", 1000, "length of the safety phase, in ticks of 100 ms"),
     jobs: jobsFlag(),
-    only: textFlag("of the faults that the seed draws only these: --only=crash,loss"),
+    only: textFlag("of the faults that the seed draws only these: --only=crash,loss, or none"),
     trace: yesFlag("print what happens, in etcd's words"),
+    member: maybeCountFlag("member", "with --trace: only the lines of this member"),
     minimize: yesFlag("take away faults and time, as long as it still fails"),
     markdown: yesFlag("print the table of many runs as a page shows it"),
   },
 });
 
 const { ticks } = values;
-const only = values.only === undefined ? undefined : parseFaults(values.only);
+const only = onlyFlag();
 const enoughSeeds = 100;
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
+function onlyFlag(): readonly FaultName[] | undefined {
+  try {
+    return values.only === undefined ? undefined : parseFaults(values.only);
+  } catch (error) {
+    return refuse("sim", `--only: ${(error as Error).message}`);
+  }
+}
+
+if (values.member !== undefined && !values.trace) refuse("sim", "--member goes with --trace, which prints the lines");
+if (values.trace && values.minimize)
+  refuse("sim", "--trace and --minimize exclude each other: trace what --minimize finds");
+if (values.seeds !== undefined && (values.trace || values.minimize)) {
+  refuse("sim", `--${values.trace ? "trace" : "minimize"} is for one run, --seed=N, and not for --seeds`);
+}
+
 const commandOf = (job: Pick<Job, "seed" | "ticks" | "only">): string =>
-  `npm run sim -- --seed=${job.seed} --ticks=${job.ticks}${job.only === undefined ? "" : ` --only="${job.only.join(",")}"`}`;
+  npmRun("sim", `--seed=${job.seed}`, `--ticks=${job.ticks}`, onlyOf(job));
+
+const onlyOf = ({ only: faults }: Pick<Job, "only">): string | undefined =>
+  faults === undefined ? undefined : `--only=${faults.join(",") || "none"}`;
+
+/** Prints the trace, or the lines of one member, and says at the end if it has none. */
+class Trace {
+  private readonly members = new Set<number>();
+
+  readonly line = (text: string, who: string): void => {
+    if (who !== "world") this.members.add(Number(who));
+    if (values.member === undefined || who === String(values.member)) say(text);
+  };
+
+  end(): void {
+    if (values.member === undefined || this.members.has(values.member)) return;
+    const ids = [...this.members].sort((a, b) => a - b).join(", ");
+    say(`there is no member ${values.member} in this run: it has the members ${ids}`);
+  }
+}
 
 async function runOne(job: Job): Promise<number> {
   if (values.minimize) return runSmaller(job);
-  const trace = values.trace ? (line: string): void => void process.stdout.write(`${line}\n`) : undefined;
+  const trace = values.trace ? new Trace() : undefined;
   const began = performance.now();
-  const result = await simulate({ ...job, trace });
+  const result = await simulate({ ...job, trace: trace?.line });
   const totals = new Totals();
   totals.add(summaryOf(result));
   const { members, clients, faults } = result.plan;
   say(`seed ${job.seed}: ${members} members, ${clients} clients; ${faults.join(", ") || "no faults"}`);
   say(totals.table());
   say(`trace hash ${result.traceHash.toString(16).padStart(8, "0")}, ${Math.round(performance.now() - began)} ms`);
-  if (result.error !== undefined) say(`\nFAILED at ${Math.round(result.simulatedMs)} ms: ${result.error.stack}`);
-  return result.error === undefined ? 0 : 1;
+  trace?.end();
+  if (result.error === undefined) return passed(`seed ${job.seed} held all that must hold`);
+  say(`\n${result.error.stack}\n`);
+  return failed(`seed ${job.seed} at ${Math.round(result.simulatedMs)} ms: ${result.error.message}`, commandOf(job));
 }
 
 async function runSmaller(job: Job): Promise<number> {
   const smallest = await minimize(job, (found) => {
     say(`${commandOf(found.job)}\n    ${found.result.error?.message}`);
   });
-  say(smallest === undefined ? "the run does not fail" : `\nsmallest: ${commandOf(smallest.job)}`);
-  return smallest === undefined ? 0 : 1;
+  if (smallest === undefined) return passed(`seed ${job.seed} does not fail: there is nothing to make smaller`);
+  const { message } = smallest.result.error as Error;
+  return failed(`the smallest run that was found: ${message}`, commandOf(smallest.job));
 }
 
 async function runMany(from: number, wanted: number): Promise<number> {
@@ -73,7 +114,7 @@ async function runMany(from: number, wanted: number): Promise<number> {
       const job: Job = { seed: next++, ticks, only };
       const summary = await threads.run(job);
       totals.add(summary);
-      if (summary.error !== undefined) say(`\nFAILED ${commandOf(job)}\n    ${summary.error}`);
+      if (summary.error !== undefined) say(`\nseed ${job.seed} failed: ${commandOf(job)}\n    ${summary.error}`);
       progress(totals, wanted, began);
     }
   };
@@ -93,10 +134,18 @@ async function runMany(from: number, wanted: number): Promise<number> {
       `\n${minutes.toFixed(1)} minutes on ${threadCount} threads: ${perMinute} seeds a minute and thread, ${perCoreMinute} a minute of a core's own time`,
     );
   }
-  if (totals.failures.length > 0) say(`failed: seeds ${totals.failures.map(({ seed }) => seed).join(", ")}`);
   const missing = only === undefined && wanted >= enoughSeeds ? totals.missing : [];
-  if (missing.length > 0) say(`never happened: ${missing.join(", ")}`);
-  return totals.failures.length > 0 || missing.length > 0 ? 1 : 0;
+  const [first] = totals.failures;
+  if (first !== undefined) {
+    const seeds = totals.failures.map(({ seed }) => seed).sort((a, b) => a - b);
+    const told = seeds.length === 1 ? `seed ${seeds[0]}` : `seeds ${seeds.join(", ")}`;
+    return failed(`${told} of ${wanted}`, commandOf({ seed: seeds[0] as number, ticks, only }));
+  }
+  if (missing.length > 0) {
+    const again = npmRun("sim", `--seeds=${wanted}`, `--from=${from}`, `--ticks=${ticks}`);
+    return failed(`these never happened, so nothing was seen of them: ${missing.join(", ")}`, again);
+  }
+  return passed(`${wanted} ${wanted === 1 ? "seed" : "seeds"} held all that must hold`);
 }
 
 function progress(totals: Totals, wanted: number, began: number): void {

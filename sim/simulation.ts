@@ -26,7 +26,8 @@ export interface RunOptions {
   /** Only these of the faults that the seed draws. */
   readonly only?: PlanOptions["only"];
   /** Takes each line of the run's text. */
-  readonly trace?: ((line: string) => void) | undefined;
+  /** Called with each line, and with its member's id, or "world". */
+  readonly trace?: ((line: string, who: string) => void) | undefined;
   readonly mutation?: MemberParts["mutation"];
 }
 
@@ -227,7 +228,7 @@ class Simulation {
   }
 
   private line(who: string, text: string): void {
-    this.options.trace?.(`${this.world.now.toFixed(3).padStart(12)} ${who}: ${text}`);
+    this.options.trace?.(`${this.world.now.toFixed(3).padStart(12)} ${who}: ${text}`, who);
   }
 
   private sent(from: Process, m: Message): void {

@@ -158,7 +158,9 @@ export class Totals {
 const number = (n: number): string => Math.round(n).toLocaleString("en-US");
 
 /** Names of faults, as the command line has them: separated by commas. Throws for one that is none. */
+/** "crash,loss", or "none". Throws for what is no fault. */
 export function parseFaults(text: string): FaultName[] {
+  if (text.trim() === "none") return [];
   return text
     .split(",")
     .map((name) => name.trim())

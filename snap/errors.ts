@@ -20,6 +20,8 @@ export type SnapErrorCode =
   | "TOO_LARGE"
   /** Another process, or this one, has the directory open. */
   | "LOCKED"
+  /** The directory could not be locked: `cause` tells why. */
+  | "NO_LOCK"
   /** The disk failed a call; `cause` tells which, and the system's code. */
   | "DISK_FAILED"
   /** The store has been closed, or is being closed. */
@@ -55,7 +57,9 @@ export async function disk<T>(call: () => T | Promise<T>): Promise<T> {
     return await call();
   } catch (cause) {
     if (!(cause instanceof FileSystemError)) throw cause;
-    if (cause.code === "LOCKED") throw new SnapError("LOCKED", cause.path, cause.message, cause);
+    if (cause.call === "lock") {
+      throw new SnapError(cause.code === "LOCKED" ? "LOCKED" : "NO_LOCK", cause.path, cause.message, cause);
+    }
     const text = `${cause.path}: the disk failed; mend it, or make room on it: ${cause.message}`;
     throw new SnapError("DISK_FAILED", cause.path, text, cause);
   }

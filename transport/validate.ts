@@ -14,8 +14,8 @@ import {
   type ConfState,
   confChangeOf,
   type Entry,
-  EntryType,
   entryTypeName,
+  isNormal,
   type Message,
   MessageType,
   messageTypeName,
@@ -178,12 +178,12 @@ function checkProposedEntries(m: Message): string | undefined {
 }
 
 function checkConfChange(e: Entry): string | undefined {
-  if (e.type === undefined || e.type === EntryType.EntryNormal) return undefined;
+  if (isNormal(e)) return undefined;
   const bytes = e.data?.length ?? 0;
   if (bytes > maxConfChangeBytes) return `proposes a conf change of ${bytes} bytes`;
   try {
     // An entry type that is none of the three decodes to nothing; the codec lets none through, a caller of this function might.
-    return confChangeOf(e) === undefined ? `proposes an entry of type ${entryTypeName(e.type)}` : undefined;
+    return confChangeOf(e) === undefined ? `proposes an entry of type ${entryTypeName(e.type ?? 0)}` : undefined;
   } catch (cause) {
     return `proposes a conf change that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`;
   }

@@ -44,7 +44,10 @@ export interface FileSystem {
    */
   makeDirectory(directory: string): Promise<void>;
   syncDirectory(directory: string): Promise<void>;
-  /** Throws FileSystemError with code "LOCKED" if another process, or this one, holds it. */
+  /**
+   * Throws FileSystemError: "LOCKED" if another process, or this one, holds it or may hold it; "NO_LOCK" if this process cannot take
+   * a lock that others would see.
+   */
   lock(directory: string): Promise<DirectoryLock>;
 }
 
@@ -58,7 +61,7 @@ const remedies: Readonly<Record<string, string>> = {
   EPERM: "give this user access to it",
 };
 
-/** A failed call: which one, on what, the system's code (EIO, ENOSPC, ...; LOCKED for a lock that is taken), and what to do about it. */
+/** A failed call: which one, on what, the system's code (EIO, ENOSPC, ...; LOCKED, NO_LOCK: see FileSystem.lock), and what to do about it. */
 export class FileSystemError extends Error {
   override readonly name = "FileSystemError";
   readonly code: string;

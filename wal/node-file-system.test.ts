@@ -4,8 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { FileSystemError, nodeFileSystem, Wal } from "./index.ts";
-import { lockWithFile, lockWithSocket } from "./node-file-system.ts";
+import { nodeFileSystem, Wal } from "./index.ts";
 import { entry, hardState, removeTemporary, temporary, text } from "./testing.ts";
 
 afterAll(removeTemporary);
@@ -50,49 +49,6 @@ describe("a log that is open", () => {
     expect(recovered).toMatchObject({ entries: [entry(1)], hardState: hardState(1, 1, 0), repaired: undefined });
     await again.close();
   }, 30_000);
-});
-
-describe.each([
-  ["socket", lockWithSocket, "lockWithSocket"],
-  ["file", lockWithFile, "lockWithFile"],
-] as const)("the lock by %s", (kind, lock, name) => {
-  const here = kind === "file" || process.platform === "linux";
-
-  it.skipIf(!here)("is exclusive, stays with a renamed directory, and can be released", async () => {
-    const parent = temporary();
-    const [a, b] = [path.join(parent, "a"), path.join(parent, "b")];
-    fs.mkdirSync(a);
-    const held = await lock(a);
-    await expect(lock(a)).rejects.toBeInstanceOf(FileSystemError);
-    fs.renameSync(a, b);
-    await expect(lock(b)).rejects.toMatchObject({ code: "LOCKED", call: "lock", path: b });
-    await held.release(b);
-    await (await lock(b)).release();
-    expect(fs.readdirSync(b)).toEqual([]);
-  });
-
-  it.skipIf(!here)("serves a log from its creation to its second closing", async () => {
-    const directory = path.join(temporary(), "wal");
-    const fileSystem = { ...nodeFileSystem, lock };
-    const wal = await Wal.create({ fileSystem, directory, metadata: new Uint8Array(0) });
-    await expect(Wal.open({ fileSystem, directory })).rejects.toMatchObject({ code: "LOCKED" });
-    await wal.close();
-    await (await Wal.open({ fileSystem, directory })).wal.close();
-  });
-
-  it.skipIf(!here)(
-    "goes with a process that is killed",
-    async () => {
-      const directory = temporary();
-      const holder = await child(`
-      const fs = await import(${JSON.stringify(moduleUrl("./node-file-system.ts"))});
-      await fs.${name}(${JSON.stringify(directory)})`);
-      await expect(lock(directory)).rejects.toMatchObject({ code: "LOCKED" });
-      await kill(holder);
-      await (await lock(directory)).release();
-    },
-    30_000,
-  );
 });
 
 describe("the disk", () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import {
   asV2,
+  changesOf,
   confChangeOf,
   confChangesFromString,
   confChangesToString,
@@ -15,6 +16,8 @@ import {
   ConfChangeType,
   type ConfState,
   EntryType,
+  isConfChange,
+  isNormal,
   makeConfChange,
   makeConfChangeV2,
   makeConfState,
@@ -123,4 +126,29 @@ test("configurations are equivalent whatever the order of their lists; leaving a
     expect(same(full, { ...full, [key]: [...full[key].slice(1), 99] })).toBe(false);
   }
   expect(same({ autoLeave: true }, {})).toBe(false);
+});
+
+describe("what is undefined in etcd's bytes", () => {
+  test("isNormal holds for an entry without a type and for EntryNormal, isConfChange for the other two", () => {
+    const { EntryNormal, EntryConfChange, EntryConfChangeV2 } = EntryType;
+    const types = [undefined, EntryNormal, EntryConfChange, EntryConfChangeV2];
+    const entries = types.map((type) => makeEntry(type, 1, 1, undefined));
+    expect(entries.map(isNormal)).toEqual([true, true, false, false]);
+    expect(entries.map(isConfChange)).toEqual([false, false, true, true]);
+    expect(entries.map((e) => confChangeOf(e) === undefined)).toEqual(entries.map(isNormal));
+  });
+
+  test("changesOf fills in a missing type, which is ConfChangeAddNode, and a missing id", () => {
+    const { ConfChangeAddNode, ConfChangeRemoveNode } = ConfChangeType;
+    const remove = { type: ConfChangeRemoveNode, nodeId: 3 };
+    const nothing = { type: undefined, nodeId: undefined };
+    const bare = { kind: "v1", id: undefined, context: undefined, ...nothing } as const;
+    expect(changesOf(makeConfChange(ConfChangeRemoveNode, 3))).toEqual([remove]);
+    expect(changesOf(bare)).toEqual([{ type: ConfChangeAddNode, nodeId: 0 }]);
+    expect(changesOf(makeConfChangeV2([{ type: undefined, nodeId: 4 }, remove]))).toEqual([
+      { type: ConfChangeAddNode, nodeId: 4 },
+      remove,
+    ]);
+    expect(changesOf(makeConfChangeV2([]))).toEqual([]);
+  });
 });

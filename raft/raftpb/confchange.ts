@@ -28,6 +28,11 @@ export function asV2(cc: AnyConfChange): ConfChangeV2 {
   };
 }
 
+/** The single changes with nothing left out: a missing type is ConfChangeAddNode, a missing id 0. */
+export function changesOf(cc: AnyConfChange): { readonly type: ConfChangeType; readonly nodeId: number }[] {
+  return asV2(cc).changes.map(({ type = ConfChangeType.ConfChangeAddNode, nodeId = 0 }) => ({ type, nodeId }));
+}
+
 /**
  * The entry type and data that carry the change. No change at all (undefined) becomes a v2 entry without data: it decodes to
  * the empty change, which leaves a joint configuration, and its payload size of 0 can never be refused.

@@ -62,6 +62,7 @@ export type ConfChangeType = (typeof ConfChangeType)[keyof typeof ConfChangeType
 
 /** One log entry. `term` and `index` are 0 until a leader appends it. */
 export interface Entry {
+  /** Mostly undefined for a normal entry, as in etcd's bytes: compare it by isNormal and isConfChange, not with EntryNormal. */
   readonly type: EntryType | undefined;
   readonly term: number;
   readonly index: number;
@@ -113,6 +114,7 @@ export interface Message {
   readonly responses: readonly Message[];
 }
 
+/** Fields that are undefined count as 0: changesOf fills them in. */
 export interface ConfChange {
   readonly kind: "v1";
   readonly id: number | undefined;
@@ -132,6 +134,14 @@ export interface ConfChangeV2 {
   readonly changes: readonly ConfChangeSingle[];
   readonly context: Uint8Array | undefined;
 }
+
+/** Whether the entry is the application's, or the empty one of a new leader. */
+export const isNormal = ({ type }: Pick<Entry, "type">): boolean =>
+  type === undefined || type === EntryType.EntryNormal;
+
+/** Whether the entry changes the configuration: confChangeOf tells how. */
+export const isConfChange = ({ type }: Pick<Entry, "type">): boolean =>
+  type === EntryType.EntryConfChange || type === EntryType.EntryConfChangeV2;
 
 export const emptyEntries: readonly Entry[] = Object.freeze([]);
 const emptyMessages: readonly Message[] = Object.freeze([]);

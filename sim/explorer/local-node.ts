@@ -324,6 +324,7 @@ export class LocalNode {
       applied: this.snapshot.metadata.index,
       electionTick: 1_000_000,
       heartbeatTick: 1,
+      random: () => 0, // a number that is drawn would be part of the state
       maxSizePerMsg: noLimit,
       maxInflightMsgs: 256,
       ...this.common.options,

@@ -1,8 +1,9 @@
 // npm run sim:explore: walks every interleaving of small clusters, on the real core, and checks every state.
 //
-// Exits with 1 if something is wrong in a world that is not expected there, with the way that leads there, or if a bug was not found.
+// Ends with a verdict. Exits with 1 if something is wrong in a world that is not expected there, with the way that leads there, or if a bug was not found.
 
 import { maybeCountFlag, readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
+import { failed, npmRun, passed, refuse } from "../../cli/verdict.ts";
 import { explore, type Limits, type Outcome } from "./explore.ts";
 import { mutants } from "./mutants.ts";
 import type { World } from "./world.ts";
@@ -69,8 +70,17 @@ function result(outcome: Outcome): string {
   return outcome.isComplete ? "complete" : "INCOMPLETE";
 }
 
+const whatIsWrong = ({ counterexample, world }: Outcome): string =>
+  counterexample === undefined ? `did not show what it must, "${world.expects}"` : counterexample.error.message;
+
+const maxStatesFlag = (): string | undefined =>
+  values.maxStates === undefined ? undefined : `--max-states=${values.maxStates}`;
+
+const again = ({ world }: Outcome, ...flags: string[]): string =>
+  npmRun("sim:explore", `--world=${world.name}`, maxStatesFlag(), ...flags);
+
 function runWorlds(chosen: readonly World[]): number {
-  if (chosen.length === 0) throw new Error(`no world's name contains "${values.world}": see --list`);
+  if (chosen.length === 0) refuse("sim:explore", `no world's name contains "${values.world}": see --list`);
   const outcomes: Outcome[] = [];
   say(`${row("world", "states", "transitions", "depth", "node states", "core steps", "s", "states/s")}  result`);
   const line = (
@@ -101,19 +111,31 @@ function runWorlds(chosen: readonly World[]): number {
     ms: sum((o) => o.ms),
   };
   say(`${line("all", total)}  ${done} of ${outcomes.length} as they should be`);
-  if (outcomes.some(isWrong)) return 1;
-  return done === outcomes.length || values.allowIncomplete ? 0 : 1;
+  const wrong = outcomes.find(isWrong);
+  if (wrong !== undefined) return failed(`${wrong.world.name}: ${whatIsWrong(wrong)}`, again(wrong, "--tell"));
+  const givenUp = outcomes.find((outcome) => !isDone(outcome));
+  if (givenUp !== undefined && !values.allowIncomplete) {
+    return failed(`${givenUp.world.name} was given up after ${counted(givenUp.states)} states`, again(givenUp));
+  }
+  return passed(
+    `${done} of ${outcomes.length} worlds are as they should be${givenUp === undefined ? "" : ", the others were given up"}`,
+  );
 }
 
 function runMutants(): number {
   const chosen = mutants.filter(
     (mutant) => mutant.name.includes(values.only) && mutant.world.name.includes(values.world),
   );
-  if (chosen.length === 0) throw new Error(`no bug's name contains "${values.only}"`);
-  let missed = 0;
+  if (chosen.length === 0) {
+    refuse(
+      "sim:explore",
+      `no bug's name contains "${values.only}", or none is planted in a world named "${values.world}"`,
+    );
+  }
+  const missed: string[] = [];
   for (const { name, world, mutation } of chosen) {
     const { counterexample, states, ms } = walk(world, { mutation, isShortest: true, ...maxStates() });
-    if (counterexample === undefined) missed++;
+    if (counterexample === undefined) missed.push(name);
     const found =
       counterexample === undefined
         ? `NOT FOUND in ${counted(states)} states`
@@ -122,8 +144,10 @@ function runMutants(): number {
     if (counterexample !== undefined) say(`    ${counterexample.error.message}`);
     if (counterexample !== undefined && values.tell) say(`\n${counterexample.text}\n`);
   }
-  say(`${chosen.length - missed} of ${chosen.length} found`);
-  return missed === 0 ? 0 : 1;
+  const [first] = missed;
+  if (first === undefined) return passed(`${chosen.length} of ${chosen.length} planted bugs were found`);
+  const command = npmRun("sim:explore", "--mutants", `--only=${first}`, maxStatesFlag());
+  return failed(`not found: ${missed.join("; ")}`, command);
 }
 
 if (values.list)

@@ -41,7 +41,8 @@ const stale = get(undefined, [5_000_000, 6_000_000], { client: 2 });
 test("a history with an order: exit code 0, and no picture", async () => {
   const picture = path.join(directory, "none.html");
   const { code, out } = await run(write("fine.jsonl", lines(...fine)), `--picture=${picture}`);
-  expect(out).toMatch(/fine\.jsonl: 2 operations on 1 key: linearizable \([\d.]+ s, 0 choices taken back\)\n$/);
+  expect(out).toMatch(/fine\.jsonl: 2 operations on 1 key: linearizable \([\d.]+ s, 0 choices taken back\)\n/);
+  expect(out).toMatch(/\nOK: .*fine\.jsonl: 2 operations on 1 key are linearizable\n$/);
   expect(code).toBe(0);
   expect(fs.existsSync(picture)).toBe(false);
 });
@@ -54,6 +55,9 @@ test("a history without one: exit code 1, the contradiction in words, and a pict
     'key "k": no order explains get → absent of client 2, called at 4.000 ms, returned at 5.000 ms; without that return there is one, of 2 operations',
   );
   expect(out).toContain(`picture: ${picture}`);
+  expect(out).toMatch(
+    /\nFAILED: .*stale\.jsonl: not linearizable; replay with: npm run check-history -- .*stale\.jsonl\n$/,
+  );
   expect(code).toBe(1);
   expect(fs.readFileSync(picture, "utf8")).toContain("<svg");
 });
@@ -76,6 +80,9 @@ test("a search beyond its budget: exit code 2, and the key", async () => {
   const file = write("hard.jsonl", lines(...puts, ...gets, get("a", [10, 11]), get("b", [12, 13])));
   const { code, out } = await run(file, "--max-backtracks=0");
   expect(out).toContain('undecided, try a larger --max-backtracks: keys "k"');
+  expect(out).toMatch(
+    /\nFAILED: .*hard\.jsonl: undecided .*; replay with: npm run check-history -- \S+ --max-backtracks=\d+\n$/,
+  );
   expect(code).toBe(2);
 });
 

@@ -3,12 +3,15 @@
 //     npm run check-history -- FILE [--picture=out.html] [--max-backtracks=N]
 //
 // FILE holds JSON lines (history.ts), or a history in one of porcupine's two formats (porcupine.ts).
-// Exit code: 0 linearizable; 1 not linearizable; 2 no verdict: the search ran out of its budget, or there was nothing to read.
+// Ends with OK or FAILED. Exit code: 0 linearizable; 1 not linearizable; 2 no verdict: the search ran out of its budget, or there was nothing to
+// read.
 
 import fs from "node:fs";
 import path from "node:path";
+import { exitCode } from "../../cli/exit-codes.ts";
 import { maybeCountFlag, readFlags, textFlag } from "../../cli/script-flags.ts";
-import { checkHistory, type Verdict } from "./checker.ts";
+import { failed, npmRun, passed, readOperand, refuse } from "../../cli/verdict.ts";
+import { checkHistory } from "./checker.ts";
 import { HistoryError, parseHistory } from "./history.ts";
 import { mapModel } from "./model.ts";
 import { drawPicture } from "./picture.ts";
@@ -30,8 +33,8 @@ const flags = readFlags({
 
 function run(): number {
   const [file] = flags._.map(String);
-  if (file === undefined || flags._.length > 1) throw new HistoryError("give one file: npm run check-history -- FILE");
-  const text = fs.readFileSync(file, "utf8");
+  if (file === undefined || flags._.length > 1) refuse("check-history", "give one FILE: npm run check-history -- FILE");
+  const text = readOperand("check-history", file).toString("utf8");
   const line = (time: number): string => `line ${time}`;
   switch (kindOf(text)) {
     case "jepsen":
@@ -73,14 +76,15 @@ function check<O extends Operation, S>(
     fs.writeFileSync(picture, drawPicture(failures, model, { title: path.basename(file), describeTime }));
     say(`  picture: ${picture}`);
   }
-  return exitCodes[result.verdict];
+  const count = `${operations.length} operations on ${result.keys.length} key${result.keys.length === 1 ? "" : "s"}`;
+  if (result.verdict === "linearizable") return passed(`${file}: ${count} are linearizable`);
+  const budget = (flag: number): string => npmRun("check-history", file, `--max-backtracks=${flag}`);
+  if (result.verdict === "undecided") {
+    failed(`${file}: undecided within the budget, which says nothing`, budget(10 * Math.max(backtracks, 1_000_000)));
+    return exitCode.usage;
+  }
+  return failed(`${file}: not linearizable`, npmRun("check-history", file));
 }
-
-const exitCodes: Readonly<Record<Verdict, number>> = {
-  linearizable: 0,
-  "not-linearizable": 1,
-  undecided: 2,
-};
 
 function describeFailure<O extends Operation, S>(
   { key, contradiction: { operation, order } }: Failure<O, S>,
@@ -100,8 +104,7 @@ try {
 } catch (error) {
   const isExpected = error instanceof HistoryError || isSystemError(error);
   if (!isExpected) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exitCode = 2;
+  refuse("check-history", `${flags._.join(" ")}: ${error.message}`);
 }
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {

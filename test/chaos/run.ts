@@ -1,12 +1,14 @@
 // npm run chaos: three real servers, kill -9, pauses, a failing network and changes of the members, under load, and the verdict.
 //
-// Exits with 1 if anything was lost, disagreed, crashed or could not be ordered, and if the run was too quiet to tell.
+// Ends with a verdict. Exits with 1 if anything was lost, disagreed, crashed or could not be ordered, and if the run was too quiet to tell. The seed
+// draws the faults; what they meet is up to real processes and clocks, and the verdict says so.
 
 import { randomInt } from "node:crypto";
 import { maybeAmountFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
 import { printTable } from "../../cli/table.ts";
+import { failed, npmRun, passed, refuse } from "../../cli/verdict.ts";
 import { removeDirectory, runChaos } from "./chaos.ts";
-import { mutantPreload } from "./mutants.ts";
+import { mutantPreload, mutants } from "./mutants.ts";
 import { rowsOf } from "./report.ts";
 
 const values = readFlags({
@@ -36,27 +38,46 @@ function progress(text: string): void {
 
 const { kills, seed = randomInt(1, 2 ** 31) } = values;
 const minutes = values.minutes ?? (kills === undefined ? 2 : undefined);
-const preload = values.mutant === undefined ? [] : mutantPreload(values.mutant);
+const { mutant } = values;
+if (mutant !== undefined && !(mutants as readonly string[]).includes(mutant)) {
+  refuse("chaos", `--mutant=${mutant}: there is no such mutant; there are ${mutants.join(", ")}`);
+}
+const preload = mutant === undefined ? [] : mutantPreload(mutant);
 process.once("SIGINT", () => process.exit(130)); // takes the members along
 say(`seed ${seed}`);
 const result = await runChaos({ seed, minutes, kills, preload }, progress);
 if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
 printTable(["", ""], rowsOf(result));
-const failed = result.violations.length > 0;
-for (const violation of result.violations) say(`\nFAILED: ${violation}`);
-if (failed || values.keep) say(`\nhistory, journal and logs: ${result.directory}`);
-if (failed) say(`check the history again with: npm run check-history -- ${result.historyFile} --picture=history.html`);
-else if (!values.keep) await removeDirectory(result.directory);
-process.exitCode = failed ? 1 : 0;
+const isBad = result.violations.length > 0;
+for (const violation of result.violations) say(`\n${violation}`);
+if (isBad || values.keep) say(`\nhistory, journal and logs: ${result.directory}`);
+if (isBad) {
+  say(`check the history again with: ${npmRun("check-history", result.historyFile)}`);
+} else if (!values.keep) await removeDirectory(result.directory);
 
-/** The run ends since nothing is left to do. What is left all the same, nobody has closed. */
-function failIfAnythingIsLeft(): void {
-  const left = process.getActiveResourcesInfo();
-  for (const kind of given) if (left.includes(kind)) left.splice(left.indexOf(kind), 1);
-  if (left.length === 0) return;
-  say(`\nFAILED: at the end there was still open: ${left.join(", ")}`);
-  process.exit(1);
+const numberFlag = (flag: string, value: number | undefined): string | undefined =>
+  value === undefined ? undefined : `--${flag}=${value}`;
+
+function conclude(violations: readonly string[]): number {
+  const [first, ...others] = violations;
+  if (first === undefined)
+    return passed(`seed ${seed}: nothing was lost, all members agree, the history is linearizable`);
+  const more = others.length === 0 ? "" : ` (and ${others.length} more)`;
+  const lengths = [numberFlag("minutes", values.minutes), numberFlag("kills", kills)];
+  const again = npmRun("chaos", `--seed=${seed}`, ...lengths, mutant && `--mutant=${mutant}`);
+  return failed(
+    `${first}${more}`,
+    `${again} (the same faults; what they meet depends on time, so it may take a few tries)`,
+  );
 }
 
-process.once("exit", failIfAnythingIsLeft); // a socket that nobody owns any more lets the loop end, and then not the process
+/** The run ends since nothing is left to do. What is left all the same, nobody has closed. */
+function conclusion(): void {
+  const left = process.getActiveResourcesInfo();
+  for (const kind of given) if (left.includes(kind)) left.splice(left.indexOf(kind), 1);
+  const leak = left.length === 0 ? [] : [`at the end there was still open: ${left.join(", ")}`];
+  process.exitCode = conclude([...result.violations, ...leak]);
+}
+
+process.once("exit", conclusion); // a socket that nobody owns any more lets the loop end, and then not the process
 setTimeout(() => process.exit(1), endPatienceMs).unref();

@@ -10,6 +10,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { readFlags, yesFlag } from "../../cli/script-flags.ts";
+import { failed, npmRun, passed } from "../../cli/verdict.ts";
 import { partAreas, provedByScripts, withoutTest } from "./facts-parts.ts";
 import { type Area, raftAreas } from "./facts-raft.ts";
 
@@ -78,14 +80,20 @@ export function render(): string {
   return `${text.trimEnd()}\n\n${count}\n\n${areas.map((area) => table(area, found)).join("\n\n")}\n`;
 }
 
-function main(check: boolean): void {
+function main(): number {
+  const { check } = readFlags({
+    name: "facts",
+    does: "Writes doc/conformance.md: fact by fact, where conformance with etcd-io/raft is proved.",
+    flags: { check: yesFlag("write nothing; fail if the file is not what would be written") },
+  });
   const text = render();
+  const name = path.relative(root, page);
   if (!check) {
     fs.writeFileSync(page, text);
-  } else if (!fs.existsSync(page) || fs.readFileSync(page, "utf8") !== text) {
-    console.error("doc/conformance.md is not what the tests say: run npm run facts");
-    process.exitCode = 1;
+    return passed(`wrote ${name}`);
   }
+  if (fs.existsSync(page) && fs.readFileSync(page, "utf8") === text) return passed(`${name} is what the tests say`);
+  return failed(`${name} is not what the tests say; npm run facts writes it anew`, npmRun("facts", "--check"));
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) main(process.argv.includes("--check"));
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) process.exitCode = main();

@@ -17,6 +17,9 @@ type Template = Omit<Config, "id" | "storage" | "logger">;
 
 const maxInt32 = 2 ** 31 - 1;
 
+/** No script waits for a timeout that it has not set, or told by its count of ticks. */
+const shortestTimeout = (): number => 0;
+
 /** What add-nodes says of the first snapshot; index 0 and no members mean that there is none. */
 interface Start {
   index: number;
@@ -80,7 +83,14 @@ function createNodes(env: InteractionEnv, count: number, template: Template, sta
     const storage = new HistoryStorage(snapshot);
     const failed = fromSnapshot ? storage.applySnapshot(snapshot) : undefined;
     if (failed !== undefined) return failed;
-    const config: Config = { ...template, id, storage, logger: env.output.logger, ...env.configOverrides };
+    const config: Config = {
+      ...template,
+      id,
+      storage,
+      random: shortestTimeout,
+      logger: env.output.logger,
+      ...env.configOverrides,
+    };
     env.nodes.push({ id, storage, config, raft: new RawNode(config), appendWork: [], applyWork: [] });
   }
   return undefined;

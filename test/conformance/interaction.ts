@@ -39,6 +39,8 @@ const handlers: ReadonlyMap<string, CommandHandler> = new Map<string, CommandHan
   ["transfer-leadership", commands.transferLeadership],
 ]);
 
+export const interactionCommands: ReadonlySet<string> = new Set(handlers.keys());
+
 /** A fresh stage: returns the output of each command that it is given. Throws where etcd's runner would end the test. */
 export function interactionRunner(): (command: Command) => string {
   const env = new InteractionEnv();

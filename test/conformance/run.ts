@@ -1,30 +1,44 @@
 // Runs every script under the given files and directories, and shows what differs.
 //
 //     npm run conformance -- DIR...              a table, the first difference of each failing script, and a count
+//     npm run conformance -- --show FILE         plays one script: its comments, each command and what comes of it, step by step
 //     npm run conformance -- --rewrite DIR...    writes the actual output into the scripts instead
 //
-// The exit code is 1 if a script failed, 2 if there was none to run.
+// Ends with a verdict. The exit code is 1 if a script failed, 2 if there was none to run or one cannot be read. --rewrite writes into the files
+// that are named, or lie in the directories that are, and into none at all if one of them has a command that there is not, or cannot be run.
 
 import fs from "node:fs";
 import path from "node:path";
-import { styleText } from "node:util";
-import { readFlags, yesFlag } from "../../cli/script-flags.ts";
+import { readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
+import { failed, npmRun, passed, readOperand, refuse } from "../../cli/verdict.ts";
+import { diff, paint } from "./paint.ts";
 import { type Failure, type Outcome, runScript } from "./script.ts";
+import { showScript } from "./show.ts";
 
 const flags = readFlags({
   name: "conformance",
   does: "Runs etcd-raft's interaction scripts, and shows what differs from the output that is recorded in them.",
   operands: "DIR...",
-  flags: { rewrite: yesFlag("write the actual output into the scripts instead") },
+  flags: {
+    show: textFlag("play this script, with its comments; on a terminal Enter goes on"),
+    rewrite: yesFlag("write the actual output into the scripts instead"),
+  },
 });
+const roots = flags._.map(String);
 
+const textOf = (file: string): string => readOperand("conformance", file).toString("utf8");
+
+/** Links within a directory are not followed: what they lead to was not named. */
 function scriptsUnder(root: string): string[] {
-  if (fs.statSync(root).isFile()) return [root];
+  if (!fs.statSync(root, { throwIfNoEntry: false })?.isDirectory()) {
+    textOf(root); // or it ends here, with the reason
+    return [root];
+  }
   const entries = fs.readdirSync(root, { recursive: true, withFileTypes: true });
   const files = entries
     .filter((e) => e.isFile() && e.name.endsWith(".txt"))
     .map((e) => path.join(e.parentPath, e.name));
-  return files.filter((file) => fs.readFileSync(file, "utf8").includes("\n----\n")).sort();
+  return files.filter((file) => textOf(file).includes("\n----\n")).sort();
 }
 
 const width = 30;
@@ -37,42 +51,57 @@ function progressBar(done: number, all: number): void {
   );
 }
 
-/** The lines that differ, with two equal ones before them. */
-function diff(expected: string, actual: string): string {
-  const before = expected.split("\n");
-  const after = actual.split("\n");
-  const at = before.findIndex((line, i) => line !== after[i]);
-  const first = at < 0 ? before.length : at;
-  const same = before.slice(Math.max(0, first - 2), first).map((line) => `      ${line}`);
-  const gone = before.slice(first, first + 5).map((line) => styleText("red", `    - ${line}`));
-  const come = after.slice(first, first + 5).map((line) => styleText("green", `    + ${line}`));
-  return [...same, ...gone, ...come].join("\n");
-}
-
 function describeFailure(failure: Failure): string {
   const { step } = failure;
-  const where = step === undefined ? "the script cannot be read" : `line ${step.line}: ${step.name}`;
-  if (failure.kind === "exception") return `  ${where}: ${styleText("red", failure.error.message)}`;
+  const where = step === undefined ? "the script cannot be run" : `line ${step.line}: ${step.name}`;
+  if (failure.kind === "exception") return `  ${where}: ${paint("red", failure.error.message)}`;
   return `  ${where}\n${diff(failure.step.expected, failure.actual)}`;
 }
 
-const files = flags._.map(String).flatMap(scriptsUnder);
-const results: { file: string; outcome: Outcome }[] = [];
-for (const file of files) {
-  const outcome = runScript(file, fs.readFileSync(file, "utf8"), flags.rewrite);
-  if (outcome.rewritten !== undefined) fs.writeFileSync(file, outcome.rewritten);
-  results.push({ file, outcome });
-  progressBar(results.length, files.length);
+async function show(file: string): Promise<number> {
+  const text = textOf(file);
+  const again = npmRun("conformance", file);
+  try {
+    const { steps, seen, wrong } = await showScript(file, text, console.log);
+    if (wrong !== undefined) return failed(`${file}, line ${wrong.line}: the output is not the recorded one`, again);
+    if (steps === 0) refuse("conformance", `${file}: there is no step in it`);
+    return passed(seen < steps ? `left after ${seen} of ${steps} steps` : `${steps} steps, each as recorded`);
+  } catch (error) {
+    return failed(`${file}: ${(error as Error).message}`, again);
+  }
 }
 
-const nameWidth = Math.max(4, ...files.map((file) => file.length));
-console.log(`${"file".padEnd(nameWidth)}  steps  result`);
-for (const { file, outcome } of results) {
-  const result = outcome.failure === undefined ? styleText("green", "passed") : styleText("red", "FAILED");
-  console.log(`${file.padEnd(nameWidth)}  ${String(outcome.steps).padStart(5)}  ${result}`);
-  if (outcome.failure !== undefined) console.log(describeFailure(outcome.failure));
+function runAll(): number {
+  const files = [...new Set(roots.flatMap(scriptsUnder))];
+  if (files.length === 0) refuse("conformance", "no script to run: name a script or a directory, like raft/testdata");
+  const results: { file: string; outcome: Outcome }[] = [];
+  for (const file of files) {
+    results.push({ file, outcome: runScript(file, textOf(file), flags.rewrite) });
+    progressBar(results.length, files.length);
+  }
+  const nameWidth = Math.max(4, ...files.map((file) => file.length));
+  console.log(`${"file".padEnd(nameWidth)}  steps  result`);
+  for (const { file, outcome } of results) {
+    const result = outcome.failure === undefined ? paint("green", "passed") : paint("red", "FAILED");
+    console.log(`${file.padEnd(nameWidth)}  ${String(outcome.steps).padStart(5)}  ${result}`);
+    if (outcome.failure !== undefined) console.log(describeFailure(outcome.failure));
+  }
+  const bad = results.filter(({ outcome }) => outcome.failure !== undefined);
+  const [first] = bad;
+  const count = `${results.length - bad.length} passed, ${bad.length} failed`;
+  if (first !== undefined) {
+    const unwritten = flags.rewrite ? ", and nothing was written" : "";
+    return failed(`${count}${unwritten}; the first: ${first.file}`, npmRun("conformance", first.file));
+  }
+  let written = 0;
+  for (const { file, outcome } of results) {
+    if (outcome.rewritten === undefined || outcome.rewritten === textOf(file)) continue;
+    fs.writeFileSync(file, outcome.rewritten);
+    written++;
+  }
+  return passed(flags.rewrite ? `${results.length} scripts were run, ${written} of them written anew` : count);
 }
-const failed = results.filter(({ outcome }) => outcome.failure !== undefined).length;
-console.log(`${results.length - failed} passed, ${failed} failed`);
-if (results.length === 0) process.exitCode = 2;
-else if (failed > 0) process.exitCode = 1;
+
+if (flags.show === undefined) process.exitCode = runAll();
+else if (roots.length > 0 || flags.rewrite) refuse("conformance", "--show takes one FILE, and nothing else");
+else process.exitCode = await show(flags.show);

@@ -4,9 +4,10 @@
 // with nothing to compare; rewriting never writes such a script, because its rest was not run.
 
 import path from "node:path";
+import { ScriptError } from "./arguments.ts";
 import { confChangeRunner } from "./confchange.ts";
-import { type Command, endLine, formatScript, parseScript, type Step } from "./datadriven.ts";
-import { interactionRunner } from "./interaction.ts";
+import { type Command, endLine, formatScript, parseScript, type Script, type Step } from "./datadriven.ts";
+import { interactionCommands, interactionRunner } from "./interaction.ts";
 import { quorumRunner } from "./quorum.ts";
 
 /** How a script failed: at a step (undefined if the file cannot be parsed), by other output or by an exception. */
@@ -19,7 +20,7 @@ export interface Outcome {
   readonly steps: number;
   readonly passed: number;
   readonly failure: Failure | undefined;
-  /** The file with the actual output; undefined if a step threw, or unless it was asked for. */
+  /** The file with the actual output; undefined if a command is unknown or threw, if there is none, or unless it was asked for. */
   readonly rewritten: string | undefined;
 }
 
@@ -50,14 +51,33 @@ function kindOf(file: string, commands: readonly Command[]): Kind {
   return fits ? (folder as Kind) : "interaction";
 }
 
-/** Runs the script that `text` holds; with `rewrite` differences are collected into a new text instead of counting. */
+/** A script that is parsed, and the runner that takes its steps in turn. */
+export interface OpenScript {
+  readonly script: Script;
+  readonly run: Runner;
+}
+
+/** Throws ScriptSyntaxError, or a ScriptError for a command that is unknown, if that is asked for. */
+export function openScript(file: string, text: string, { mustKnow }: { readonly mustKnow: boolean }): OpenScript {
+  const script = parseScript(text);
+  const kind = kindOf(file, script.steps);
+  const knows = (name: string): boolean =>
+    kind === "interaction" ? interactionCommands.has(name) : kindOfCommand.get(name) === kind;
+  const stranger = mustKnow ? script.steps.find(({ name }) => !knows(name)) : undefined;
+  if (stranger !== undefined) throw new ScriptError(`line ${stranger.line}: there is no command ${stranger.name}`);
+  return { script, run: runners[kind]() };
+}
+
+/**
+ * Runs the script that `text` holds; with `rewrite` differences are collected into a new text instead of counting. A script with a command that
+ * is unknown is then not run at all: it may be no script, and what would be written is no output.
+ */
 export function runScript(file: string, text: string, rewrite = false): Outcome {
   let steps: readonly Step[] = [];
   const outputs: string[] = [];
   try {
-    const script = parseScript(text);
+    const { script, run } = openScript(file, text, { mustKnow: rewrite });
     steps = script.steps;
-    const run = runners[kindOf(file, steps)]();
     for (const step of steps) {
       const actual = endLine(run(step));
       if (actual !== step.expected && !rewrite) {
@@ -66,7 +86,7 @@ export function runScript(file: string, text: string, rewrite = false): Outcome 
       }
       outputs.push(actual);
     }
-    const rewritten = rewrite ? formatScript(script, outputs) : undefined;
+    const rewritten = rewrite && steps.length > 0 ? formatScript(script, outputs) : undefined;
     return { steps: steps.length, passed: steps.length, failure: undefined, rewritten };
   } catch (thrown) {
     const error = thrown instanceof Error ? thrown : new Error(String(thrown));

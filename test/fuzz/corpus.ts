@@ -1,6 +1,6 @@
 // The corpora on disk: test/fuzz/corpus/<target>/<name>.bin.
 //
-// A file whose name begins with `failed-` is an input that once broke something. It is run with the others, but nothing is drawn from it, so
+// A file whose name begins with `failed-` is an input that once broke something; a run writes it elsewhere, for a person to put it here. It is run with the others, but nothing is drawn from it, so
 // that the inputs of a seed stay the same when one is added.
 
 import fs from "node:fs";
@@ -40,10 +40,13 @@ export function writeCorpus(target: string, files: Readonly<Record<string, Uint8
   for (const [name, bytes] of Object.entries(files)) fs.writeFileSync(path.join(directory, `${name}.bin`), bytes);
 }
 
-/** Keeps an input that has failed; returns the path of its file. */
-export function keepFailure(target: string, seed: number, input: Uint8Array): string {
-  const file = path.join(root, target, `${failedPrefix}seed-${seed}.bin`);
+/** Keeps an input that has failed, below the directory; returns the path of its file. */
+export function keepFailure(directory: string, target: string, seed: number, input: Uint8Array): string {
+  const file = path.join(directory, target, `${failedPrefix}seed-${seed}.bin`);
   fs.mkdirSync(path.dirname(file), { recursive: true });
   fs.writeFileSync(file, input);
-  return path.relative(process.cwd(), file);
+  return file;
 }
+
+/** Where an input of the corpus lies, seen from the project's root. */
+export const corpusFile = (target: string, name: string): string => `test/fuzz/corpus/${target}/${name}`;

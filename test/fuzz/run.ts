@@ -1,18 +1,21 @@
 // npm run fuzz: hostile inputs into every decoder and both ports, and lies for a cluster that serves.
 //
-// The corpus of a target is run first. An input that fails is made smaller and kept in it, as failed-seed-N.bin. Exits with 1 if anything
-// has failed.
+// The corpus of a target is run first. An input that fails is made smaller and kept as failed-seed-N.bin, in the system's directory for temporary
+// files unless --keep-in names another. Ends with a verdict, and exits with 1 if anything has failed. A decoder fails again of the same bytes; a
+// port or a cluster depends on time as well, and then the verdict says so.
 
 import { randomInt } from "node:crypto";
 import fs from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { maybeCountFlag, readFlags, textFlag } from "../../cli/script-flags.ts";
 import { printTable } from "../../cli/table.ts";
+import { failed, npmRun, passed, readOperand, refuse } from "../../cli/verdict.ts";
 import { attackTarget } from "./attack.ts";
-import { type CorpusFile, keepFailure, readCorpus, soundOf } from "./corpus.ts";
+import { type CorpusFile, corpusFile, keepFailure, readCorpus, soundOf } from "./corpus.ts";
 import { kindOf, shrink } from "./shrink.ts";
 import { type Failure, fuzz, type Report, replay, replayAll, type Target } from "./target.ts";
-import { allTargets, clusterTargets, inputsFor, portTargets } from "./targets.ts";
+import { allTargets, clusterTargets, decoderTargets, inputsFor, portTargets } from "./targets.ts";
 import { Watchdog } from "./watchdog.ts";
 
 const values = readFlags({
@@ -28,6 +31,7 @@ const values = readFlags({
     inputs: maybeCountFlag("inputs", "for each target; some thousands to decoders, fewer to ports, unless given", 0),
     target: textFlag(`one or several, separated by commas, of ${allTargets.map(({ name }) => name).join(", ")}`),
     input: textFlag("a file, in place of what is drawn"),
+    "keep-in": textFlag("the directory for inputs that fail, such as test/fuzz/corpus; a temporary one, unless given"),
   },
 });
 
@@ -42,16 +46,35 @@ function chosenTargets(): readonly Target[] {
   const names = values.target.split(",");
   const unknown = names.find((name) => allTargets.every((target) => target.name !== name));
   if (unknown === undefined) return allTargets.filter(({ name }) => names.includes(name));
-  process.stderr.write(`there is no target ${unknown}: choose from ${allTargets.map((t) => t.name).join(", ")}\n`);
-  process.exit(2);
+  return refuse("fuzz", `there is no target ${unknown}: choose from ${allTargets.map((t) => t.name).join(", ")}`);
 }
 
-/** Runs what is in the corpus; returns how many of the files fail. */
-async function runCorpus(target: Target, files: readonly CorpusFile[], watchdog: Watchdog): Promise<number> {
+/** What failed, and the command that shows it again; the first is what the verdict tells. */
+const faults: { readonly text: string; readonly replay: string }[] = [];
+
+function fault(target: Target, text: string, ...args: string[]): void {
+  const again = npmRun("fuzz", `--target=${target.name}`, ...args);
+  const dependsOnTime = !decoderTargets.includes(target);
+  const remark = " (it depends on time, so the same inputs may take a few tries, or not show it again)";
+  faults.push({ text: `${target.name}: ${text}`, replay: dependsOnTime ? `${again}${remark}` : again });
+}
+
+let keepIn: string | undefined = values.keepIn;
+
+function keptIn(): string {
+  keepIn ??= fs.mkdtempSync(path.join(os.tmpdir(), "readyloop-fuzz-"));
+  return keepIn;
+}
+
+/** Runs what is in the corpus. */
+async function runCorpus(target: Target, files: readonly CorpusFile[], watchdog: Watchdog): Promise<void> {
   const inputs = files.map(({ bytes }) => bytes);
   const failures = await replayAll(target, soundOf(files), inputs, (i) => watchdog.pat(-i - 1));
-  for (const { seed, error } of failures) say(`FAILED corpus/${target.name}/${files[seed]?.name}: ${error.message}`);
-  return failures.length;
+  for (const { seed, error } of failures) {
+    const file = corpusFile(target.name, files[seed]?.name ?? "");
+    say(`failed: ${file}: ${error.message}`);
+    fault(target, error.message, `--input=${file}`);
+  }
 }
 
 function progress(target: Target, seed: number, done: number, inputs: number, began: number): void {
@@ -71,13 +94,23 @@ async function keep(target: Target, corpus: readonly Uint8Array[], failures: rea
   const kinds = new Map(failures.map((failure) => [kindOf(failure.error), failure]).reverse() as [string, Failure][]);
   for (const found of kinds.values()) {
     const { seed, input, error } = await shrink(target, corpus, found, triesFor(target));
-    const file = keepFailure(target.name, seed, input);
-    say(`FAILED ${target.name}, seed ${seed}: ${error.message}`);
-    say(`    kept as ${file}, ${input.length} bytes of ${found.input.length}`);
-    say(`    again: npm run fuzz -- --target ${target.name} --seed ${seed} --inputs 1`);
+    say(`failed: ${target.name}, seed ${seed}: ${error.message}`);
+    if (input.length > 0) {
+      const file = keepFailure(keptIn(), target.name, seed, input);
+      say(`    kept as ${file}, ${input.length} bytes of ${found.input.length}`);
+      say(`    the same bytes again: ${npmRun("fuzz", `--target=${target.name}`, `--input=${file}`)}`);
+    }
     if (error.name !== "Fault") say(`    ${error.stack ?? ""}`);
+    if (found.isOfTheRun) fault(target, `${error.message} (of the whole run)`, ...wholeRun(target));
+    else fault(target, error.message, `--seed=${seed}`, "--inputs=1");
   }
 }
+
+const firstSeed = values.seed ?? randomInt(2 ** 31);
+const wholeRun = (target: Target): string[] => [
+  `--seed=${firstSeed}`,
+  `--inputs=${values.inputs ?? inputsFor(target)}`,
+];
 
 function row(report: Report, failures: number): string[] {
   const { outcomes, inputs, ms, growthBytes } = report;
@@ -94,10 +127,14 @@ function row(report: Report, failures: number): string[] {
   ];
 }
 
-async function runTarget(target: Target, seed: number): Promise<{ row: string[]; failures: number }> {
+async function runTarget(target: Target, seed: number): Promise<string[]> {
   const files = readCorpus(target.name);
-  const watchdog = new Watchdog();
-  let failures = await runCorpus(target, files, watchdog);
+  const watchdog = new Watchdog(
+    target.name,
+    files.map(({ name }) => corpusFile(target.name, name)),
+  );
+  const before = faults.length;
+  await runCorpus(target, files, watchdog);
   const inputs = values.inputs ?? inputsFor(target);
   const began = performance.now();
   const watch = (own: number, done: number): void => {
@@ -108,39 +145,41 @@ async function runTarget(target: Target, seed: number): Promise<{ row: string[];
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
   await watchdog.close();
   await keep(target, soundOf(files), report.failures);
-  failures += report.failures.length;
   if (report.growthBytes > largestGrowthBytes) {
-    failures++;
-    say(`FAILED ${target.name}: ${report.growthBytes} bytes more are in use than at the beginning`);
+    const text = `${report.growthBytes} bytes more are in use than at the beginning`;
+    say(`failed: ${target.name}: ${text}`);
+    fault(target, text, ...wholeRun(target));
   }
-  return { row: row(report, failures), failures };
+  return row(report, faults.length - before);
 }
 
-async function runFile(file: string): Promise<number> {
+async function runFile(file: string): Promise<void> {
   const [target, ...more] = chosenTargets();
-  if (target === undefined || more.length > 0) throw new Error("--input needs one --target");
-  const input = Uint8Array.from(fs.readFileSync(path.resolve(file)));
+  if (target === undefined || more.length > 0) return refuse("fuzz", "--input needs one --target");
+  if (values.seed !== undefined || values.inputs !== undefined) {
+    refuse("fuzz", "--input is one input, from a file: --seed and --inputs draw others");
+  }
+  const input = Uint8Array.from(readOperand("fuzz", file));
   try {
     say(`${target.name}: ${await replay(target, soundOf(readCorpus(target.name)), input)}`);
-    return 0;
   } catch (error) {
-    say(`FAILED ${target.name}: ${(error as Error).stack}`);
-    return 1;
+    say(`failed: ${target.name}: ${(error as Error).stack}`);
+    fault(target, (error as Error).message, `--input=${file}`);
   }
 }
 
-async function runAll(): Promise<number> {
-  const seed = values.seed ?? randomInt(2 ** 31);
-  say(`seed ${seed}`);
+async function runAll(): Promise<void> {
+  say(`seed ${firstSeed}`);
   const rows: string[][] = [];
-  let failures = 0;
-  for (const target of chosenTargets()) {
-    const result = await runTarget(target, seed);
-    rows.push(result.row);
-    failures += result.failures;
-  }
+  for (const target of chosenTargets()) rows.push(await runTarget(target, firstSeed));
   printTable(["target", "inputs", "accepted", "inputs/s", "growth", "failures", "refused or answered"], rows);
-  return failures === 0 ? 0 : 1;
 }
 
-process.exitCode = values.input === undefined ? await runAll() : await runFile(values.input);
+function conclude(): number {
+  const [first, ...others] = faults;
+  if (first === undefined) return passed("no input did what it must not");
+  return failed(`${first.text}${others.length === 0 ? "" : ` (and ${others.length} more)`}`, first.replay);
+}
+
+await (values.input === undefined ? runAll() : runFile(values.input));
+process.exitCode = conclude();

@@ -36,6 +36,8 @@ export interface Failure {
   readonly seed: number;
   readonly input: Uint8Array;
   readonly error: Error;
+  /** It showed only when the target was closed, or not when the input ran alone: the input by itself may not show it. */
+  readonly isOfTheRun?: true;
 }
 
 export interface Report {
@@ -94,16 +96,18 @@ export async function fuzz(
     // What has failed may have left it in any state.
     await session.close().catch(() => undefined);
     const alone = target.lanes === 1 ? [] : await thoseThatFailAlone(target, corpus, batch);
-    report.failures.push(...(alone.length > 0 ? alone : failed));
+    report.failures.push(...(alone.length > 0 ? alone : target.lanes === 1 ? failed : failed.map(ofTheRun)));
     session = await target.open(corpus);
   }
   if (usedAtFirst !== undefined) report.growthBytes = usedBytes() - usedAtFirst;
   await session.close().catch((error) => {
-    report.failures.push({ seed, input: new Uint8Array(0), error: asError(error) });
+    report.failures.push(ofTheRun({ seed, input: new Uint8Array(0), error: asError(error) }));
   });
   report.ms = performance.now() - began;
   return report;
 }
+
+const ofTheRun = (failure: Failure): Failure => ({ ...failure, isOfTheRun: true });
 
 async function thoseThatFailAlone(
   target: Target,

@@ -1,7 +1,8 @@
 // Ends a run that hangs: an input that sends a decoder into an endless loop leaves nobody on the main thread to say so.
 //
 // A second thread looks at a counter. If it has stood still for too long, the thread writes the seed to standard error by itself, for the
-// streams of the process are served by the main thread, and ends the process.
+// streams of the process are served by the main thread, and ends the process. Its line is the verdict of the run, with the command that runs that
+// input again.
 
 import { Worker } from "node:worker_threads";
 
@@ -15,7 +16,10 @@ let last = -1;
 setInterval(() => {
   const seed = Atomics.load(shared, 0);
   if (seed !== last) { last = seed; return; }
-  writeSync(2, "\\nthe input of seed " + (seed >>> 0) + " takes more than " + workerData.patienceMs / 1000 + " s: it hangs\\n");
+  const { target, files, patienceMs } = workerData;
+  const input = seed < 0 ? "--input=" + files[-seed - 1] : "--seed=" + (seed >>> 0) + " --inputs=1";
+  writeSync(1, "FAILED: " + target + ": an input takes more than " + patienceMs / 1000 + " s: it hangs; " +
+    "replay with: npm run fuzz -- --target=" + target + " " + input + "\\n");
   process.kill(process.pid, "SIGKILL");
 }, workerData.patienceMs);
 `;
@@ -24,12 +28,14 @@ export class Watchdog {
   private readonly shared = new Int32Array(new SharedArrayBuffer(4));
   private readonly worker: Worker;
 
-  constructor() {
-    this.worker = new Worker(watcher, { eval: true, workerData: { shared: this.shared.buffer, patienceMs } });
+  /** `files` are the inputs of the corpus: number i of them is told by pat(-i - 1). */
+  constructor(target: string, files: readonly string[]) {
+    const workerData = { shared: this.shared.buffer, patienceMs, target, files };
+    this.worker = new Worker(watcher, { eval: true, workerData });
     this.worker.unref();
   }
 
-  /** The input of this seed begins. */
+  /** The input of this seed begins, or of this file of the corpus. */
   pat(seed: number): void {
     Atomics.store(this.shared, 0, seed | 0);
   }
