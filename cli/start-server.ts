@@ -247,7 +247,7 @@ class RunningMember {
         id: flags.id,
         incarnation: opened?.incarnation ?? 0,
         urls: flags.peers.map(({ url }) => url),
-        peerUrl: `http://${shownHost(flags.host)}:${flags.peerPort}`,
+        peerUrl: `http://${shownHost(flags.host)}:${flags.peerPort || "PORT"}`,
         signal: this.calledOff.signal,
       },
       log,
