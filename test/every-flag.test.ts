@@ -217,6 +217,8 @@ describe("on the command line", () => {
       const values = readUnchecked(walked, [...needed, "--", ...all.with(at, value)]);
       expect(values[flag]).toEqual(kind.read(value, flag));
       if (dashes.length > 0) expect(values[flag]).toBe(value);
+      if (/^-./.test(value)) continue;
+      expect(readUnchecked(walked, [...all.with(at, value), ...needed])[flag]).toEqual(values[flag]);
     }
   });
 
