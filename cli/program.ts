@@ -2,18 +2,9 @@
 
 import path from "node:path";
 
-/**
- * `npx tsx main.ts` in a checkout, wherever that is; `npx readyloop` or `readyloop` when installed. `npm start`, which always runs
- * start-cluster, is a checkout too.
- */
-export function programName(
-  script = process.argv[1] ?? "",
-  environment = process.env,
-  directory = process.cwd(),
-): string {
-  if (path.basename(script) !== "main.ts") {
-    return /^readyloop\b/.test(environment.npm_lifecycle_script ?? "") ? "npx readyloop" : "readyloop";
-  }
+/** `npx tsx main.ts` in a checkout, with the way to it from the working directory; `readyloop` when installed. */
+export function programName(script = process.argv[1] ?? "", directory = process.cwd()): string {
+  if (path.basename(script) !== "main.ts") return "readyloop";
   const relative = path.relative(directory, script);
   const short = relative.length < script.length ? relative : script;
   return `npx tsx ${/^[\w./@+-]+$/.test(short) ? short : `'${short.replaceAll("'", "'\\''")}'`}`;

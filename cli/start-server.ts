@@ -299,7 +299,7 @@ class RunningMember {
 
   /** Where this member is reached, as far as its own flags tell. */
   private get peerUrl(): string {
-    return `http://${shownHost(this.flags.host)}:${this.flags.peerPort}`;
+    return `http://${shownHost(this.flags.host)}:${this.flags.peerPort || "PORT"}`;
   }
 
   /** Looks for what speaks against a start before anything is opened or made. */

@@ -1,11 +1,15 @@
 // The command line: bad flags, and the client commands against a real member.
 
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs/promises";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { exitCode } from "../cli/exit-codes.ts";
+import { root } from "../cli/index.ts";
 import { inProcess } from "../cli/testing.ts";
 import { freeBase, readyloop, startCommand, TestCluster, until } from "./cluster.ts";
 
@@ -23,9 +27,40 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
   const start = ["start-server", "--id=1", "--peers=http://localhost:2380"];
   test.each<[string, string[], RegExp]>([
     ["no command", [], /Which command/],
-    ["an unknown command", ["strat-server"], /strat-server|Did you mean/],
-    ["an unknown flag", [...start, "--clinet-port=1"], /clinet/],
-    ["no id", ["start-server", "--peers=http://localhost:2380"], /id/],
+    ["a command misspelt", ["strat-server"], /no command "strat-server"\. Did you mean start-server\?/],
+    ["a command that is not near any", ["ls"], /no command "ls"\. There are: start-server, .*, wal, completion$/m],
+    ["a command of another program", ["set", "k", "v"], /no command "set"\. There are: /],
+    ["a command misspelt, with --help", ["stauts", "--help"], /Did you mean status\?/],
+    ["no command of a group", ["wal"], /Which command\? For example: readyloop wal dump --data-dir=data\/1/],
+    ["an unknown command of a group", ["snapshot", "stauts"], /Did you mean snapshot status\?/],
+    [
+      "a flag before the command",
+      ["--endpoints=http://a:1", "get", "k"],
+      /the command stands first, and "--endpoints"/,
+    ],
+    ["an unknown flag", [...start, "--clinet-port=1"], /no flag --clinet-port\. Did you mean --client-port\?/],
+    ["--version of a command", ["status", "--version"], /no flag --version/],
+    ["a help that is none", ["status", "--hlep"], /no flag --hlep\. Did you mean --help\?/],
+    ["a dash that is no flag", ["put", "-k", "v"], /no flag -k: .* behind a lone --/],
+    ["no id", ["start-server", "--peers=http://localhost:2380"], /start-server: --id is missing/],
+    ["neither id nor peers", ["start-server"], /start-server: --id and --peers are missing/],
+    ["two ports that are one", [...start, "--client-port=2380"], /--client-port and --peer-port are both 2380/],
+    [
+      "ports that meet in a later member",
+      ["start-cluster", "--client-port=2580"],
+      /--client-port=2580 and --peer-port=2380/,
+    ],
+    ["a range that is empty", ["wal", "dump", "--data-dir=x", "--from=5", "--to=3"], /--from=5 is beyond --to=3/],
+    [
+      "a restored member that the peers lack",
+      ["snapshot", "restore", "f", "--data-dir=x", "--id=2", "--peers=http://a:1"],
+      /--id=2 is not in --peers/,
+    ],
+    [
+      "a recovery that nobody can confirm",
+      ["recover", "--data-dir=x", "--id=1", "--peer-url=http://a:1"],
+      /no terminal to ask on/,
+    ],
     ["an id of 0", ["start-server", "--id=0", "--peers=http://localhost:2380"], /--id must be an integer from 1/],
     ["an id beyond 2^53", ["start-server", "--id=9007199254740993", "--peers=http://localhost:2380"], /--id must be/],
     [
@@ -45,7 +80,10 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
     ["a flag without its value", [...start, "--data-dir"], /data-dir/],
     ["a cluster of none", ["start-cluster", "--size=0"], /--size must be/],
     ["an endpoint that is no URL", ["get", "k", "--endpoints=nowhere"], /not a URL/],
-    ["put without a value", ["put", "k"], /value|Not enough/],
+    ["put without a value", ["put", "k"], /put: <value> is missing/],
+    ["put with nothing", ["put"], /put: <key> and <value> are missing/],
+    ["a key of two dots", ["delete", ".."], /<key> "\.\." cannot be sent .*curl --path-as-is/],
+    ["a value with a line break", ["get", "k", "--endpoints=a\nb"], /"a\\nb" is not a URL/],
   ])("%s", async (_what, args, message) => {
     const { code, stderr, stdout } = await inProcess(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -71,21 +109,68 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
     expect(code).toBe(2);
     expect(stderr).toMatch(/^readyloop: --id must be an integer from 1/);
   });
+});
 
-  test("--help shows every command and an example", async () => {
+describe("help", () => {
+  test("--help shows every command, how the environment sets a flag, and all exit codes", async () => {
     const { code, stdout } = await readyloop("--help");
     expect(code).toBe(0);
-    for (const word of [
-      "start-server",
-      "start-cluster",
-      "put",
-      "members",
-      "transfer",
-      "wal",
-      "READYLOOP_CLIENT_PORT",
-    ]) {
-      expect(stdout).toContain(word);
-    }
+    for (const { name } of root.commands) expect(stdout).toContain(`npx tsx main.ts ${name}`);
+    expect(stdout).toContain("READYLOOP_CLIENT_PORT");
+    for (const number of Object.values(exitCode)) expect(stdout).toMatch(new RegExp(`^ {2}${number} {2}\\w`, "m"));
+  });
+
+  test.each([
+    ["get", "k", "--help"],
+    ["members", "add", "--help"],
+    ["members", "--help"],
+    ["snapshot", "save", "--help"],
+  ])("%s %s %s lists all exit codes, since a member is asked", async (...args) => {
+    const { code, stdout, stderr } = await inProcess(...args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    for (const number of Object.values(exitCode)) expect(stdout).toMatch(new RegExp(`^ {2}${number} {2}\\w`, "m"));
+  });
+
+  test.each([[["start-server", "--id", "--help"]], [["wal", "verify", "--help"]], [["recover", "--help", "--id=x"]]])(
+    "%j lists the three exit codes of a command that asks no member, and nothing is read",
+    async (args) => {
+      const { code, stdout, stderr } = await inProcess(...args);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout.match(/^ {2}\d {2}\w/gm)).toEqual(["  0  d", "  1  f", "  2  t"]);
+      expect(stdout).toMatch(/--id |--data-dir /);
+    },
+  );
+
+  test("--version prints the version of the package", async () => {
+    const { version } = JSON.parse(await fs.readFile(new URL("../package.json", import.meta.url), "utf8"));
+    expect(await inProcess("--version")).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
+  });
+
+  test("completion completes commands, flags and their values in bash", async () => {
+    const script = `
+      readyloop() { ${process.execPath} --import tsx main.ts "$@"; }
+      source <(readyloop completion)
+      complete_words() {
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+        _readyloop_yargs_completions
+        echo "\${COMPREPLY[*]}"
+      }
+      complete_words readyloop st
+      complete_words readyloop wal ""
+      complete_words readyloop wal dump --t
+      complete_words readyloop start-server --id=1 --log-format ""`;
+    const cwd = path.resolve(import.meta.dirname, "..");
+    const { stdout, stderr } = await promisify(execFile)("bash", ["-c", script], {
+      cwd,
+      env: { ...process.env, SHELL: "/bin/bash", READYLOOP_ID: "no number" },
+    });
+    expect(stderr).toBe("");
+    expect(stdout.trimEnd().split("\n")).toEqual([
+      "start-server start-cluster status",
+      "dump verify repair",
+      "--to --type",
+      "auto pretty json",
+    ]);
   });
 });
 
@@ -108,6 +193,25 @@ describe("the client commands", () => {
     const absent = await readyloop("get", "a key/with ümläut", endpoints);
     expect(absent.code).toBe(3);
     expect(absent.stderr).toContain("there is no key");
+  });
+
+  test("put takes what begins with a dash behind --, and numbers as they are typed", async () => {
+    const stored: [string[], string, string][] = [
+      [["put", endpoints, "--", "-k", "-v"], "-k", "-v"],
+      [["put", "--", "--help", endpoints], "--help", endpoints],
+      [["put", "007", "1e3", endpoints], "007", "1e3"],
+      [["put", "empty", "", endpoints], "empty", ""],
+    ];
+    for (const [args, key, value] of stored) {
+      vi.stubEnv("READYLOOP_ENDPOINTS", endpoints.slice("--endpoints=".length).replaceAll("http://", ""));
+      try {
+        expect(await inProcess(...args)).toEqual({ code: 0, stdout: "", stderr: "" });
+      } finally {
+        vi.unstubAllEnvs();
+      }
+      const response = await cluster.member(1).fetch(`/${encodeURIComponent(key)}`);
+      expect([response.status, await response.text()]).toEqual([200, value]);
+    }
   });
 
   test("status prints a row for each member and each endpoint that did not answer, then who leads", async () => {
