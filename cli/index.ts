@@ -1,7 +1,7 @@
 // The command line: one file a command, put together here.
 //
 // Promises: every flag may also be set by an environment variable READYLOOP_<FLAG>; a flag that is wrong gives one clear line on
-// standard error and exit code 2; a command that fails gives one and exit code 1.
+// standard error and exit code 2; a command that fails says why there, and ends with one of the codes of exit-codes.ts.
 
 import yargs from "yargs";
 import { clientCommands } from "./client.ts";
