@@ -40,7 +40,7 @@ export const clientCommands = [
   }),
 ];
 
-async function put({ key, value: text, ...to }: Endpoints & { key: string; value: string }): Promise<number> {
+export async function put({ key, value: text, ...to }: Endpoints & { key: string; value: string }): Promise<number> {
   await putValue(to, key, text === "-" ? await readValue(process.stdin) : Buffer.from(text));
   return 0;
 }
@@ -76,7 +76,7 @@ export function deleteKey(to: Endpoints, key: string): Promise<void> {
 const pathOf = (key: string): string => `/${encodeURIComponent(key)}`;
 
 /** All that comes, up to the largest value that a server may be set to take. */
-async function readValue(input: Readable & { isTTY?: boolean }): Promise<Buffer> {
+export async function readValue(input: Readable & { isTTY?: boolean }): Promise<Buffer> {
   if (input.isTTY === true) process.stderr.write("reading the value from the terminal: end it with Ctrl-D\n");
   const parts: Buffer[] = [];
   let size = 0;

@@ -1,7 +1,8 @@
 // The command line: one file a command, put together here.
 //
 // Promises: every flag may also be set by an environment variable READYLOOP_<FLAG>; a command line that is wrong gives one clear line on
-// standard error and exit code 2, before anything is opened, sent or written; a command that fails gives one and another exit code.
+// standard error and exit code 2, before anything is opened, sent or written; a command that fails says why there, and ends with one of
+// the codes of exit-codes.ts.
 
 import fs from "node:fs";
 import { clientCommands } from "./client.ts";

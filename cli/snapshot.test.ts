@@ -113,6 +113,9 @@ describe("snapshot save", () => {
         res.write(whole.subarray(0, -10), () => res.destroy());
       };
       expect((await saveThere()).stderr).toMatch(/nothing was done.*\n.*the connection broke/);
+      const next = await inProcess("snapshot", "save", inDirectory("next.snap"), `${url},${server.url}`);
+      expect([next.code, fs.readdirSync(directory)]).toEqual([0, ["next.snap"]]);
+      fs.rmSync(inDirectory("next.snap"));
       for (let end = 0; end < whole.length; end += 7) {
         answer = (res) => void res.end(whole.subarray(0, end));
         expect((await saveThere()).code, `the first ${end} bytes`).toBe(5);

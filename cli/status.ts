@@ -1,8 +1,8 @@
-// status: every member that the endpoints, or their members, know of; who leads; and whether a majority of the voters is there.
+// status: every member that the endpoints, or their members, know of; who leads; and whether a majority of the voters is reached.
 //
 // All endpoints are asked at once, so that the command takes as long as the slowest of them may. A member that none of the endpoints
-// is has a row too, with what the others know of it. A voter counts as there if it answers here, if the leader has heard of it
-// within an election timeout, or if a member that answers follows it.
+// is has a row too, with what the others know of it. A voter counts as reached if it answers here, if the leader has heard of
+// it within an election timeout, or if a member that answers follows it.
 //
 // The exit code is 0 if the members are of one cluster, with a leader and a majority of the voters; 5 if no member answered at all,
 // 4 if those that did refused, else 1.
@@ -18,7 +18,7 @@ interface Found {
   readonly status: MemberStatus;
 }
 
-interface Silent {
+export interface Silent {
   readonly endpoint: string;
   readonly outcome: Exclude<Outcome<MemberStatus>, { kind: "done" }>;
 }
@@ -51,13 +51,13 @@ interface Cluster {
   readonly voters: number;
   readonly votersAnswering: number;
   /** Those that answer, and those that the others hear. */
-  readonly votersThere: number;
+  readonly votersReached: number;
 }
 
 const head = ["ID", "ENDPOINT", "ROLE", "TERM", "LEADER", "COMMIT", "APPLIED", "SNAPSHOT"];
 
-export async function printStatus({ json = false, ...to }: Endpoints & { json?: boolean }): Promise<number> {
-  const { endpoints, timeoutMs = defaultTimeoutMs } = to;
+export async function printStatus(to: Endpoints & { readonly json?: boolean }): Promise<number> {
+  const { endpoints, timeoutMs = defaultTimeoutMs, json = false } = to;
   const found: Found[] = [];
   const silent: Silent[] = [];
   const outcomes = await Promise.all(endpoints.map((endpoint) => statusOf(endpoint, timeoutMs)));
@@ -68,8 +68,7 @@ export async function printStatus({ json = false, ...to }: Endpoints & { json?: 
   }
   const ids = [...new Set(found.map(({ status }) => status.clusterId))].sort((a, b) => a - b);
   const clusters = ids.map((id) => clusterOf(found.filter(({ status }) => status.clusterId === id)));
-  const complete = clusters.length > 0 && clusters.every(({ rows }) => rows.every(({ endpoint }) => endpoint !== null));
-  const shown = silent.filter((one) => !(complete && areDefaults(to) && isUnused(one)));
+  const shown = areDefaults(to) ? withoutUnused(silent, clusters) : silent;
   const notes = notesOn(found, ids);
   if (json) printDocument(clusters, shown, notes);
   else printText(clusters, shown, notes);
@@ -79,21 +78,30 @@ export async function printStatus({ json = false, ...to }: Endpoints & { json?: 
   return isHealthy(clusters) ? exitCode.done : exitCode.failed;
 }
 
-const isUnused = ({ outcome }: Silent): boolean => outcome.kind === "none" && !outcome.sent;
+/** Of endpoints that the user did not name: one where nothing listens is no news while every member answers elsewhere. */
+export function withoutUnused(
+  silent: readonly Silent[],
+  clusters: readonly Pick<Cluster, "rows">[],
+): readonly Silent[] {
+  const allAnswer =
+    clusters.length > 0 && clusters.every(({ rows }) => rows.every(({ endpoint }) => endpoint !== null));
+  return allAnswer ? silent.filter(({ outcome }) => outcome.kind === "problem" || outcome.sent) : silent;
+}
+
 const quorumOf = (voters: number): number => Math.floor(voters / 2) + 1;
 const isHealthy = (clusters: readonly Cluster[]): boolean =>
-  clusters.length === 1 && clusters.every((c) => c.leader !== 0 && c.votersThere >= quorumOf(c.voters));
+  clusters.length === 1 && clusters.every((c) => c.leader !== 0 && c.votersReached >= quorumOf(c.voters));
 
 function clusterOf(found: readonly Found[]): Cluster {
   const statuses = found.map(({ status }) => status);
-  // Whoever has applied the most knows the members best.
+  // The member that has applied the most knows the members best.
   const newest = statuses.reduce((a, b) => (b.applied > a.applied ? b : a));
   const voters = newest.members.filter(({ role }) => role === "voter").map(({ id }) => id);
   const { leader, term } = leaderOf(statuses, voters);
   const leading = statuses.find((status) => status.id === leader && status.term === term && status.role === "leader");
   const answering = new Set(statuses.map(({ id }) => id));
-  const there = new Set([...answering, leader]);
-  for (const { id, recentActive } of leading?.progress ?? []) if (recentActive) there.add(id);
+  const reached = new Set([...answering, leader]);
+  for (const { id, recentActive } of leading?.progress ?? []) if (recentActive) reached.add(id);
   const rows = [
     ...found.map((one) => answeringRow(one, newest.members)),
     ...newest.members.filter(({ id }) => !answering.has(id)).map((member) => silentRow(member, newest, leading)),
@@ -105,7 +113,7 @@ function clusterOf(found: readonly Found[]): Cluster {
     term,
     voters: voters.length,
     votersAnswering: voters.filter((id) => answering.has(id)).length,
-    votersThere: voters.filter((id) => there.has(id)).length,
+    votersReached: voters.filter((id) => reached.has(id)).length,
   };
 }
 
@@ -186,16 +194,14 @@ function cellsOf(row: Row): string[] {
   return [String(id), "-", role, `no endpoint answers as this member (${address}${heard})`];
 }
 
-function verdictOf(
-  { clusterId, leader, term, voters, votersAnswering, votersThere }: Cluster,
-  _i: number,
-  all: readonly Cluster[],
-): string {
+function verdictOf(cluster: Cluster, _index: number, all: readonly Cluster[]): string {
+  const { clusterId, leader, term, voters, votersAnswering, votersReached } = cluster;
   const name = all.length > 1 ? `cluster ${clusterId}: ` : "";
   const who = leader === 0 ? "no leader is known" : `member ${leader} leads term ${term}`;
-  const more = votersThere > votersAnswering ? `, ${votersThere - votersAnswering} more by the word of the others` : "";
-  const few = votersThere < quorumOf(voters) ? `: a majority is ${quorumOf(voters)}` : "";
-  return `${name}${who}; ${votersAnswering} of ${voters} ${voters === 1 ? "voter" : "voters"} answer${voters === 1 ? "s" : ""}${more}${few}`;
+  const others = votersReached - votersAnswering;
+  const indirectly = others > 0 ? ` (${others} of them by other members)` : "";
+  const few = votersReached < quorumOf(voters) ? `, and a majority is ${quorumOf(voters)}` : "";
+  return `${name}${who}; ${votersReached} of ${voters} voters reached${indirectly}${few}`;
 }
 
 /** One document with all that the text says. */
@@ -208,7 +214,7 @@ function printDocument(clusters: readonly Cluster[], silent: readonly Silent[], 
     term: one?.term ?? 0,
     voters: one?.voters ?? 0,
     votersAnswering: one?.votersAnswering ?? 0,
-    votersThere: one?.votersThere ?? 0,
+    votersReached: one?.votersReached ?? 0,
     members: clusters.flatMap(({ rows }) => rows),
     unanswered: silent.map(({ endpoint, outcome }) => ({ endpoint, reason: reasonOf(outcome) })),
     notes,

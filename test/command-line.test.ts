@@ -221,7 +221,7 @@ describe("the client commands", () => {
     expect(head).toMatch(/^ID +ENDPOINT +ROLE +TERM +LEADER +COMMIT +APPLIED +SNAPSHOT$/);
     expect(alive).toMatch(/^1 +http:.* leader +\d+ +1 +\d+ +\d+ +\d+$/);
     expect(gone).toMatch(new RegExp(`^- +${dead} +not reached \\(ECONNREFUSED\\)$`));
-    expect(verdict).toMatch(/^member 1 leads term \d+; 1 of 1 voter answers$/);
+    expect(verdict).toMatch(/^member 1 leads term \d+; 1 of 1 voters reached$/);
   });
 
   test("a command that no endpoint answers ends with exit code 5 and says what each endpoint said", async () => {
