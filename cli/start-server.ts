@@ -28,6 +28,7 @@ import {
   type Run,
   UsageError,
 } from "./flags.ts";
+import { parseHostNames } from "./host-names.ts";
 import { type JoinAnswer, join } from "./join.ts";
 import { type LogFormat, type LogLevel, logFormats, logLevels, makeLogger, textLogger } from "./logger.ts";
 import { realClock } from "./real-clock.ts";
@@ -41,6 +42,7 @@ export interface ServerFlags {
   join: boolean;
   dataDir: string | undefined;
   host: string;
+  allowedHosts: string[] | undefined;
   tickMs: number;
   electionTicks: number;
   requestTimeoutMs: number;
@@ -77,6 +79,12 @@ const options = {
   },
   "data-dir": { describe: "where log and snapshots lie [default: data/<id>]", type: "string", requiresArg: true },
   host: { describe: "the address to listen on", type: "string", default: "127.0.0.1" },
+  "allowed-hosts": {
+    describe: "names that clients may use in URLs beside localhost, --host and IP addresses: a list with commas",
+    type: "string",
+    requiresArg: true,
+    coerce: parseHostNames,
+  },
   "tick-ms": {
     describe: "one tick, and the time between heartbeats",
     default: 100,
@@ -135,7 +143,7 @@ export function startServer(parser: Parser, run: Run): Parser {
     "start-server",
     "start one member",
     (y) => y.options(options).config(fromEnvironment(options)),
-    run((flags) => serve({ ...flags, dataDir: flags.dataDir })),
+    run((flags) => serve({ ...flags, dataDir: flags.dataDir, allowedHosts: flags.allowedHosts })),
   );
 }
 
@@ -254,7 +262,8 @@ class RunningMember {
     closers.push(() => server.shutDown());
 
     const { maxValueBytes, raftexampleApi } = flags;
-    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log });
+    const allowedHosts = [host, ...(flags.allowedHosts ?? [])];
+    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, allowedHosts, logger: log });
     await listen(http, flags.clientPort, host);
     closers.push(() => closeClients(http, server));
     announce(log, flags, dataDir, http, transport.port);
