@@ -5,6 +5,7 @@
 // (command.ts); that each is given once, and with a value, is checked in read.ts.
 
 import net from "node:net";
+import { MAX_KEY_BYTES } from "../kvstore/key.ts";
 
 /** The command line is wrong: exit code 2. */
 export class UsageError extends Error {
@@ -20,6 +21,7 @@ export interface Kind<T> {
     | "choice"
     | "choices"
     | "host"
+    | "hosts"
     | "key"
     | "url"
     | "urls"
@@ -111,7 +113,7 @@ export const choices = (all: readonly string[]): Kind<ReadonlySet<string>> => ({
 });
 
 /** The parts of a list; none is empty, and none stands in it twice. */
-function itemsOf(value: string, name: string): string[] {
+export function itemsOf(value: string, name: string): string[] {
   const items = value.split(",");
   if (items.includes("")) throw new UsageError(`${name} has a comma too many: ${shown(value)}`);
   refuseTwice(items, name);
@@ -135,14 +137,12 @@ export const host: Kind<string> = {
   },
 };
 
-/** A key that can be sent: the path of a URL never ends with one or two dots, since fetch removes them. */
 export const key: Kind<string> = {
   name: "key",
   read: (value, name) => {
-    if (value !== "." && value !== "..") return value;
-    throw new UsageError(
-      `${name} "${value}" cannot be sent from here: use curl --path-as-is http://127.0.0.1:2379/${value} (with -X PUT -d VALUE, or -X DELETE)`,
-    );
+    const size = Buffer.byteLength(value);
+    if (size <= MAX_KEY_BYTES) return value;
+    throw new UsageError(`${name} has ${size} bytes, and a key at most ${MAX_KEY_BYTES}`);
   },
 };
 

@@ -29,6 +29,7 @@ import {
 } from "./data-directory.ts";
 import { DirectoryError } from "./directory-error.ts";
 import { choice, host, integer, memberId, type PeerFlag, peers, portOrFree, text, UsageError } from "./flags.ts";
+import { hostNames } from "./host-names.ts";
 import { type JoinAnswer, join } from "./join.ts";
 import { judgeCluster } from "./judge-cluster.ts";
 import {
@@ -53,6 +54,7 @@ export interface ServerFlags {
   join: boolean;
   dataDir: string | undefined;
   host: string;
+  allowedHosts: string[] | undefined;
   tickMs: number;
   electionTicks: number;
   requestTimeoutMs: number;
@@ -83,6 +85,10 @@ export const startServer = command({
     join: toggle("join a running cluster, of which --peers names any members; add this one first, with members add"),
     "data-dir": { kind: text, describe: "the directory of the log and the snapshots", defaultText: "data/<id>" },
     host: { kind: host, describe: "the address to listen on", default: "127.0.0.1" },
+    "allowed-hosts": {
+      kind: hostNames,
+      describe: "names that clients may use in URLs beside localhost, --host and IP addresses: a list with commas",
+    },
     "tick-ms": { kind: integer(1, 60_000), describe: "one tick, and the time between heartbeats", default: 100 },
     "election-ticks": {
       kind: integer(2, 1000),
@@ -257,7 +263,9 @@ class RunningMember {
 
     const { maxValueBytes, raftexampleApi } = flags;
     const { warnings } = this.processLog;
-    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log, warnings });
+    const allowedHosts = [host, ...(flags.allowedHosts ?? [])];
+    const served = { member: server, map, maxValueBytes, raftexampleApi, allowedHosts, logger: log, warnings };
+    const http = createKvServer(served);
     await listen(http, flags.clientPort, host);
     closers.push(() => closeClients(http, server));
     announce(log, flags, dataDir, http, transport.port);

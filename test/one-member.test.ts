@@ -1,6 +1,8 @@
 // One member as a process: what it acknowledges survives kill -9, and what it finds damaged it refuses.
 
+import { once } from "node:events";
 import fs from "node:fs/promises";
+import http from "node:http";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { MemberProcess, TestCluster, until } from "./cluster.ts";
@@ -25,7 +27,25 @@ async function flip(file: string, offset: number): Promise<void> {
   await fs.writeFile(file, bytes);
 }
 
+/** The status of GET /_health with this Host header, which fetch would not send. */
+async function healthAs(host: string): Promise<number | undefined> {
+  const request = http.get(`${cluster.member(1).clientUrl}/_health`, { headers: { host } });
+  const [response] = (await once(request, "response")) as [http.IncomingMessage];
+  response.resume();
+  return response.statusCode;
+}
+
 describe("one member", () => {
+  test("answers to IP addresses, localhost, --host as typed and --allowed-hosts, and to no other name", async () => {
+    cluster = await TestCluster.start(1, "--host=127.1", "--allowed-hosts=kv.example,kv");
+    for (const host of ["localhost:1", "127.0.0.1", "127.1:2379", "kv.example:80", "KV"]) {
+      expect([host, await healthAs(host)]).toEqual([host, 200]);
+    }
+    for (const host of ["127.2.1", "kv.example.org", "example"]) {
+      expect([host, await healthAs(host)]).toEqual([host, 421]);
+    }
+  });
+
   test("serves put, get and delete, and keeps everything over kill -9 and a restart", async () => {
     cluster = await TestCluster.start(1);
     const member = cluster.member(1);

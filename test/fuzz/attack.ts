@@ -138,7 +138,7 @@ interface Parts {
 }
 
 async function openParts(): Promise<Parts> {
-  const cluster = await TestCluster.start(1);
+  const cluster = await TestCluster.start(1, "--allowed-hosts=h");
   const port = Number(new URL(cluster.member(1).clientUrl).port);
   const parts = { cluster, attacker: new Attacker(port), clients: new GoodClients(port) };
   await parts.clients.warm(warmRequests);

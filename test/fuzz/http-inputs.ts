@@ -21,6 +21,15 @@ const paths = [
   "/k?consistency=stale",
   "/k?consistency=stale&consistency=linearizable",
   "/k?consistency=%00",
+  "/k?ttl=5",
+  "/k?",
+  "/k?&&",
+  "/k?=",
+  "/_members?x=1",
+  "/_snapshot?consistency=stale&x",
+  "/4?x",
+  "/_ui/",
+  "/_ui/page?x",
   "/%6b",
   "/%",
   "/%zz",
@@ -32,6 +41,9 @@ const paths = [
   "k",
   "http://h/k",
   "http://h",
+  "http://evil/k",
+  "http://localhost:1/k",
+  "https://h/k",
   "HTTPS://u:p@h:1/k",
   "/4",
   "/0",
@@ -55,13 +67,26 @@ const paths = [
 const odd = [
   "Accept: application/json",
   "Accept: */*;q=\x80",
+  "Accept: application/json;q=0.1, */*",
+  "Accept: text/html",
+  "Accept:",
   "Connection: close",
   "Connection: keep-alive",
   "Connection: Upgrade\r\nUpgrade: h2c",
   "Expect: 100-continue",
   "Expect: miracles",
   "Origin: http://evil",
+  "Origin: http://h",
+  "Origin: null",
+  "Origin:",
+  "Sec-Fetch-Site: cross-site",
+  "Sec-Fetch-Site: same-site",
+  "Sec-Fetch-Site: same-origin",
+  "Sec-Fetch-Site: none",
+  "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate",
+  "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe",
   "Host: other",
+  "Host:",
   "Content-Type: application/json",
   "content-type: APPLICATION/JSON; charset=x",
   "X: a\r\n b",
@@ -88,11 +113,63 @@ const odd = [
   "Content-Length : 3",
   "Trailer: X",
   "TE: trailers",
+  "Expect: 100-continue, miracles",
+  "X-HTTP-Method-Override: DELETE",
+  "X-Method-Override: GET",
+  "Content-Type: multipart/form-data; boundary=x",
+  "Prefer: respond-async",
+  "Overwrite: T",
+  "Upload-Complete: ?1",
+  "Content-Encoding: identity",
+  "Content-Transfer-Encoding: binary",
+];
+/** What makes of a write something that the server does not do; some stand in trailers too. */
+const unmet = [
   "Range: bytes=0-1",
   "If-None-Match: *",
+  'iF-mATCH: "v1"',
+  "If-Match:",
+  "If-Modified-Since: Mon, 01 Jan 1990 00:00:00 GMT",
+  "If-Unmodified-Since: x",
+  'If-Range: "v1"',
+  "If-Any-Other: x",
+  "If: (<urn:uuid:1>)",
+  "Lock-Token: <urn:uuid:1>",
+  "Overwrite: F",
+  "Content-Range: bytes 0-4/10",
+  "Upload-Offset: 5",
+  "Upload-Complete: ?0",
+  "Content-Encoding: gzip",
+  "Content-Encoding: identity\r\nContent-Encoding: identity",
+  "Content-Encoding:",
+  "Content-Transfer-Encoding: base64",
+  "Content-MD5: x",
+  "Content-Digest: sha-256=:AAAA:",
+  "Repr-Digest: x",
+  "Digest: x",
+  "Idempotency-Key: 1",
+  "X-Idempotency-Key: 1",
+  "Repeatability-Request-ID: 1",
+];
+const hosts = [
+  "localhost",
+  "LOCALHOST:1",
+  "127.0.0.1:2379",
+  "[::1]:2379",
+  "evil",
+  "h.",
+  "h:0",
+  "h:65536",
+  "u@h",
+  "h/k",
+  "[::1",
+  "127.0.0.256",
+  "127.1",
+  "",
 ];
 const jsonBodies: readonly unknown[] = [
   { value: "v" },
+  { value: "v", ttl: 5 },
   { value: "\ud800" },
   { value: 1 },
   { id: 4, peerUrl: "http://127.0.0.1:2680" },
@@ -139,11 +216,17 @@ function someRequest(random: Random): Uint8Array {
   const body = someBody(random);
   const framing = random.chance(0.3) ? "chunked" : "length";
   const headers = [
-    "Host: h",
-    ...(framing === "length" ? [`Content-Length: ${body.length}`] : ["Transfer-Encoding: chunked"]),
+    ...(random.chance(0.97) ? [`Host: ${random.chance(0.93) ? "h" : random.pick(hosts)}`] : []),
+    ...(framing === "length" && random.chance(0.03)
+      ? []
+      : framing === "length"
+        ? [`Content-Length: ${body.length}`]
+        : ["Transfer-Encoding: chunked"]),
   ];
   if (path.startsWith("/_") && random.chance(0.8)) headers.push("Content-Type: application/json");
-  while (random.chance(isHostile ? 0.5 : 0.1)) headers.splice(random.below(headers.length + 1), 0, random.pick(odd));
+  while (random.chance(isHostile ? 0.5 : 0.1)) {
+    headers.splice(random.below(headers.length + 1), 0, random.pick(random.chance(0.7) ? odd : unmet));
+  }
   if (random.chance(0.02)) headers.push(`X: ${"x".repeat(random.pick([8_000, 16_400, 40_000]))}`);
   const end = random.chance(0.95) ? "\r\n" : random.pick(["\n", "\r", "\r\r\n", "\r\n\0"]);
   const head = latin1(`${[line, ...headers].join(end)}${end}${end}`);
@@ -156,7 +239,13 @@ function someBody(random: Random): Uint8Array {
   if (kind === 1) return latin1(smuggled);
   if (kind === 2) return noise(random, random.below(40));
   if (kind === 3) return new Uint8Array(random.pick([4095, 4096, 4097, 20_000])).fill(0x78);
-  return Buffer.from(JSON.stringify(someJson(random)) ?? "");
+  const text = JSON.stringify(someJson(random)) ?? "";
+  return Buffer.from(random.chance(0.05) ? twice(text) : text);
+}
+
+/** The same object with its members there twice. */
+function twice(text: string): string {
+  return text.startsWith("{") && text.length > 2 ? `${text.slice(0, -1)},${text.slice(1)}` : text;
 }
 
 /** Sound JSON with, mostly, one part of it replaced or renamed. */
@@ -189,7 +278,12 @@ function chunked(random: Random, body: Uint8Array): Uint8Array {
   }
   const last = random.chance(0.9)
     ? "0\r\n\r\n"
-    : random.pick(["0\r\n", "00\r\nX: y\r\n\r\n", "0\n\n", `0\r\nContent-Length: 5\r\n\r\n`]);
+    : random.pick([
+        "0\r\n",
+        "00\r\nX: y\r\n\r\n",
+        "0\n\n",
+        `0\r\n${random.pick([...unmet, "Content-Length: 5"])}\r\n\r\n`,
+      ]);
   return joined(...parts, latin1(last));
 }
 
@@ -213,6 +307,22 @@ export function httpFiles(): Record<string, Uint8Array> {
     "expects-100": withBody("PUT /greeting", "v", "Expect: 100-continue"),
     pipeline: `${withBody("PUT /a", "1")}${head("GET /a")}${head("DELETE /a")}${head("HEAD /a", "Connection: close")}`,
     "http-1.0": "GET /greeting HTTP/1.0\r\n\r\n",
+    "put-if-none": withBody("PUT /greeting", "hello", "If-None-Match: *"),
+    "put-part": withBody("PUT /greeting", "llo", "Content-Range: bytes 2-4/5"),
+    "put-encoded": withBody("PUT /greeting", "x", "Content-Encoding: gzip"),
+    "put-once": withBody("PUT /greeting", "hello", 'Idempotency-Key: "1"'),
+    "put-digest-in-trailer": `${head("PUT /greeting", "Transfer-Encoding: chunked", "Trailer: Content-Digest")}5\r\nhello\r\n0\r\nContent-Digest: sha-256=:AAAA:\r\n\r\n`,
+    "put-with-parameter": withBody("PUT /greeting?ttl=5", "hello"),
+    "put-without-length": head("PUT /greeting"),
+    "post-value-twice": withBody("POST /greeting", '{"value":"a","value":"b"}', json),
+    "delete-with-body": withBody("DELETE /greeting", '{"value":"hello"}', json),
+    "foreign-form": withBody("POST /greeting", '{"value":"owned"}', "Origin: http://evil", "Content-Type: text/plain"),
+    "foreign-fetch": withBody("PUT /greeting", "owned", "Sec-Fetch-Site: cross-site"),
+    "foreign-link": head("GET /_ui/", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"),
+    "rebound-name": head("GET /greeting").replace("Host: h", "Host: evil.example"),
+    "no-host": head("GET /greeting").replace("Host: h\r\n", ""),
+    "two-hosts": head("GET /greeting", "Host: evil.example"),
+    "method-override": withBody("POST /greeting", '{"value":"v"}', "X-HTTP-Method-Override: DELETE"),
     status: head("GET /_status"),
     snapshot: head("GET /_snapshot?consistency=stale"),
     "add-member": withBody("POST /_members", '{"id":4,"peerUrl":"http://127.0.0.1:2680","learner":true}', json),

@@ -3,17 +3,24 @@
 // Smuggling is a disagreement: one program sees one request, the next sees two. So the fuzzer reads its own input here, and a write of the
 // server that this reader does not find is a fault. It stops at the first thing that is not plain: two lengths, a length and chunks, a
 // header that is folded, a line that ends without a carriage return. From there on, nothing may be carried out. (More than one
-// space in the first line is plain enough: RFC 9112, 3, allows to read it so.)
+// space in the first line is plain enough: RFC 9112, 3, allows to read it so.) What a request may come to is not decided here, but in
+// http-rules.ts.
+
+export type Field = readonly [lowerCaseName: string, value: string];
 
 export interface Request {
   readonly method: string;
   readonly target: string;
-  readonly headers: ReadonlyMap<string, string>;
+  readonly version: string;
+  readonly headers: readonly Field[];
+  readonly trailers: readonly Field[];
+  /** The offset behind it; undefined with the body. */
+  readonly end: number | undefined;
   /** Undefined if the input ends before it is whole, or if it is not plain. */
   readonly body: Buffer | undefined;
 }
 
-const requestLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) +([\x21-\x7e]+) +HTTP\/1\.[01]$/;
+const requestLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) +([\x21-\x7e]+) +HTTP\/(1\.[01])$/;
 const headerLine = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*$/s;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: those are the ones that no header may hold
 const control = /[\x00-\x08\x0a-\x1f\x7f]/;
@@ -26,17 +33,18 @@ export function readRequests(bytes: Uint8Array): Request[] {
     while (text.startsWith("\r\n", at)) at += 2;
     const head = readHead(text, at);
     if (head === undefined) break;
-    const { method, target, headers } = head;
-    const end = bodyEnd(text, head.end, headers);
-    const body = end === undefined || end === "cut" ? undefined : end;
-    requests.push({ method, target, headers, body: body && Buffer.from(body.body, "latin1") });
-    if (body === undefined) break;
-    at = body.end;
+    const { end: headEnd, ...parts } = head;
+    const found = bodyEnd(text, headEnd, new Map(head.headers));
+    const whole = found === undefined || found === "cut" ? undefined : found;
+    const body = whole && Buffer.from(whole.body, "latin1");
+    requests.push({ ...parts, trailers: whole?.trailers ?? [], end: whole?.end, body });
+    if (whole === undefined) break;
+    at = whole.end;
   }
   return requests;
 }
 
-interface Head extends Omit<Request, "body"> {
+interface Head extends Pick<Request, "method" | "target" | "version" | "headers"> {
   readonly end: number;
 }
 
@@ -47,19 +55,24 @@ function readHead(text: string, at: number): Head | undefined {
   const [first = "", ...lines] = text.slice(at, end).split("\r\n");
   const request = requestLine.exec(first);
   if (request === null) return undefined;
-  const headers = new Map<string, string>();
+  const headers: Field[] = [];
   for (const line of lines) {
-    const header = headerLine.exec(line);
-    const name = header?.[1]?.toLowerCase();
-    if (name === undefined || control.test(line)) return undefined;
-    const isFraming = name === "content-length" || name === "transfer-encoding";
-    if (isFraming && headers.has(name)) return undefined;
-    headers.set(name, header?.[2] ?? "");
+    const field = readField(line);
+    if (field === undefined) return undefined;
+    const isFraming = field[0] === "content-length" || field[0] === "transfer-encoding";
+    if (isFraming && headers.some(([name]) => name === field[0])) return undefined;
+    headers.push(field);
   }
-  return { method: request[1] as string, target: request[2] as string, headers, end: end + 4 };
+  const [, method = "", target = "", version = ""] = request;
+  return { method, target, version, headers, end: end + 4 };
 }
 
-type Body = { readonly body: string; readonly end: number };
+function readField(line: string): Field | undefined {
+  const [, name, value = ""] = headerLine.exec(line) ?? [];
+  return name === undefined || control.test(line) ? undefined : [name.toLowerCase(), value];
+}
+
+type Body = { readonly body: string; readonly trailers: readonly Field[]; readonly end: number };
 
 function bodyEnd(text: string, at: number, headers: ReadonlyMap<string, string>): Body | "cut" | undefined {
   const coding = headers.get("transfer-encoding");
@@ -68,10 +81,10 @@ function bodyEnd(text: string, at: number, headers: ReadonlyMap<string, string>)
     if (length !== undefined || coding.toLowerCase() !== "chunked") return undefined;
     return chunkedBody(text, at);
   }
-  if (length === undefined) return { body: "", end: at };
+  if (length === undefined) return { body: "", trailers: [], end: at };
   if (!/^[0-9]+$/.test(length)) return undefined;
   const end = at + Number(length);
-  return end > text.length ? "cut" : { body: text.slice(at, end), end };
+  return end > text.length ? "cut" : { body: text.slice(at, end), trailers: [], end };
 }
 
 function chunkedBody(text: string, start: number): Body | "cut" | undefined {
@@ -93,49 +106,15 @@ function chunkedBody(text: string, start: number): Body | "cut" | undefined {
 }
 
 function trailers(text: string, start: number, body: string): Body | "cut" | undefined {
+  const fields: Field[] = [];
   for (let at = start; ; ) {
     const end = text.indexOf("\r\n", at);
     if (end < 0) return "cut";
     const line = text.slice(at, end);
-    if (line === "") return { body, end: end + 2 };
-    if (!headerLine.test(line) || control.test(line)) return undefined;
+    if (line === "") return { body, trailers: fields, end: end + 2 };
+    const field = readField(line);
+    if (field === undefined) return undefined;
+    fields.push(field);
     at = end + 2;
-  }
-}
-
-/** What whole requests of these may do to the state, as texts; see effectOf. */
-export function allowedEffects(requests: readonly Request[]): Set<string> {
-  const allowed = new Set<string>();
-  for (const request of requests) {
-    const effect = effectOf(request);
-    if (effect !== undefined) allowed.add(effect);
-  }
-  return allowed;
-}
-
-export const changeEffect = "change";
-export const putEffect = (key: string, value: Uint8Array): string =>
-  `put ${key} ${Buffer.from(value).toString("latin1")}`;
-export const deleteEffect = (key: string): string => `delete ${key}`;
-
-/** What the request asks for if it is carried out; undefined if it changes nothing. */
-function effectOf({ method, target, body }: Request): string | undefined {
-  if (body === undefined || method === "GET" || method === "HEAD") return undefined;
-  const path =
-    (/^https?:\/\/[^/?#]*/i.test(target) ? target.replace(/^https?:\/\/[^/?#]*/i, "") : target).split("?")[0] ?? "";
-  let key: string;
-  try {
-    key = decodeURIComponent(path.slice(1));
-  } catch {
-    return undefined;
-  }
-  if (key.startsWith("_") || (/^[1-9][0-9]*$/.test(key) && method !== "PUT")) return changeEffect;
-  if (method === "PUT") return putEffect(key, body);
-  if (method === "DELETE") return deleteEffect(key);
-  if (method !== "POST") return undefined;
-  try {
-    return putEffect(key, Buffer.from((JSON.parse(body.toString()) as { value: string }).value));
-  } catch {
-    return undefined;
   }
 }

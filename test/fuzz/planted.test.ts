@@ -41,6 +41,51 @@ describe("a client port", () => {
     expect(found(await find(makeHttpTarget(lenient), httpFiles(), 2000))).toMatch(/nobody has plainly asked for/);
   });
 
+  /** A client port that does not see some headers: those checks are as good as gone. */
+  const blindTo = (name: RegExp): MakeServer =>
+    behind((listener) =>
+      http.createServer((req, res) => {
+        for (const header of Object.keys(req.headers)) if (name.test(header)) delete req.headers[header];
+        listener(req, res);
+      }),
+    );
+
+  test.each([
+    ["conditions", /^if/],
+    ["parts of values", /^content-range$/],
+    ["encodings", /^content-encoding$/],
+    ["idempotency keys", /idempotency/],
+    ["origins", /^origin$/],
+    ["sites", /^sec-fetch-site$/],
+    ["other methods", /override/],
+  ])("that does not look at %s is found within 4000 inputs", async (_what, name) => {
+    expect(found(await find(makeHttpTarget(blindTo(name)), httpFiles(), 4000))).toMatch(/nobody has plainly asked for/);
+  });
+
+  test("that takes a parameter for none is found within 2000 inputs", async () => {
+    const deaf = behind((listener) =>
+      http.createServer((req, res) => {
+        req.url = req.url?.replace(/\?.*/, "");
+        listener(req, res);
+      }),
+    );
+    expect(found(await find(makeHttpTarget(deaf), httpFiles(), 2000))).toMatch(/nobody has plainly asked for/);
+  });
+
+  test("that answers to no name but localhost is found within 500 inputs", async () => {
+    const strict: MakeServer = ({ allowedHosts: _, ...options }) => createKvServer(options);
+    expect(found(await find(makeHttpTarget(strict), httpFiles(), 500))).toMatch(/answered 421 without cause/);
+  });
+
+  test("that answers to every name is found within 2000 inputs", async () => {
+    const lenient: MakeServer = (options) =>
+      createKvServer({
+        ...options,
+        allowedHosts: [...(options.allowedHosts ?? []), "evil", "other", "evil.example", "h."],
+      });
+    expect(found(await find(makeHttpTarget(lenient), httpFiles(), 2000))).toMatch(/nobody has plainly asked for/);
+  });
+
   test("that fails inside on some key is found within 2000 inputs", async () => {
     const failing = behind((listener) =>
       http.createServer((req, res) => {

@@ -81,7 +81,8 @@ export class Serving {
 }
 
 async function openClientPort({ server: member, map }: TestMember): Promise<http.Server> {
-  const port = createKvServer({ member, map, maxValueBytes: 4096, logger: { warn: () => {}, error: () => {} } });
+  const logger = { warn: () => {}, error: () => {} };
+  const port = createKvServer({ member, map, maxValueBytes: 4096, allowedHosts: ["h"], logger });
   port.listen(0, "127.0.0.1");
   await once(port, "listening");
   return port;
