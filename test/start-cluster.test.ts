@@ -29,7 +29,7 @@ beforeEach(async () => {
 afterEach(async () => {
   if (child.exitCode === null && child.signalCode === null) {
     child.kill("SIGTERM");
-    await once(child, "close");
+    await once(child, "exit");
   }
   await until(async () => (pids().some(isAlive) ? undefined : true));
   fs.rmSync(directory, { recursive: true });
@@ -218,6 +218,19 @@ describe("start-cluster leaves no member behind", () => {
     expect((await once(child, "exit"))[0]).toBe(0);
     expect(pids().filter(isAlive)).toEqual([]);
   });
+});
+
+test("a member that another program started does not end when that program closes its channel", async () => {
+  const args = ["--id=1", `--peers=http://127.0.0.1:${base + 1}`, `--peer-port=${base + 1}`, `--client-port=${base}`];
+  child = spawn(
+    process.execPath,
+    ["--import", "tsx", main, "start-server", ...args, `--data-dir=${directory}/1`, "--log-level=silent"],
+    { stdio: ["ignore", "inherit", "inherit", "ipc"] },
+  );
+  await until(async () => ((await put()) === 204 ? true : undefined));
+  child.disconnect();
+  await once(child, "disconnect");
+  for (let i = 0; i < 20; i++) expect(await put()).toBe(204);
 });
 
 describe("start-cluster refuses", () => {
