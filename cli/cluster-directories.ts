@@ -66,7 +66,7 @@ async function checkDirectory(fileSystem: FileSystem, directory: string, id: num
     );
   }
   if (clusterId === clusterIdOf(foundersOf(addresses))) return true;
-  const made = madeWith(clusterId);
+  const made = madeWith(clusterId, addresses);
   const ways =
     made === undefined
       ? `was made by start-server, restored or recovered: start its members with start-server, or ${elsewhere}`
@@ -76,13 +76,19 @@ async function checkDirectory(fileSystem: FileSystem, directory: string, id: num
   );
 }
 
-/** The flags of start-cluster that give this cluster id, for an error's text. Tries all, in some seconds if none does. */
-function madeWith(clusterId: number): Addresses | undefined {
-  for (let peerPort = 1; peerPort <= maxFirstPort; peerPort++) {
-    for (let size = 1; size <= maxSize; size++) {
-      const addresses = { size, peerPort };
-      if (clusterIdOf(foundersOf(addresses)) === clusterId) return addresses;
-    }
+/** The flags of start-cluster that give this cluster id, for an error's text. */
+function madeWith(clusterId: number, given: Addresses): Addresses | undefined {
+  for (const addresses of candidates(given)) {
+    if (clusterIdOf(foundersOf(addresses)) === clusterId) return addresses;
   }
   return undefined;
+}
+
+/** All flags, those first that differ in one from the given ones: to try all takes some seconds. */
+function* candidates(given: Addresses): Generator<Addresses, void, void> {
+  const sizes = Array.from({ length: maxSize }, (_, i) => i + 1);
+  const ports = Array.from({ length: maxFirstPort }, (_, i) => i + 1);
+  for (const size of sizes) yield { ...given, size };
+  for (const peerPort of ports) yield { ...given, peerPort };
+  for (const peerPort of ports) for (const size of sizes) yield { size, peerPort };
 }

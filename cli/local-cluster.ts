@@ -34,8 +34,6 @@ const colours = [36, 33, 35, 32, 34, 31, 96, 93, 95];
 interface RunningMember {
   readonly child: ChildProcess;
   readonly exited: Promise<void>;
-  /** The last lines on standard error. */
-  readonly complaints: string[];
 }
 
 interface ClusterEvents {
@@ -120,6 +118,7 @@ export class LocalCluster {
 
   start(id: number): void {
     const { flags, events } = this;
+    if (this.stopping) throw new Error("all members are being ended");
     fs.mkdirSync(this.directory(id), { recursive: true });
     this.known.add(id);
     this.expected.delete(id);
@@ -129,6 +128,7 @@ export class LocalCluster {
       env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("READYLOOP_"))),
     });
     if (typeof output === "number") fs.closeSync(output);
+    /** The last lines on standard error. */
     const complaints: string[] = [];
     const show = (line: string): void => events.say(`${coloured(id, `[${id}]`)} ${line}`);
     if (child.stdout !== null) createInterface({ input: child.stdout }).on("line", show);
@@ -151,7 +151,7 @@ export class LocalCluster {
       });
       child.on("close", (code, signal) => end(signal ?? `exit code ${code}`, code === 0));
     });
-    this.alive.set(id, { child, exited, complaints });
+    this.alive.set(id, { child, exited });
     if (child.pid !== undefined) bindToThisProcess(child);
   }
 

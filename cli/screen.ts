@@ -7,11 +7,13 @@ import { clearScreenDown, cursorTo, type Interface, moveCursor } from "node:read
 import { LogOutput, withoutWaiting } from "./log-output.ts";
 
 export class Screen {
+  private readonly terminal: NodeJS.WriteStream;
   private readonly output: LogOutput | undefined;
   private prompt: Interface | undefined;
 
-  constructor() {
-    if (process.stdout.isTTY === true) return;
+  constructor(stdout: NodeJS.WriteStream = process.stdout) {
+    this.terminal = stdout;
+    if (stdout.isTTY === true) return;
     this.output = new LogOutput(withoutWaiting(1), {
       notice: (lines, code) => `${lines} lines were lost here (${code})\n`,
     });
@@ -20,22 +22,22 @@ export class Screen {
 
   /** Prints lines. */
   readonly say = (text: string): void => {
-    const { output, prompt } = this;
+    const { output, prompt, terminal } = this;
     if (output !== undefined) {
       output.write(`${text}\n`);
       return;
     }
-    const { stdout } = process;
     if (prompt === undefined) {
-      stdout.write(`${text}\n`);
+      terminal.write(`${text}\n`);
       return;
     }
     const { rows } = prompt.getCursorPos();
-    moveCursor(stdout, 0, -rows);
-    cursorTo(stdout, 0);
-    clearScreenDown(stdout);
-    // readline goes up as many rows as it was down before it draws.
-    stdout.write(`${text}\n${"\n".repeat(rows)}`);
+    moveCursor(terminal, 0, -rows);
+    cursorTo(terminal, 0);
+    clearScreenDown(terminal);
+    // readline first goes up the rows that its last drawing had, which may be fewer than what is typed takes by now.
+    const { prevRows = rows } = prompt as { prevRows?: number };
+    terminal.write(`${text}\n${"\n".repeat(prevRows)}`);
     prompt.prompt(true);
   };
 

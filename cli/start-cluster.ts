@@ -96,8 +96,8 @@ const logNames = (dataDir: string, ids: readonly number[]): string =>
   path.join(dataDir, ids.length === 1 ? `${ids[0]}.log` : `{${ids.join(",")}}.log`);
 
 const missingText = (directory: string, id: number, dataDir: string): string =>
-  `member ${id} is not started: its directory ${directory} is gone, and with it what this member has promised. Put the directory back. If it ` +
-  `is lost, type: remove ${id}. If nothing here is worth keeping, delete ${dataDir} and begin anew`;
+  `member ${id} is not started: its directory ${directory} is gone, and with it what the member has promised. If it was removed from the ` +
+  `cluster, that is all. Else put the directory back or, if it is lost, type: remove ${id}. To begin anew, stop and delete ${dataDir}`;
 
 /** A port that is taken is told before any member is started. */
 async function checkPort(kind: "client" | "peer", port: number): Promise<void> {

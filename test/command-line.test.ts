@@ -2,7 +2,6 @@
 
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import fs from "node:fs/promises";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -11,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { exitCode } from "../cli/exit-codes.ts";
 import { root } from "../cli/index.ts";
 import { inProcess } from "../cli/testing.ts";
-import { freeBase, readyloop, startCommand, TestCluster, until } from "./cluster.ts";
+import { readyloop, TestCluster } from "./cluster.ts";
 
 /** A URL where nobody listens. */
 async function deadUrl(): Promise<string> {
@@ -228,31 +227,5 @@ describe("the client commands", () => {
     const { code, stderr } = await readyloop("get", "k", `--endpoints=${dead}`);
     expect(code).toBe(5);
     expect(stderr).toMatch(/no endpoint answers as a member does\n {2}http:.*: not reached \(ECONNREFUSED\)\n$/);
-  });
-});
-
-describe("start-cluster", () => {
-  test("starts three members side by side, and Ctrl-C stops them all in good order", async () => {
-    const directory = await fs.mkdtemp(path.join(os.tmpdir(), "readyloop-"));
-    const base = await freeBase();
-    const cluster = startCommand(
-      "start-cluster",
-      `--client-port=${base}`,
-      `--peer-port=${base + 1}`,
-      `--data-dir=${directory}`,
-    );
-    const url = `http://127.0.0.1:${base + 200}`;
-    await until(async () =>
-      (await fetch(`${url}/k`, { method: "PUT", body: "v" })).status === 204 ? true : undefined,
-    );
-    expect(await (await fetch(`http://127.0.0.1:${base}/k`)).text()).toBe("v");
-    cluster.child.kill("SIGINT");
-    const { code, stdout } = await cluster.ended;
-    expect(code).toBe(0);
-    for (const id of [1, 2, 3]) {
-      expect(stdout).toMatch(new RegExp(`\\[${id}\\] .*serves clients on`));
-      expect(stdout).toMatch(new RegExp(`\\[${id}\\] .*stopped`));
-    }
-    await fs.rm(directory, { recursive: true });
   });
 });
