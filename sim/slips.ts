@@ -25,10 +25,19 @@ export class Slips {
   /** Starts the member, half of the time with a slip before it or soon after it. */
   firstStart(member: SimMember): void {
     const { random, world } = this.parts;
-    const how = random.pick(["right", "right", "slip first", "slip then"] as const);
+    const how = random.pick(["right", "slip first", "slip soon", "slip at the first term"] as const);
     if (how === "slip first") return this.slip(member);
     member.start();
-    if (how === "slip then") world.after(random.spread(0, random.pick([60, 3000])), () => this.strike(member));
+    if (how === "slip soon") world.after(random.spread(0, random.pick([60, 3000])), () => this.strike(member));
+    if (how === "slip at the first term") this.strikeAtTerm(member);
+  }
+
+  /** As soon as it has heard of a term: one that joins saves it before it has any entry. */
+  private strikeAtTerm(member: SimMember): void {
+    const { random, world, hasEnded } = this.parts;
+    const term = member.running?.server.node.raft.term ?? 0;
+    if (term > 0) world.after(random.spread(0, 15), () => this.strike(member));
+    else if (!hasEnded()) world.after(5, () => this.strikeAtTerm(member));
   }
 
   /** The member is stopped, started with a slip, and then as it should be. */

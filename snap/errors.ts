@@ -56,7 +56,7 @@ export async function disk<T>(call: () => T | Promise<T>): Promise<T> {
   } catch (cause) {
     if (!(cause instanceof FileSystemError)) throw cause;
     if (cause.code === "LOCKED") throw new SnapError("LOCKED", cause.path, cause.message, cause);
-    const text = `${cause.path}: the disk failed; mend it, or make room on it: ${cause.message}`;
+    const text = cause.isExplained ? cause.message : `${cause.message}; the disk failed: mend it`;
     throw new SnapError("DISK_FAILED", cause.path, text, cause);
   }
 }
