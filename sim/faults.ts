@@ -13,6 +13,7 @@ import { Operator } from "./operator.ts";
 import { cutInShape, drawShape } from "./partitions.ts";
 import type { Plan, Strike } from "./plan.ts";
 import type { Random } from "./random.ts";
+import { Slips } from "./slips.ts";
 import type { World } from "./world.ts";
 
 export interface FaultParts {
@@ -40,9 +41,11 @@ export class Faults {
   /** The commit index at which all members were first seen to know the incarnation of each. */
   private readonly notedAt = new Map<number, number>();
   readonly operator: Operator;
+  private readonly slips: Slips;
 
   constructor(parts: FaultParts) {
     this.parts = parts;
+    this.slips = new Slips({ ...parts, random: parts.random.fork("slips"), hasEnded: () => this.ended });
     this.operator = new Operator({ ...parts, random: parts.random.fork("operator") });
     const { tickMs, electionTicks } = parts.plan.settings;
     this.electionMs = tickMs * electionTicks;
@@ -51,6 +54,12 @@ export class Faults {
   start(): void {
     const { plan, random } = this.parts;
     for (const [kind, meanMs] of plan.strikes) this.schedule(kind, meanMs, random.fork(kind));
+  }
+
+  /** The first start of a member, perhaps with a slip. */
+  firstStart(member: SimMember): void {
+    if (this.parts.plan.strikes.has("slip") && !this.ended) this.slips.firstStart(member);
+    else member.start();
   }
 
   private schedule(kind: Strike, meanMs: number, random: Random): void {
@@ -84,6 +93,8 @@ export class Faults {
         return this.harm(random.pick(["damaged log", "damaged snapshot"]), random);
       case "wipe":
         return this.harm("wiped", random);
+      case "slip":
+        return this.slips.strike(this.one(random));
       case "client cut":
         return this.clientCut(random);
       case "membership":

@@ -3,10 +3,9 @@
 // A life is a Process. Starting opens the data directory with the lines of the command line (cli/data-directory.ts). A crash ends the
 // process between two events; what the disk then holds is drawn by the disk. The machine's clock drifts by a rate of its own.
 
-import { makeLog, openDataDirectory } from "../cli/data-directory.ts";
+import { type DirectoryOptions, makeLog, openDataDirectory } from "../cli/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
 import type { LogStore, Rejection } from "../server/interfaces.ts";
-import type { ServerOptions, ServerParts } from "../server/options.ts";
 import { Server } from "../server/server.ts";
 import type { FileSystem } from "../wal/index.ts";
 import { damageLog, damageSnapshot } from "./damage.ts";
@@ -14,8 +13,10 @@ import { type DiskCall, FakeDisk } from "./disk.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { Invariants } from "./invariants.ts";
 import { WatchedLog } from "./log-image.ts";
+import type { Mutation } from "./mutation.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
+import { type Slip, startBySlip } from "./slip.ts";
 import { WatchedMap } from "./watched-map.ts";
 import { Process, type World } from "./world.ts";
 
@@ -48,18 +49,6 @@ export interface MemberParts {
   readonly settings: MemberSettings;
   readonly listener: MemberListener;
   readonly mutation?: Mutation | undefined;
-}
-
-/** Breaks a part on purpose, to see whether that is found. */
-export interface Mutation {
-  /** Of the log, beneath whoever watches it: what it says is believed. */
-  readonly log?: (log: LogStore, fileSystem: FileSystem) => LogStore;
-  readonly fileSystem?: (fileSystem: FileSystem) => FileSystem;
-  /** Of the parts as the server sees them: what it does with them is watched. */
-  readonly parts?: (parts: ServerParts) => ServerParts;
-  readonly options?: (options: ServerOptions) => ServerOptions;
-  /** Called before the server starts. */
-  readonly server?: (server: Server) => void;
 }
 
 const asItIs = <T>(part: T): T => part;
@@ -104,6 +93,8 @@ export class SimMember {
   /** Its newest snapshot was damaged, and it has the one before and the log from there on. */
   private owesAStart = false;
   private diskFailed = false;
+  /** The life that began with a slip, if there was one. */
+  private slipping: Process | undefined;
   private readonly parts: MemberParts;
   private readonly founders: Peers | undefined;
   private contacts: Peers;
@@ -140,6 +131,33 @@ export class SimMember {
     const process = new Process(this.parts.world, this.rate);
     this.process = process;
     this.open(process).catch((error) => this.failed(process, error));
+  }
+
+  /** Begins a life with an operator's slip, which ends by itself. */
+  slip(slip: Slip): void {
+    if (this.process !== undefined || this.gone !== undefined || this.diskFailed) return;
+    const process = new Process(this.parts.world, this.rate);
+    this.process = process;
+    this.slipping = process;
+    const { random, world, mutation, listener } = this.parts;
+    const draws = random.fork(`slip ${this.id} ${world.now}`);
+    const where = this.where(process, draws, this.logger());
+    startBySlip(where, slip, 1 + draws.below(2 ** 47), mutation?.takesForNothing).then(
+      (outcome) => {
+        listener.count(`slip: ${outcome}`);
+        listener.log(this.id, `slip: ${outcome}`);
+        process.after(0, () => this.kill());
+      },
+      (error) => this.failed(process, error),
+    );
+  }
+
+  /** Ends a life that began with a slip, if it has not ended yet. */
+  endSlip(withPower: boolean): void {
+    if (this.process === undefined || this.process !== this.slipping) return;
+    this.parts.listener.count("slip: cut short");
+    if (withPower) this.powerCut();
+    else this.kill();
   }
 
   /** The power fails. */
@@ -290,11 +308,8 @@ export class SimMember {
 
   /** Opens the data directory as the command line does; undefined if the cluster does not take this member. */
   private async openDirectory(process: Process, draws: Random, logger: Logger) {
-    const { segmentBytes, clusterId } = this.parts.settings;
-    const pause = (): Promise<void> => process.sleep(0);
-    const salts = draws.fork("salts");
-    const random = (n: number): number => salts.below(n);
-    const where = { fileSystem: this.fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause, random };
+    const { clusterId } = this.parts.settings;
+    const where = this.where(process, draws, logger);
     const { snapshots, log, begun } = await openDataDirectory(where);
     if (log?.repaired !== undefined) this.parts.listener.count("torn log repaired");
     const joins = this.founders === undefined && log?.recovered === undefined;
@@ -302,6 +317,14 @@ export class SimMember {
     const identity = { nodeId: this.id, clusterId, incarnation: 1 + draws.below(2 ** 47) };
     const opened = log ?? (await makeLog(where, identity, begun));
     return { ...opened, snapshots, joins };
+  }
+
+  private where(process: Process, draws: Random, logger: Logger): DirectoryOptions {
+    const { segmentBytes } = this.parts.settings;
+    const pause = (): Promise<void> => process.sleep(0);
+    const salts = draws.fork("salts");
+    const random = (n: number): number => salts.below(n);
+    return { fileSystem: this.fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause, random };
   }
 
   /** Asks the members that it knows until one lets it in; false if it never will. */

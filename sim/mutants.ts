@@ -6,7 +6,7 @@ import { asV2, type ConfChangeV2, confChangeOf, type Entry, MessageType, type Ra
 import type { LogStore, StateMachine } from "../server/interfaces.ts";
 import type { Server } from "../server/server.ts";
 import type { File, FileSystem } from "../wal/index.ts";
-import type { Mutation } from "./member.ts";
+import type { Mutation } from "./mutation.ts";
 
 export interface Mutant {
   readonly name: string;
@@ -300,6 +300,15 @@ export const mutants: readonly Mutant[] = [
         return { ...options, recovered: { ...recovered, snapshot: { ...recovered.snapshot, confState } } };
       },
     },
+  },
+  {
+    name: "a directory with a vote is made anew",
+    mutation: { takesForNothing: (found) => found?.snapshot === undefined && (found?.hardState?.vote ?? 0) > 0 },
+  },
+  {
+    name: "a directory with a hard state and nothing else is made anew",
+    isRare: true,
+    mutation: { takesForNothing: (found) => found?.snapshot === undefined && found?.entries.length === 0 },
   },
   {
     name: "a batch of committed commands is dropped",

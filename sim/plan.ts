@@ -20,6 +20,7 @@ export const strikes = [
   "disk hang",
   "damage",
   "wipe",
+  "slip",
   "client cut",
   "membership",
   "transfer",

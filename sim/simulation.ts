@@ -128,7 +128,7 @@ class Simulation {
   async run(): Promise<void> {
     const { world, plan } = this;
     world.watch((owner) => this.look(owner));
-    for (const member of this.members.values()) member.start();
+    for (const member of this.members.values()) this.faults.firstStart(member);
     for (const client of this.clients) this.fork(client.run());
     this.faults.start();
     this.takePictures();
@@ -174,7 +174,7 @@ class Simulation {
       .filter(({ gone }) => gone === undefined)
       .map(({ id, url }) => ({ id, url }));
     const member = this.add(new SimMember(id, this.memberParts, { contacts }));
-    member.start();
+    this.faults.firstStart(member);
     return member;
   }
 

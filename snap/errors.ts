@@ -60,7 +60,7 @@ export async function disk<T>(call: () => T | Promise<T>): Promise<T> {
     if (cause.call === "lock") {
       throw new SnapError(cause.code === "LOCKED" ? "LOCKED" : "NO_LOCK", cause.path, cause.message, cause);
     }
-    const text = `${cause.path}: the disk failed; mend it, or make room on it: ${cause.message}`;
+    const text = cause.isExplained ? cause.message : `${cause.message}; the disk failed: mend it`;
     throw new SnapError("DISK_FAILED", cause.path, text, cause);
   }
 }

@@ -2,8 +2,8 @@
 
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import fs from "node:fs/promises";
 import net from "node:net";
-import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";

@@ -51,6 +51,10 @@ export interface FileSystem {
   lock(directory: string): Promise<DirectoryLock>;
 }
 
+const notADirectory =
+  "a file, or a link that leads nowhere, is where a directory should be: move it away, or choose another directory";
+const mounted = "it is a mount point, or a mount lies in between: mount the disk at the data directory itself";
+
 /** What people can do about the system's codes. */
 const remedies: Readonly<Record<string, string>> = {
   EIO: "mend or replace the disk",
@@ -59,6 +63,16 @@ const remedies: Readonly<Record<string, string>> = {
   EROFS: "make the disk writable; if nobody has made it read-only, it has failed: mend or replace it",
   EACCES: "give this user access to it",
   EPERM: "give this user access to it",
+  ENOTDIR: notADirectory,
+  ELOOP: "links lead in a circle: mend them, or choose another directory",
+  ENAMETOOLONG: "choose a shorter path",
+  EBUSY: mounted,
+  EXDEV: mounted,
+};
+
+/** What the same codes mean where a directory was to be made. */
+const remediesOfMkdir: Readonly<Record<string, string>> = {
+  EEXIST: notADirectory,
 };
 
 /** A failed call: which one, on what, the system's code (EIO, ENOSPC, ...; LOCKED, NO_LOCK: see FileSystem.lock), and what to do about it. */
@@ -67,11 +81,14 @@ export class FileSystemError extends Error {
   readonly code: string;
   readonly call: string;
   readonly path: string;
+  /** Whether the message says what to do about it. */
+  readonly isExplained: boolean;
 
   constructor(call: string, path: string, code: string, detail: string) {
-    const remedy = remedies[code];
+    const remedy = (call === "mkdir" ? remediesOfMkdir[code] : undefined) ?? remedies[code];
     super(`${call} ${path}: ${detail}${remedy === undefined ? "" : `; ${remedy}`}`);
     this.code = code;
+    this.isExplained = remedy !== undefined;
     this.call = call;
     this.path = path;
   }

@@ -91,7 +91,10 @@ async function makeDirectory(directory: string): Promise<void> {
     if (!["EACCES", "EPERM"].includes(codeOf(error) ?? "")) throw error;
   });
   for (const made of missing) {
-    await attempt("mkdir", made, () => fs.promises.mkdir(made, { recursive: true, mode: 0o700 }));
+    // Not recursive: that hides why it failed. Another process may have made it.
+    await fs.promises.mkdir(made, 0o700).catch(async (cause) => {
+      if (codeOf(cause) !== "EEXIST" || !(await isDirectory(made))) throw failure("mkdir", made, cause);
+    });
     await syncDirectory(path.dirname(made));
   }
 }
