@@ -40,6 +40,8 @@ import {
 import { type JoinAnswer, join } from "./join.ts";
 import { judgeCluster } from "./judge-cluster.ts";
 import { type LogFormat, type LogLevel, logFormats, logLevels, makeLogger, textLogger } from "./logger.ts";
+import { givenAddress, OwnAddress } from "./own-address.ts";
+import { checkMoved, checkMovedFlags } from "./peers-moved.ts";
 import { checkPorts, hostOf, isLoopback, listenError, shownHost } from "./ports.ts";
 import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
@@ -50,6 +52,7 @@ export interface ServerFlags {
   clientPort: number;
   peers: PeerFlag[];
   join: boolean;
+  peersMoved: boolean;
   dataDir: string | undefined;
   host: string;
   tickMs: number;
@@ -83,6 +86,12 @@ const options = {
   join: {
     describe:
       "join a running cluster, of which --peers names any members; add this one first, with readyloop members add",
+    type: "boolean",
+    default: false,
+  },
+  "peers-moved": {
+    describe:
+      "the members are reached at the addresses of --peers now, whatever the log says: for all members at new addresses",
     type: "boolean",
     default: false,
   },
@@ -152,6 +161,7 @@ export function startServer(parser: Parser, run: Run): Parser {
 
 async function serve(flags: ServerFlags): Promise<number> {
   const { id, peers } = flags;
+  if (flags.peersMoved) checkMovedFlags(flags);
   if (!flags.join && !peers.some((peer) => peer.id === id)) {
     const ids = peers.map((peer) => peer.id).join(", ");
     throw new UsageError(
@@ -249,13 +259,15 @@ class RunningMember {
     closers.push(() => transport.close());
 
     const map = new KvMap();
+    const how = contacts !== undefined ? "join" : flags.peersMoved ? "moved" : "start";
+    const given = { how, list: contacts?.members ?? peers } as const;
     const server = await Server.create(
       {
         ...flags,
         clusterId,
         incarnation,
         recovered,
-        peers: contacts === undefined ? { how: "start", list: peers } : { how: "join", list: contacts.members },
+        peers: given,
       },
       {
         log: opened.wal,
@@ -271,11 +283,19 @@ class RunningMember {
     closers.push(() => server.shutDown());
 
     const { maxValueBytes, raftexampleApi } = flags;
-    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log });
+    const said = givenAddress(id, given, recovered === undefined);
+    const ownAddress = new OwnAddress({ id, host, port: transport.port }, said, log);
+    const warnings = () => ownAddress.warnings();
+    const http = createKvServer({ member: server, map, maxValueBytes, raftexampleApi, logger: log, warnings });
     await listen(http, flags.clientPort, host);
     closers.push(() => closeClients(http, server));
     announce(log, { ...flags, host }, dataDir, http, transport.port);
     server.start();
+    const applied = recovered?.hardState?.commit ?? 0;
+    const unfollow = ownAddress.follow(() =>
+      server.applier.index < applied ? undefined : server.members.get(id)?.url,
+    );
+    closers.push(async () => unfollow());
   }
 
   async stop(): Promise<void> {
@@ -327,6 +347,8 @@ class RunningMember {
         { who: "clients", host, port: clientPort },
       ]);
     }
+    const { peersMoved } = this.flags;
+    if (peersMoved) await checkMoved(fileSystem, path, this.flags, head?.isSaved === true);
     // That the directory is another member's, opening it says.
     if (head === undefined || !head.isSaved || head.nodeId !== id) return;
     const { signal } = this.calledOff;
@@ -334,7 +356,7 @@ class RunningMember {
     const claim = { fileSystem, path, head, peers, joins, clusterId: clusterIdOf(peers), ownUrl: this.peerUrl, ask };
     const warning = await judgeCluster(claim);
     signal.throwIfAborted();
-    if (warning !== undefined) this.log.warn(warning);
+    if (warning !== undefined && !peersMoved) this.log.warn(warning);
   }
 
   /** A first save that was torn binds this log to the cluster it was made for: nothing in it can tell more. */
