@@ -102,6 +102,7 @@ test("OwnAddress judges what --peers has until the log has an address, or for a 
   const first = make("127.0.0.1", 1, { url, isMove: false });
   await first.look(undefined);
   expect(first.warnings()[0]?.message).toMatch(/^--peers has member 1 at http:\/\/127.0.0.1:2380,/);
+  expect(first.warnings()[0]?.message).not.toContain("--peers-moved"); // it has never been anywhere else
   await first.look("http://127.0.0.1:1");
   expect(first.warnings()).toEqual([]);
   const moved = make("127.0.0.1", 2380, { url, isMove: true });

@@ -88,10 +88,14 @@ export class OwnAddress {
     const { id, host, port } = this.at;
     const own = `http://${wildcards.includes(host) ? "HOST" : shownHost(host)}:${port}`;
     const source = isGiven ? "--peers has" : "the log has";
+    const isFirstStart = isGiven && this.given?.isMove === false;
+    const allMoved = isFirstStart
+      ? ""
+      : "; or, if all members have moved, start each of them with --peers-moved and the new --peers";
     return (
       `${source} member ${id} at ${url}, and it listens on ${shownHost(host)}:${port}: ${why}. The other members dial the first. If that does ` +
       "not lead here, start it with the --peer-port and --host of that address; or, if this member alone has moved, run " +
-      `readyloop members move ${id} ${own}; or, if all members have moved, start each of them with --peers-moved and the new --peers`
+      `readyloop members move ${id} ${own}${allMoved}`
     );
   }
 
