@@ -41,7 +41,9 @@ import {
   type ProcessLog,
   textLogger,
 } from "./logger.ts";
+import { givenAddress, OwnAddress } from "./own-address.ts";
 import { endWithParent } from "./parent.ts";
+import { checkMoved, checkMovedFlags } from "./peers-moved.ts";
 import { checkPorts, isLoopback, listenError, shownHost } from "./ports.ts";
 import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
@@ -52,6 +54,7 @@ export interface ServerFlags {
   clientPort: number;
   peers: PeerFlag[];
   join: boolean;
+  peersMoved: boolean;
   dataDir: string | undefined;
   host: string;
   allowedHosts: string[] | undefined;
@@ -83,6 +86,9 @@ export const startServer = command({
       required: true,
     },
     join: toggle("join a running cluster, of which --peers names any members; add this one first, with members add"),
+    "peers-moved": toggle(
+      "the members are reached at the addresses of --peers now, whatever the log says: for all members at new addresses",
+    ),
     "data-dir": { kind: text, describe: "the directory of the log and the snapshots", defaultText: "data/<id>" },
     host: { kind: host, describe: "the address to listen on", default: "127.0.0.1" },
     "allowed-hosts": {
@@ -133,7 +139,9 @@ export const startServer = command({
   run: serve,
 });
 
-function check({ id, peers, join, clientPort, peerPort }: ServerFlags): void {
+function check(flags: ServerFlags): void {
+  const { id, peers, join, clientPort, peerPort } = flags;
+  if (flags.peersMoved) checkMovedFlags(flags);
   if (!join && !peers.some((peer) => peer.id === id)) {
     const ids = peers.map((peer) => peer.id).join(", ");
     throw new UsageError(
@@ -240,13 +248,15 @@ class RunningMember {
     closers.push(() => transport.close());
 
     const map = new KvMap();
+    const how = contacts !== undefined ? "join" : flags.peersMoved ? "moved" : "start";
+    const given = { how, list: contacts?.members ?? peers } as const;
     const server = await Server.create(
       {
         ...flags,
         clusterId,
         incarnation,
         recovered,
-        peers: contacts === undefined ? { how: "start", list: peers } : { how: "join", list: contacts.members },
+        peers: given,
       },
       {
         log: opened.wal,
@@ -262,7 +272,9 @@ class RunningMember {
     closers.push(() => server.shutDown());
 
     const { maxValueBytes, raftexampleApi } = flags;
-    const { warnings } = this.processLog;
+    const said = givenAddress(id, given, recovered === undefined);
+    const ownAddress = new OwnAddress({ id, host, port: transport.port }, said, log);
+    const warnings = () => [...ownAddress.warnings(), ...this.processLog.warnings()];
     const allowedHosts = [host, ...(flags.allowedHosts ?? [])];
     const served = { member: server, map, maxValueBytes, raftexampleApi, allowedHosts, logger: log, warnings };
     const http = createKvServer(served);
@@ -270,6 +282,11 @@ class RunningMember {
     closers.push(() => closeClients(http, server));
     announce(log, flags, dataDir, http, transport.port);
     server.start();
+    const applied = recovered?.hardState?.commit ?? 0;
+    const unfollow = ownAddress.follow(() =>
+      server.applier.index < applied ? undefined : server.members.get(id)?.url,
+    );
+    closers.push(async () => unfollow());
   }
 
   async stop(): Promise<void> {
@@ -320,6 +337,8 @@ class RunningMember {
         { who: "clients", host, port: clientPort },
       ]);
     }
+    const { peersMoved } = this.flags;
+    if (peersMoved) await checkMoved(fileSystem, path, this.flags, head?.isSaved === true);
     // That the directory is another member's, opening it says.
     if (head === undefined || !head.isSaved || head.nodeId !== id) return;
     const { signal } = this.calledOff;
@@ -327,7 +346,7 @@ class RunningMember {
     const claim = { fileSystem, path, head, peers, joins, clusterId: clusterIdOf(peers), ownUrl: this.peerUrl, ask };
     const warning = await judgeCluster(claim);
     signal.throwIfAborted();
-    if (warning !== undefined) this.log.warn(warning);
+    if (warning !== undefined && !peersMoved) this.log.warn(warning);
   }
 
   /** A first save that was torn binds this log to the cluster it was made for: nothing in it can tell more. */

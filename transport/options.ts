@@ -124,7 +124,7 @@ export const defaultLimits: TransportLimits = {
   backoffMinMs: 50,
   backoffMaxMs: 2000,
   handshakeTimeoutMs: 3000,
-  startupMs: 5000,
+  startupMs: 10_000,
   idleTimeoutMs: 5000,
   closeTimeoutMs: 500,
   removeTimeoutMs: 1000,

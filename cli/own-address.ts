@@ -1,0 +1,139 @@
+// Whether a member is reached where the others look for it: the address that the log, or --peers, has for it against the one it listens on.
+//
+// The two may differ for good reasons, as a proxy or a container may map one port to another. So it is a warning, in the log and in status,
+// and never a refusal. It is given when the ports differ, and when the host of the address is known not to be the one that it listens on: the
+// host is resolved, and a name that does not resolve is worth the warning as well, since other members may fare no better.
+//
+// The address is looked at again when the log gives another one: a member that is moved with a request loses its warning.
+
+import { lookup } from "node:dns/promises";
+import net from "node:net";
+import os from "node:os";
+import type { Logger as PinoLogger } from "pino";
+import type { Warning } from "../server/interfaces.ts";
+import type { ServerOptions } from "../server/options.ts";
+import { shownHost } from "./ports.ts";
+
+export interface Listening {
+  readonly id: number;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Given {
+  readonly url: string;
+  /** The log knows better when it names any address; of members that have moved, when it names another than at the start. */
+  readonly isMove: boolean;
+}
+
+/** What the start says of this member's address, if it says more than the log: it is new, or has moved. */
+export function givenAddress(id: number, { how, list }: ServerOptions["peers"], isNew: boolean): Given | undefined {
+  const url = list.find((peer) => peer.id === id)?.url;
+  return url === undefined || !(isNew || how === "moved") ? undefined : { url, isMove: how === "moved" };
+}
+
+type Resolve = (name: string) => Promise<readonly string[]>;
+
+const resolveDeadlineMs = 2000;
+const lookEveryMs = 200;
+const wildcards = ["0.0.0.0", "::"];
+
+const resolveName: Resolve = async (name) => (await lookup(name, { all: true })).map(({ address }) => address);
+
+export class OwnAddress {
+  private readonly at: Listening;
+  private readonly given: Given | undefined;
+  private readonly log: PinoLogger;
+  private readonly resolve: Resolve;
+  /** What the log named first. */
+  private first: string | undefined;
+  private judged: string | undefined;
+  private warning: Warning | undefined;
+
+  /** `given`: what the start has said, until the log says it. */
+  constructor(at: Listening, given: Given | undefined, log: PinoLogger, resolve: Resolve = resolveName) {
+    this.at = at;
+    this.given = given;
+    this.log = log;
+    this.resolve = resolve;
+  }
+
+  /** Looks now and then what the log says; undefined while it has not been applied. The returned function ends that. */
+  follow(inLog: () => string | undefined): () => void {
+    const look = (): void => void this.look(inLog());
+    look();
+    const timer = setInterval(look, lookEveryMs).unref();
+    return () => clearInterval(timer);
+  }
+
+  warnings(): readonly Warning[] {
+    return this.warning === undefined ? [] : [this.warning];
+  }
+
+  /** Resolves once an address that is new has been judged. */
+  async look(inLog: string | undefined): Promise<void> {
+    this.first ??= inLog;
+    const { given } = this;
+    const isGiven = given !== undefined && (inLog === undefined || (given.isMove && inLog === this.first));
+    const url = isGiven ? given.url : inLog;
+    if (url === undefined || url === "" || url === this.judged) return;
+    this.judged = url;
+    const why = await this.differs(url);
+    if (this.judged !== url) return; // another has come meanwhile
+    this.warning = why === undefined ? undefined : { code: "ADDRESS_DIFFERS", message: this.text(url, why, isGiven) };
+    if (this.warning !== undefined) this.log.warn(this.warning.message);
+  }
+
+  private text(url: string, why: string, isGiven: boolean): string {
+    const { id, host, port } = this.at;
+    const own = `http://${wildcards.includes(host) ? "HOST" : shownHost(host)}:${port}`;
+    const source = isGiven ? "--peers has" : "the log has";
+    const isFirstStart = isGiven && this.given?.isMove === false;
+    const allMoved = isFirstStart
+      ? ""
+      : "; or, if all members have moved, start each of them with --peers-moved and the new --peers";
+    return (
+      `${source} member ${id} at ${url}, and it listens on ${shownHost(host)}:${port}: ${why}. The other members dial the first. If that does ` +
+      "not lead here, start it with the --peer-port and --host of that address; or, if this member alone has moved, run " +
+      `readyloop members move ${id} ${own}${allMoved}`
+    );
+  }
+
+  /** Why peers that dial this address may not get here; undefined if they do, or nobody can tell. */
+  private async differs(text: string): Promise<string | undefined> {
+    const { host, port } = this.at;
+    const url = new URL(text);
+    if (Number(url.port || "80") !== port) return "the ports differ";
+    const name = withoutBrackets(url.hostname);
+    if (plain(name) === plain(host)) return undefined;
+    const wanted = await this.addressesOf(name);
+    if (wanted === undefined) return `the name ${name} does not resolve here`;
+    const own = wildcards.includes(host) ? interfaceAddresses() : await this.addressesOf(host);
+    if (own === undefined || wanted.some((address) => own.includes(address))) return undefined;
+    return `${name} is ${wanted.includes(plain(name)) ? "" : `${wanted.join(", ")}, `}no address that it listens on`;
+  }
+
+  private async addressesOf(host: string): Promise<string[] | undefined> {
+    if (net.isIP(host) !== 0) return [plain(host)];
+    const late = new Promise<undefined>((resolve) => void setTimeout(resolve, resolveDeadlineMs, undefined).unref());
+    const found = await Promise.race([this.resolve(host).catch(() => undefined), late]);
+    return found === undefined || found.length === 0 ? undefined : found.map(plain);
+  }
+}
+
+const withoutBrackets = (host: string): string => host.replace(/^\[|\]$/g, "");
+
+/** One spelling for each address: IPv6 as a URL has it, and an IPv4 address that is written as IPv6 as IPv4. */
+function plain(address: string): string {
+  if (net.isIPv6(address) && !address.includes("%")) {
+    const shown = withoutBrackets(new URL(`http://[${address}]`).hostname);
+    const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(shown);
+    if (mapped === null) return shown;
+    const [high, low] = [Number.parseInt(mapped[1] as string, 16), Number.parseInt(mapped[2] as string, 16)];
+    return [high >> 8, high & 255, low >> 8, low & 255].join(".");
+  }
+  return address;
+}
+
+const interfaceAddresses = (): string[] =>
+  Object.values(os.networkInterfaces()).flatMap((all) => (all ?? []).map(({ address }) => plain(address)));
