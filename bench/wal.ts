@@ -85,7 +85,8 @@ async function withoutSync(size: number): Promise<void> {
 async function replay(count: number): Promise<void> {
   const wal = await newLog("replay");
   const data = new Uint8Array(128).fill(120);
-  for (let i = 0; i < count; i += 1000) await wal.save(undefined, entriesFrom(1 + i, 1000, data), false);
+  for (let i = 0; i < count; i += 1000)
+    await wal.save(undefined, entriesFrom(1 + i, Math.min(1000, count - i), data), false);
   await wal.save(makeHardState(1, 1, count), [], true);
   // What a crash leaves now, durable as the log itself is: the time to write it out is not that of opening.
   copyDurably("replay", "crashed");

@@ -14,7 +14,8 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
-const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, "; ");
+const oneLine = (text: string): string =>
+  text.trim().replace(/([:;,.]?)\s*\n\s*/g, (_all, mark: string) => `${mark || ";"} `);
 
 /** An argument as a shell takes it. */
 const shellWord = (text: string): string =>

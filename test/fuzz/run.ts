@@ -95,7 +95,7 @@ async function keep(target: Target, corpus: readonly Uint8Array[], failures: rea
   for (const found of kinds.values()) {
     const { seed, input, error } = await shrink(target, corpus, found, triesFor(target));
     say(`failed: ${target.name}, seed ${seed}: ${error.message}`);
-    if (input.length > 0) {
+    if (!found.isOfTheRun) {
       const file = keepFailure(keptIn(), target.name, seed, input);
       say(`    kept as ${file}, ${input.length} bytes of ${found.input.length}`);
       say(`    the same bytes again: ${npmRun("fuzz", `--target=${target.name}`, `--input=${file}`)}`);
@@ -169,9 +169,10 @@ async function runFile(file: string): Promise<void> {
 }
 
 async function runAll(): Promise<void> {
+  const targets = chosenTargets();
   say(`seed ${firstSeed}`);
   const rows: string[][] = [];
-  for (const target of chosenTargets()) rows.push(await runTarget(target, firstSeed));
+  for (const target of targets) rows.push(await runTarget(target, firstSeed));
   printTable(["target", "inputs", "accepted", "inputs/s", "growth", "failures", "refused or answered"], rows);
 }
 
