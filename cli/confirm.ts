@@ -5,16 +5,14 @@
 import { createInterface } from "node:readline/promises";
 import { UsageError } from "./flags.ts";
 
-/** Throws UsageError without a terminal; `flag` is what to give then. */
-export function checkTerminal(flag: string): void {
-  if (process.stdin.isTTY === true) return;
-  throw new UsageError(`this asks first, and there is no terminal to ask on: give ${flag} if you mean it`);
-}
-
-/** Whether the answer to the question is one of those that count as yes. Throws as checkTerminal does. */
+/**
+ * Whether the answer to the question is one of those that count as yes. Throws UsageError without a terminal; `flag` is what to give then.
+ */
 export async function confirm(question: string, yes: readonly string[], flag: string): Promise<boolean> {
-  checkTerminal(flag);
   const { stdin, stderr } = process;
+  if (stdin.isTTY !== true) {
+    throw new UsageError(`this asks first, and there is no terminal to ask on: give ${flag} if you mean it`);
+  }
   const lines = createInterface({ input: stdin, output: stderr });
   const closed = new AbortController();
   lines.once("close", () => closed.abort()); // the end of the input: nobody will answer

@@ -23,7 +23,7 @@ type ExitCode = keyof typeof exitCode;
 
 const meaning: Readonly<Record<ExitCode, string>> = {
   done: "done",
-  failed: "failed, for a reason that standard error tells",
+  failed: "failed: standard error says why",
   usage: "the command line is wrong: nothing was opened, sent or written",
   absent: "there is no such key",
   refused: "a member refused the request, and did not carry it out",

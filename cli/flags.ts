@@ -86,7 +86,7 @@ export const onOff: Kind<boolean> = {
   name: "switch",
   read: (value, name) => {
     if (value === "true" || value === "false") return value === "true";
-    throw new UsageError(`${name} is a switch: it takes no value, or true or false, not ${shown(value)}`);
+    throw new UsageError(`${name} is a switch: leave its value out, or give true or false, not ${shown(value)}`);
   },
 };
 

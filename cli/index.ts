@@ -55,7 +55,7 @@ export const root: Group = {
   ],
   epilogue:
     "A variable sets a flag that the command line does not give: --client-port is READYLOOP_CLIENT_PORT, and a switch takes true or false. A " +
-    "command looks only at the variables of its own flags; all others are ignored, misspelt ones too. Consent, as --yes, is no variable's to give.",
+    "command looks only at the variables of its own flags; all others are ignored, misspelt ones too. Only the command line gives a consent such as --yes.",
 };
 
 /** Runs one command; resolves to the exit code. A server command resolves when the server has stopped. */

@@ -33,7 +33,7 @@ export function noCommand({ commands, example }: Group, path: readonly string[],
   if (word === undefined) return new UsageError(`Which command? ${forExample}`);
   if (word.startsWith("-")) {
     const [start] = word.split("=");
-    return new UsageError(`the command stands first, and ${shown(start as string)} after it. ${forExample}`);
+    return new UsageError(`the command comes first, before ${shown(start as string)}. ${forExample}`);
   }
   const wanted = [...path, word].join(" ");
   const near = nearest(word, names);
@@ -140,9 +140,7 @@ function valueAfter(start: string, next: string | undefined): string {
 function unknownFlag(start: string, flags: Flags): UsageError {
   const what = `there is no flag ${/^[\w.-]{1,60}$/.test(start) ? start : shown(start)}`;
   if (!start.startsWith("--")) {
-    return new UsageError(
-      `${what}: flags begin with --, and an argument that begins with a dash stands behind a lone --`,
-    );
+    return new UsageError(`${what}: write -- before arguments that begin with a dash`);
   }
   const near = nearest(start.slice(2), [...Object.keys(flags), "help"]);
   return new UsageError(near === undefined ? what : `${what}. Did you mean --${near}?`);

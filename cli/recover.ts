@@ -19,7 +19,7 @@ import path from "node:path";
 import { nodeFileSystem } from "../wal/index.ts";
 import { drawClusterId, drawIncarnation } from "./cluster-id.ts";
 import { command, toggle } from "./command.ts";
-import { checkTerminal, confirm } from "./confirm.ts";
+import { confirm } from "./confirm.ts";
 import { memberId, text, url } from "./flags.ts";
 import { makeLogger, textLogger } from "./logger.ts";
 import { keysText, startLine } from "./new-cluster.ts";
@@ -53,9 +53,6 @@ export const recover = command({
       ...toggle("go on even if this log has lost its end: only if no other directory and no backup is left"),
       environment: false,
     },
-  },
-  check: (flags) => {
-    if (!flags.yesIKnowThatAcknowledgedWritesMayBeLost) checkTerminal(`--${yesFlag}`);
   },
   run: recoverMember,
 });

@@ -22,6 +22,10 @@ test.each([
   [["7"], '"7" is one argument too many'],
   [["--seed=x"], '--seed must be an integer from 1 to 9007199254740991, not "x"'],
   [["--seed=1", "--seed=2"], "--seed is given more than once"],
+  [["--seed"], "--seed needs a value"],
+  [["--only="], "--only is empty"],
+  [["--ticks=1e3"], '--ticks must be an integer from 1 to 9007199254740991, in plain digits, not "1e3"'],
+  [["--trace=yes"], "--trace is a switch"],
 ])("%j is wrong: one line that says so, another that leads on, exit code 2", async (args, line) => {
   const { code, out, err } = await run("sim/run.ts", ...args);
   expect([code, out]).toEqual([2, ""]);
