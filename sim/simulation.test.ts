@@ -70,13 +70,14 @@ test.each([
   ["disk hang", "disk hang", []],
   ["damage", "damaged snapshot: it starts all the same", []],
   ["wipe", "member replaced", []],
+  ["slip", "slip: made anew", []],
   ["client cut", "lost request", []],
   ["membership", "change applied", []],
   ["transfer", "transfer applied", []],
   ["loss", "lost message", []],
   ["duplication", "duplicate message", []],
   ["delay", "message that came a second late", []],
-  ["broken streams", "snapshot cut", ["crash", "membership"]],
+  ["broken streams", "snapshot cut", ["crash", "membership", "partition", "wipe"]],
   ["clock drift", "clock more than a tick off", []],
 ] as const)("%s strikes: there is a %s", async (fault, what, others) => {
   const options = { ticks: 150, only: [fault, ...others] };
