@@ -32,11 +32,14 @@ export function makeGuard(names: readonly string[]): (req: IncomingMessage) => P
     const { headers, url = "" } = req;
     const form = formProblem(req);
     if (form !== undefined) return form;
-    // A target that names its host overrules the Host header (RFC 9112, 3.2.2): two readings of one request would be a way in.
-    const [prefix = "", scheme, authority] = url.startsWith("/") ? [] : (absoluteForm.exec(url) ?? []);
-    const host = authority ?? headers.host;
-    if (prefix !== "") req.url = url.slice(prefix.length);
-    if (scheme !== undefined && scheme.toLowerCase() !== "http") return wrongScheme(scheme);
+    let host = headers.host;
+    if (!url.startsWith("/")) {
+      // A target that names its host overrules the Host header (RFC 9112, 3.2.2): two readings of one request would be a way in.
+      const [prefix = "", scheme = "http", authority = host] = absoluteForm.exec(url) ?? [];
+      req.url = url.slice(prefix.length);
+      if (scheme.toLowerCase() !== "http") return wrongScheme(scheme);
+      host = authority;
+    }
     const misdirected = host === undefined ? undefined : checkHost(host); // HTTP/1.0 may come without: no browser speaks it
     if (misdirected !== undefined) return misdirected;
     return originProblem(req, host) ?? meaningProblem(req);

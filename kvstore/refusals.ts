@@ -122,8 +122,11 @@ export function headerRefusal(headers: IncomingHttpHeaders | NodeJS.Dict<string>
 
 /** Also for a read: the client that is answered with a value meant to delete it, say. */
 export function methodOverride(headers: IncomingHttpHeaders): Problem | undefined {
-  const name = overrides.find((one) => headers[one] !== undefined);
-  return name === undefined ? undefined : problemOf(override, name, String(headers[name]));
+  for (const name of overrides) {
+    const value = headers[name];
+    if (value !== undefined) return problemOf(override, name, String(value));
+  }
+  return undefined;
 }
 
 const none: readonly string[] = [];
