@@ -6,8 +6,8 @@
 //     role.ts          becoming follower, candidate, leader         step.ts        one message in: terms, votes, storage answers
 //     election.ts      campaigning and voting                       step-*.ts      the rest of a message, by role
 //     replication.ts   a leader's appends, commit, heartbeats       tick.ts        one tick of the clock
-//     follower.ts      a follower's appends and snapshots           membership.ts  configurations
-//     read-index.ts    linearizable reads
+//     handle-append.ts a follower's appends and snapshots           read-index.ts  linearizable reads
+//     apply-conf-change.ts                                          a new configuration takes effect
 //
 // Promises: pure. No clock but tick, no randomness but what the Config brings, no I/O but Storage. Messages go out in `msgs`, or, if
 // they vouch for something that must be durable first, in `msgsAfterAppend`.

@@ -15,10 +15,10 @@
 //
 // Ports rawnode.go, bootstrap.go and newRaft of raft.go. Errors are returned, see errors.ts.
 
+import { applyConfChange, restoreConfig } from "./apply-conf-change.ts";
 import type { Config } from "./config.ts";
 import { errStepLocalMsg, errStepPeerNotFound, RaftError } from "./errors.ts";
 import { panic } from "./logger.ts";
-import { applyConfChange, restoreConfig } from "./membership.ts";
 import { Raft } from "./raft.ts";
 import {
   type AnyConfChange,

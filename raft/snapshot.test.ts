@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from "vitest";
 import { errSnapshotTemporarilyUnavailable } from "./errors.ts";
-import { restore } from "./follower.ts";
+import { restore } from "./handle-append.ts";
 import type { Raft } from "./raft.ts";
 import { type ConfState, MessageType, makeConfState, makeSnapshot } from "./raftpb/index.ts";
 import { sendAppend } from "./replication.ts";

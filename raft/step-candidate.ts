@@ -4,7 +4,7 @@
 
 import { campaign, poll } from "./election.ts";
 import { errProposalDropped, type RaftError } from "./errors.ts";
-import { handleAppendEntries, handleHeartbeat, handleSnapshot } from "./follower.ts";
+import { handleAppendEntries, handleHeartbeat, handleSnapshot } from "./handle-append.ts";
 import type { Raft } from "./raft.ts";
 import { type Message, MessageType, messageTypeName } from "./raftpb/index.ts";
 import { bcastAppend } from "./replication.ts";

@@ -8,8 +8,8 @@
 //
 // Counterpart of the helpers of raft_test.go. A node that only swallows messages is one that the network does not have.
 
+import { applyConfChange } from "./apply-conf-change.ts";
 import type { Config } from "./config.ts";
-import { applyConfChange } from "./membership.ts";
 import type { Raft } from "./raft.ts";
 import {
   type ConfChangeSingle,

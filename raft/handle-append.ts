@@ -2,7 +2,7 @@
 //
 // Ports handleAppendEntries, handleHeartbeat, handleSnapshot and restore of raft.go.
 
-import { restoreConfig } from "./membership.ts";
+import { restoreConfig } from "./apply-conf-change.ts";
 import type { Raft } from "./raft.ts";
 import { type ConfState, type Message, MessageType, makeSnapshot, type Snapshot } from "./raftpb/index.ts";
 import { becomeFollower } from "./role.ts";
