@@ -30,7 +30,7 @@ export function handleAppendEntries(r: Raft, m: Message): void {
     `${hex(r.id)} [logterm: ${ours}, index: ${m.index}] rejected MsgApp [logterm: ${m.logTerm}, index: ${m.index}] from ${hex(m.from)}`,
   );
   // The hint skips all entries here whose term is above that of the leader's entry: none of them can be in its log before it.
-  const hint = raftLog.findConflictByTerm(Math.min(m.index, raftLog.lastIndex()), m.logTerm);
+  const hint = raftLog.findConflictByTerm({ term: m.logTerm, index: Math.min(m.index, raftLog.lastIndex()) });
   r.send({
     type: MsgAppResp,
     to: m.from,
@@ -76,7 +76,7 @@ export function restore(r: Raft, snapshot: Snapshot): boolean {
   }
 
   const last = raftLog.lastEntryId();
-  if (raftLog.matchTerm(term, index)) {
+  if (raftLog.matchTerm({ term, index })) {
     r.logger.info?.(
       `${hex(r.id)} [commit: ${raftLog.committed}, lastindex: ${last.index}, lastterm: ${last.term}] fast-forwarded commit to snapshot [index: ${index}, term: ${term}]`,
     );

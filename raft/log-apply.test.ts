@@ -17,8 +17,8 @@ function logAt3(maxApplying = noLimit): RaftLog {
   storage.append(entries.slice(0, 1));
   const log = new RaftLog(storage, discardLogger, maxApplying);
   log.append(entries);
-  log.stableTo(1, 4);
-  log.maybeCommit(1, 5);
+  log.stableTo({ term: 1, index: 4 });
+  log.maybeCommit({ term: 1, index: 5 });
   return log;
 }
 
@@ -155,7 +155,7 @@ describe("what is unstable", () => {
         indexes.length > 0,
         indexes,
       ]);
-      log.stableTo(2, 2);
+      log.stableTo({ term: 2, index: 2 });
       expect([log.unstable.offset, log.nextUnstableEnts()]).toEqual([3, []]);
     },
   );
@@ -168,7 +168,7 @@ describe("what is unstable", () => {
   ])("with an answer for index %i of term %i starts at %i [TestStableTo]", (index, term, offset) => {
     const log = new RaftLog(new MemoryStorage(), discardLogger);
     log.append(entriesFrom(1, 1, 2));
-    log.stableTo(term, index);
+    log.stableTo({ term, index });
     expect(log.unstable.offset).toBe(offset);
   });
 
@@ -181,7 +181,7 @@ describe("what is unstable", () => {
           storage.applySnapshot(makeSnapshot(5, 2));
           const log = new RaftLog(storage, discardLogger);
           log.append(withEntry ? entriesFrom(6, 2) : []);
-          log.stableTo(term, index);
+          log.stableTo({ term, index });
           expect(log.unstable.offset).toBe(withEntry && term === 2 && index === 6 ? 7 : 6);
         }
       }

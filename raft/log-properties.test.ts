@@ -96,7 +96,7 @@ class Pair {
       log.acceptUnstable();
       storage.append(entries);
       const last = entries[Math.min(s.part, entries.length - 1)];
-      if (last !== undefined) log.stableTo(last.term, last.index);
+      if (last !== undefined) log.stableTo(last);
     } else if (s.kind === "commit") {
       const to = plain.committed + Math.min(s.to, spare);
       log.commitTo(to);

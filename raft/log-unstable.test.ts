@@ -110,7 +110,7 @@ describe("an acknowledgement", () => {
     (_what, [offset, terms, inProgress], [term, index], [after, written, left]) => {
       for (const snap of [undefined, makeSnapshot(offset - 1, 1)]) {
         const u = tail(offset, entriesFrom(offset, ...terms), inProgress, snap);
-        u.stableTo(term, index);
+        u.stableTo({ term, index });
         expect([u.offset, u.offsetInProgress, u.entries.length]).toEqual([after, written, left]);
         expect(u.snapshot).toBe(snap);
       }
@@ -121,8 +121,8 @@ describe("an acknowledgement", () => {
     const u = tail(1, entriesFrom(1, 1, 2, 3));
     u.acceptInProgress();
     u.truncateAndAppend(entriesFrom(2, 4));
-    u.stableTo(2, 2);
-    u.stableTo(3, 3);
+    u.stableTo({ term: 2, index: 2 });
+    u.stableTo({ term: 3, index: 3 });
     expect(state(u)).toEqual([1, 2, idsOf(entriesFrom(1, 1, 4))]);
   });
 });

@@ -8,6 +8,7 @@
 
 import { type Logger, panic } from "./logger.ts";
 import type { Entry, Snapshot } from "./raftpb/index.ts";
+import type { EntryId } from "./types.ts";
 
 export class Unstable {
   /** The snapshot that came from a leader and is not installed yet. */
@@ -65,10 +66,10 @@ export class Unstable {
   }
 
   /**
-   * Drops entries up to (term, index), which are stable. The caller attests that no write in progress can still overwrite them; if
-   * the tail was replaced meanwhile, the pair does not match and nothing is dropped.
+   * Drops entries up to this one, which are stable. The caller attests that no write in progress can still overwrite them; if the
+   * tail was replaced meanwhile, the entry here is of another term and nothing is dropped.
    */
-  stableTo(term: number, index: number): void {
+  stableTo({ term, index }: EntryId): void {
     const ours = this.maybeTerm(index);
     if (ours === undefined) {
       this.logger.info?.(`entry at index ${index} missing from unstable log; ignoring`);

@@ -88,7 +88,7 @@ describe("matching", () => {
       for (const [index, term, expected] of cases) {
         const known = log.term(expected);
         const wanted = { index: expected, term: typeof known === "number" ? known : 0 };
-        expect(log.findConflictByTerm(index, term)).toEqual(wanted);
+        expect(log.findConflictByTerm({ term, index })).toEqual(wanted);
       }
     },
   );
@@ -168,11 +168,11 @@ describe("appending", () => {
 describe("compaction", () => {
   test("leaves terms, bounds and appends of the rest as they were [TestCompactionSideEffects]", () => {
     const log = logOf(range(1, 751), range(751, 1001));
-    expect(log.maybeCommit(1000, 1000)).toBe(true);
+    expect(log.maybeCommit({ term: 1000, index: 1000 })).toBe(true);
     log.appliedTo(1000, 0);
     (log.storage as MemoryStorage).compact(500);
     expect([log.firstIndex(), log.lastIndex()]).toEqual([501, 1000]);
-    for (let i = 500; i <= 1000; i++) expect([log.term(i), log.matchTerm(i, i)]).toEqual([i, true]);
+    for (let i = 500; i <= 1000; i++) expect([log.term(i), log.matchTerm({ term: i, index: i })]).toEqual([i, true]);
     expect(log.term(499)).toBe(errCompacted);
     expect([log.nextUnstableEnts().length, log.nextUnstableEnts()[0]?.index]).toEqual([250, 751]);
     expect(log.append(rising(1001, 1002))).toBe(1001);
@@ -242,7 +242,7 @@ describe("terms", () => {
       [3, 3],
       [3, 3],
     ];
-    expect(attempts.map(([term, index]) => log.maybeCommit(term, index))).toEqual([false, false, true, false]);
+    expect(attempts.map(([term, index]) => log.maybeCommit({ term, index }))).toEqual([false, false, true, false]);
   });
 });
 

@@ -55,7 +55,7 @@ export class RaftLog {
    */
   maybeAppend(slice: LogSlice, committed: number): number | undefined {
     const { prev, entries } = slice;
-    if (!this.matchTerm(prev.term, prev.index)) return undefined;
+    if (!this.matchTerm(prev)) return undefined;
     const lastNew = prev.index + entries.length;
     const conflict = this.findConflict(entries);
     if (conflict !== 0) {
@@ -89,7 +89,7 @@ export class RaftLog {
    */
   findConflict(entries: readonly Entry[]): number {
     for (const e of entries) {
-      if (this.matchTerm(e.term, e.index)) continue;
+      if (this.matchTerm(e)) continue;
       if (e.index <= this.lastIndex()) {
         const existing = this.zeroTermOnOutOfBounds(this.term(e.index));
         this.logger.info?.(
@@ -102,17 +102,17 @@ export class RaftLog {
   }
 
   /**
-   * A guess at where this log and another one part, when all that is known of the other is one (index, term): the largest index
-   * at or below `index` whose term is at most `term`, or is not known here (then the term returned is 0). Leader and follower
-   * both use it, so that a rejected append costs at most one round per term, not per entry.
+   * A guess at where this log and another one part, when all that is known of the other is one entry id: the largest index at or
+   * below its index whose term is at most its term, or is not known here (then the term returned is 0). Leader and follower both
+   * use it, so that a rejected append costs at most one round per term, not per entry.
    */
-  findConflictByTerm(index: number, term: number): EntryId {
+  findConflictByTerm({ term, index }: EntryId): EntryId {
     for (let i = index; i > 0; i--) {
       const ours = this.term(i);
-      if (typeof ours !== "number") return { index: i, term: 0 };
-      if (ours <= term) return { index: i, term: ours };
+      if (typeof ours !== "number") return { term: 0, index: i };
+      if (ours <= term) return { term: ours, index: i };
     }
-    return { index: 0, term: 0 };
+    return { term: 0, index: 0 };
   }
 
   nextUnstableEnts(): Entry[] {
@@ -216,8 +216,8 @@ export class RaftLog {
       this.applyingEntsSize >= this.maxApplyingEntsSize || i < this.maxAppliableIndex(allowUnstable);
   }
 
-  stableTo(term: number, index: number): void {
-    this.unstable.stableTo(term, index);
+  stableTo(id: EntryId): void {
+    this.unstable.stableTo(id);
   }
 
   stableSnapTo(index: number): void {
@@ -264,14 +264,18 @@ export class RaftLog {
     return theirs.term > ours.term || (theirs.term === ours.term && theirs.index >= ours.index);
   }
 
-  matchTerm(term: number, index: number): boolean {
-    return this.term(index) === term;
+  /** Whether this log holds the entry: then it equals every log that holds it, up to there (log matching, paper 5.3). */
+  matchTerm(id: EntryId): boolean {
+    return this.term(id.index) === id.term;
   }
 
-  /** Commits up to index if that entry is of the given term: only entries of the leader's own term count (paper 5.4.2). */
-  maybeCommit(term: number, index: number): boolean {
-    if (term === 0 || index <= this.committed || !this.matchTerm(term, index)) return false;
-    this.commitTo(index);
+  /**
+   * Commits up to `at.index` if this log's entry there is of `at.term`, the leader's own term. An older term's entry is committed only
+   * by one of this term above it: a majority may hold it and a later leader still overwrite it (paper 5.4.2, figure 8).
+   */
+  maybeCommit(at: EntryId): boolean {
+    if (at.term === 0 || at.index <= this.committed || !this.matchTerm(at)) return false;
+    this.commitTo(at.index);
     return true;
   }
 

@@ -125,7 +125,7 @@ export function bcastHeartbeat(r: Raft): void {
 
 /** Commits what a quorum has acknowledged, if that is of this term (paper figure 8). Returns whether the commit index rose. */
 export function maybeCommit(r: Raft): boolean {
-  return r.raftLog.maybeCommit(r.term, r.trk.committed());
+  return r.raftLog.maybeCommit({ term: r.term, index: r.trk.committed() });
 }
 
 export function sendTimeoutNow(r: Raft, to: number): void {

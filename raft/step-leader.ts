@@ -166,7 +166,9 @@ function handleAppendRejected(r: Raft, m: Message, pr: Progress): void {
   r.logger.debug?.(
     `${hex(r.id)} received MsgAppResp(rejected, hint: (index ${m.rejectHint}, term ${m.logTerm})) from ${hex(m.from)} for index ${m.index}`,
   );
-  const nextProbe = m.logTerm > 0 ? r.raftLog.findConflictByTerm(m.rejectHint, m.logTerm).index : m.rejectHint;
+  const hint = { term: m.logTerm, index: m.rejectHint };
+  // Term 0: the follower does not know its term there, so there is nothing to skip by.
+  const nextProbe = hint.term > 0 ? r.raftLog.findConflictByTerm(hint).index : hint.index;
   if (!pr.maybeDecrTo(m.index, nextProbe)) return;
   r.logger.debug?.(`${hex(r.id)} decreased progress of ${hex(m.from)} to [${pr}]`);
   if (pr.state === "StateReplicate") pr.becomeProbe();

@@ -53,7 +53,7 @@ export function step(r: Raft, m: Message): RaftError | undefined {
       hup(r, r.config.preVote ? "CampaignPreElection" : "CampaignElection");
       return undefined;
     case MsgStorageAppendResp:
-      if (m.index !== 0) r.raftLog.stableTo(m.logTerm, m.index);
+      if (m.index !== 0) r.raftLog.stableTo({ term: m.logTerm, index: m.index });
       if (m.snapshot !== undefined) appliedSnap(r, m.snapshot);
       return undefined;
     case MsgStorageApplyResp: {

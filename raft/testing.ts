@@ -122,8 +122,7 @@ export const storageOf = (r: Raft): MemoryStorage => r.raftLog.storage as Memory
 /** Puts the unstable entries into storage and applies what is committed; returns what was applied. */
 export function applyNext(r: Raft): Entry[] {
   storageOf(r).append(r.raftLog.nextUnstableEnts());
-  const { term, index } = r.raftLog.lastEntryId();
-  r.raftLog.stableTo(term, index);
+  r.raftLog.stableTo(r.raftLog.lastEntryId());
   deliverOwn(r);
   const entries = r.raftLog.nextCommittedEnts(true);
   r.raftLog.appliedTo(r.raftLog.committed, 0);

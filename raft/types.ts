@@ -32,7 +32,10 @@ export interface ReadState {
   readonly requestCtx: Uint8Array;
 }
 
-/** A position in a log. Two logs that hold the same (term, index) are equal up to it (the log matching property, paper 5.3). */
+/**
+ * What identifies an entry: two logs that hold an entry of the same term and index are equal up to it (log matching, paper 5.3). Every
+ * Entry is one, so an entry can be passed where its id is asked for. A pair of numbers could be swapped unnoticed.
+ */
 export interface EntryId {
   readonly term: number;
   readonly index: number;
