@@ -13,6 +13,7 @@ import {
   makeEntry,
   makeMessage,
   marshalConfChange,
+  proposed,
 } from "./raftpb/index.ts";
 import { appendEntry } from "./replication.ts";
 import {
@@ -38,7 +39,7 @@ const removeNode2 = makeConfChange(1, 2);
 
 const entryOf = (cc: AnyConfChange | undefined): Entry => {
   const { type, data } = marshalConfChange(cc);
-  return makeEntry(type, 0, 0, data);
+  return proposed(data, type);
 };
 const proposeChange = (r: Raft, ...changes: (AnyConfChange | undefined)[]) =>
   receive(r, MsgProp, { from: r.id, entries: changes.map(entryOf) });
@@ -72,7 +73,7 @@ describe("proposing a change", () => {
   test("is counted by its place among the entries that are proposed with it", () => {
     const r = newNode(1, { voters: [1, 2] });
     lead(r);
-    receive(r, MsgProp, { from: 1, entries: [makeEntry(undefined, 0, 0, bytes("x")), entryOf(removeNode2)] });
+    receive(r, MsgProp, { from: 1, entries: [proposed(bytes("x")), entryOf(removeNode2)] });
     expect(r.pendingConfIndex).toBe(3);
   });
 

@@ -21,9 +21,9 @@ import {
   type Entry,
   type Message,
   MessageType,
-  makeEntry,
   makeMessage,
   marshalConfChange,
+  proposed,
 } from "./raftpb/index.ts";
 import { type Peer, RawNode } from "./rawnode.ts";
 import type { Ready } from "./ready.ts";
@@ -79,12 +79,12 @@ export class Node {
 
   /** Resolves once this node, or the leader it forwards to, took the proposal; rejects with errProposalDropped or errStopped. */
   propose(data: Uint8Array, signal?: AbortSignal): Promise<void> {
-    return this.proposeEntry(makeEntry(undefined, 0, 0, data), signal);
+    return this.proposeEntry(proposed(data), signal);
   }
 
   proposeConfChange(cc: AnyConfChange | undefined, signal?: AbortSignal): Promise<void> {
     const { type, data } = marshalConfChange(cc);
-    return this.proposeEntry(makeEntry(type, 0, 0, data), signal);
+    return this.proposeEntry(proposed(data, type), signal);
   }
 
   private proposeEntry(entry: Entry, signal?: AbortSignal): Promise<void> {
@@ -164,7 +164,7 @@ export class Node {
 
   /** A ReadState with this context answers in a Ready, or nothing does: ask again, with another context. */
   readIndex(requestCtx: Uint8Array): void {
-    this.stepLocal(makeMessage(MessageType.MsgReadIndex, { entries: [makeEntry(undefined, 0, 0, requestCtx)] }));
+    this.stepLocal(makeMessage(MessageType.MsgReadIndex, { entries: [proposed(requestCtx)] }));
   }
 
   /** Undefined after stop(). */

@@ -35,6 +35,7 @@ import {
   makeEntry,
   makeMessage,
   marshalConfChange,
+  proposed,
 } from "./raftpb/index.ts";
 import { mustSync, type Ready } from "./ready.ts";
 import { becomeFollower } from "./role.ts";
@@ -141,14 +142,14 @@ export class RawNode {
 
   /** Proposes several at once: all are taken, next to each other in the log and in one append to each peer, or none. */
   proposeMany(data: readonly Uint8Array[]): RaftError | undefined {
-    const entries = data.map((d) => makeEntry(undefined, 0, 0, d));
+    const entries = data.map((d) => proposed(d));
     return step(this.raft, makeMessage(MessageType.MsgProp, { from: this.raft.id, entries }));
   }
 
   /** Proposes a configuration change; undefined leaves a joint configuration. */
   proposeConfChange(cc: AnyConfChange | undefined): RaftError | undefined {
     const { type, data } = marshalConfChange(cc);
-    return step(this.raft, proposal(makeEntry(type, 0, 0, data)));
+    return step(this.raft, proposal(proposed(data, type)));
   }
 
   /**
@@ -277,7 +278,7 @@ export class RawNode {
 
   /** Asks for a read index; a ReadState with this context answers, or nothing does: ask again, with another context. */
   readIndex(requestCtx: Uint8Array): void {
-    const entries = [makeEntry(undefined, 0, 0, requestCtx)];
+    const entries = [proposed(requestCtx)];
     step(this.raft, makeMessage(MessageType.MsgReadIndex, { entries }));
   }
 }

@@ -7,7 +7,7 @@
 
 import { panic } from "./logger.ts";
 import type { Raft } from "./raft.ts";
-import { makeEntry } from "./raftpb/index.ts";
+import { proposed } from "./raftpb/index.ts";
 import { ReadOnly } from "./read-only.ts";
 import { appendEntry } from "./replication.ts";
 import { Inflights } from "./tracker/inflights.ts";
@@ -82,7 +82,7 @@ export function becomeLeader(r: Raft): void {
   r.pendingConfIndex = r.raftLog.lastIndex();
 
   // An empty entry has payload size 0: no limit can refuse it.
-  if (!appendEntry(r, [makeEntry(undefined, 0, 0, undefined)])) panic(r.logger, "empty entry was dropped");
+  if (!appendEntry(r, [proposed(undefined)])) panic(r.logger, "empty entry was dropped");
   r.logger.info?.(`${hex(r.id)} became leader at term ${r.term}`);
 }
 

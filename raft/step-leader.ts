@@ -14,7 +14,7 @@ import {
   EntryType,
   type Message,
   MessageType,
-  makeEntry,
+  proposed,
 } from "./raftpb/index.ts";
 import { releasePendingReadIndexMessages, respondToReadIndexReq, sendMsgReadIndexResponse } from "./read-index.ts";
 import {
@@ -121,7 +121,7 @@ function admitConfChange(r: Raft, e: Entry, position: number): Entry {
     r.logger.info?.(
       `${hex(r.id)} ignoring conf change ${describeConfChange(cc)} at config ${r.trk.config}: ${failedCheck}`,
     );
-    return makeEntry(EntryType.EntryNormal, 0, 0, undefined);
+    return proposed(undefined, EntryType.EntryNormal);
   }
   r.pendingConfIndex = r.raftLog.lastIndex() + position + 1;
   return e;

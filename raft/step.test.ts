@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { describeMessage } from "./describe.ts";
 import { RaftPanic } from "./errors.ts";
 import type { Logger } from "./logger.ts";
-import { MessageType, makeConfState, makeEntry, makeSnapshot } from "./raftpb/index.ts";
+import { MessageType, makeConfState, makeSnapshot, proposed } from "./raftpb/index.ts";
 import { releasePendingReadIndexMessages } from "./read-index.ts";
 import { becomeFollower } from "./role.ts";
 import { bytes, campaign, entriesFrom, lead, Network, newNode, propose, receive, take } from "./testing.ts";
@@ -182,7 +182,7 @@ describe("what is logged", () => {
     const { lines, logger } = collecting();
     const r = newNode(1, { logger });
     lead(r);
-    receive(r, MsgReadIndex, { from: 1, entries: [makeEntry(undefined, 0, 0, bytes("r"))] });
+    receive(r, MsgReadIndex, { from: 1, entries: [proposed(bytes("r"))] });
     releasePendingReadIndexMessages(r);
     expect(lines.at(-1)).toMatch(/^ERROR pending MsgReadIndex should be released only after first commit/);
     expect([r.pendingReadIndexMessages.length, r.readStates]).toEqual([1, []]);

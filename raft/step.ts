@@ -12,10 +12,10 @@ import {
   type Entry,
   type Message,
   MessageType,
-  makeEntry,
   makeMessage,
   marshalConfChange,
   messageTypeName,
+  proposed,
   type Snapshot,
 } from "./raftpb/index.ts";
 import { reduceUncommittedSize } from "./replication.ts";
@@ -139,7 +139,7 @@ function appliedTo(r: Raft, index: number, size: number): void {
   if (!config.autoLeave || applied < r.pendingConfIndex || r.state !== "StateLeader") return;
   const { type, data } = marshalConfChange(undefined);
   // It can be dropped only because leadership is being transferred. Then the next applied entry, or the next leader, tries again.
-  const dropped = step(r, proposal(makeEntry(type, 0, 0, data)));
+  const dropped = step(r, proposal(proposed(data, type)));
   if (dropped === undefined) {
     r.logger.info?.(`initiating automatic transition out of joint configuration ${config}`);
   } else {

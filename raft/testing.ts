@@ -24,6 +24,7 @@ import {
   makeHardState,
   makeMessage,
   makeSnapshot,
+  proposed,
 } from "./raftpb/index.ts";
 import { RawNode } from "./rawnode.ts";
 import { becomeCandidate, becomeLeader } from "./role.ts";
@@ -90,7 +91,7 @@ export const campaign = (r: Raft) => step(r, makeMessage(MessageType.MsgHup, { f
 export const beat = (r: Raft) => step(r, makeMessage(MessageType.MsgBeat, { from: r.id, to: r.id }));
 
 export const proposalOf = (...data: (Uint8Array | undefined)[]): Partial<Message> => ({
-  entries: data.map((d) => makeEntry(undefined, 0, 0, d)),
+  entries: data.map((d) => proposed(d)),
 });
 
 /** Proposes one entry of this text; without text, an entry with no data. */

@@ -145,6 +145,11 @@ export function makeEntry(
   return { type, term, index, data };
 }
 
+/** An entry that has no place in a log yet: a leader gives it term and index when it appends it. */
+export function proposed(data: Uint8Array | undefined, type?: EntryType): Entry {
+  return makeEntry(type, 0, 0, data);
+}
+
 /** A message of the given type; keys that are not given are 0, false, empty or undefined. */
 export function makeMessage(type: MessageType, set: Partial<Omit<Message, "type">> = {}): Message {
   return {
