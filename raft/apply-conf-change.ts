@@ -2,7 +2,7 @@
 //
 // Ports applyConfChange and switchToConfig of raft.go.
 
-import { Changer, type Configuration } from "./confchange/confchange.ts";
+import { Changer, type ConfChangeError, type Configuration } from "./confchange/confchange.ts";
 import { restore } from "./confchange/restore.ts";
 import { panic } from "./logger.ts";
 import type { Raft } from "./raft.ts";
@@ -13,16 +13,19 @@ import { ProgressTracker } from "./tracker/tracker.ts";
 import { none } from "./types.ts";
 import { hex } from "./util.ts";
 
-/** Applies a committed change. Panics if it is not valid for the active configuration: the application checks that first. */
+/** Applies a committed change. Panics if it is not valid for the active configuration: the application tries it first. */
 export function applyConfChange(r: Raft, cc: ConfChangeV2): ConfState {
-  const changer = new Changer(r.trk, r.raftLog.lastIndex());
-  const joint = enterJoint(cc);
-  let result: ReturnType<Changer["simple"]>;
-  if (leaveJoint(cc)) result = changer.leaveJoint();
-  else if (joint !== undefined) result = changer.enterJoint(joint.autoLeave, cc.changes);
-  else result = changer.simple(cc.changes);
+  const result = nextConfiguration(r, cc);
   if (result instanceof Error) panic(r.logger, result.message);
   return switchToConfig(r, result);
+}
+
+/** The configuration that the change leads to, on a copy, or why it leads to none. */
+export function nextConfiguration(r: Raft, cc: ConfChangeV2): Configuration | ConfChangeError {
+  const changer = new Changer(r.trk, r.raftLog.lastIndex());
+  if (leaveJoint(cc)) return changer.leaveJoint();
+  const joint = enterJoint(cc);
+  return joint === undefined ? changer.simple(cc.changes) : changer.enterJoint(joint.autoLeave, cc.changes);
 }
 
 /** Replaces the configuration by the one that a snapshot, or the storage at start, describes. */

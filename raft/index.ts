@@ -16,7 +16,7 @@ export * from "./raftpb/index.ts";
 export { type Peer, RawNode } from "./rawnode.ts";
 export { decodePosition } from "./read-only.ts";
 export { mustSync, type Ready } from "./ready.ts";
-export { type BasicStatus, type Status, statusToJson } from "./status.ts";
+export { type BasicStatus, NodeView, type Status, statusToJson } from "./status.ts";
 export { MemoryStorage, type Storage } from "./storage.ts";
 export { Progress, type ProgressMap, progressMapString } from "./tracker/progress.ts";
 export { Config as TrackerConfig, ProgressTracker } from "./tracker/tracker.ts";

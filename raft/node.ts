@@ -101,7 +101,7 @@ export class Node {
         if (error === undefined) resolve();
         else reject(error);
       };
-      const item: WaitingProposal = { message: { ...message, from: this.rn.raft.id }, settle };
+      const item: WaitingProposal = { message: { ...message, from: this.rn.id }, settle };
       const abort = (): void => {
         this.waiting = this.waiting.filter((w) => w !== item);
         reject(signal?.reason);
@@ -118,7 +118,7 @@ export class Node {
     const fromThread = isLocalMsgTarget(m.from);
     if (isLocalMsg(m.type) && !fromThread) return;
     if (m.type === MessageType.MsgProp) return this.enqueue(m);
-    if (isResponseMsg(m.type) && !fromThread && !this.rn.raft.trk.progress.has(m.from)) return;
+    if (isResponseMsg(m.type) && !fromThread && this.rn.match(m.from) === undefined) return;
     this.stepLocal(m);
   }
 
@@ -146,10 +146,10 @@ export class Node {
 
   /** Must be called for every configuration change that is applied. Snapshots from here on carry what it returns. */
   applyConfChange(cc: AnyConfChange): ConfState {
-    const { id } = this.rn.raft;
-    const before = this.rn.raft.trk.progress.has(id);
+    const isMember = (): boolean => this.rn.match(this.rn.id) !== undefined;
+    const before = isMember();
     const cs = this.rn.applyConfChange(cc);
-    if (before && !this.rn.raft.trk.progress.has(id)) this.removed = true;
+    if (before && !isMember()) this.removed = true;
     this.changed();
     return cs;
   }

@@ -39,7 +39,7 @@ import {
 } from "./raftpb/index.ts";
 import { mustSync, type Ready } from "./ready.ts";
 import { becomeFollower } from "./role.ts";
-import { type BasicStatus, getBasicStatus, getStatus, type Status } from "./status.ts";
+import { NodeView } from "./status.ts";
 import { proposal, step } from "./step.ts";
 import {
   newStorageAppendMsg,
@@ -48,7 +48,6 @@ import {
   newStorageApplyRespMsg,
 } from "./storage-messages.ts";
 import { tick } from "./tick.ts";
-import type { Progress } from "./tracker/progress.ts";
 import {
   emptyHardState,
   hardStatesEqual,
@@ -85,9 +84,7 @@ function newRaft(c: Config): Raft {
   return r;
 }
 
-export class RawNode {
-  /** The node's state, for whoever must look deeper than status() does. To be read only. */
-  readonly raft: Raft;
+export class RawNode extends NodeView {
   private readonly asyncStorageWrites: boolean;
   private prevSoftState: SoftState;
   private prevHardState: HardState;
@@ -95,7 +92,7 @@ export class RawNode {
 
   /** Throws an Error if an option is wrong. */
   constructor(config: Config) {
-    this.raft = newRaft(config);
+    super(newRaft(config));
     this.asyncStorageWrites = this.raft.config.asyncStorageWrites;
     this.prevSoftState = this.raft.softState();
     this.prevHardState = this.raft.hardState();
@@ -242,19 +239,6 @@ export class RawNode {
     const steps = this.stepsOnAdvance;
     this.stepsOnAdvance = [];
     for (const m of steps) step(this.raft, m);
-  }
-
-  status(): Status {
-    return getStatus(this.raft);
-  }
-
-  basicStatus(): BasicStatus {
-    return getBasicStatus(this.raft);
-  }
-
-  /** Shows each node's progress, as this leader sees it, in ascending order of id. To be read only, and not kept. */
-  withProgress(visitor: (id: number, type: "peer" | "learner", pr: Progress) => void): void {
-    this.raft.trk.visit((id, pr) => visitor(id, pr.isLearner ? "learner" : "peer", pr));
   }
 
   /** The last message to this node was probably lost. */
