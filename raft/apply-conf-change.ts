@@ -61,7 +61,7 @@ function switchToConfig(r: Raft, { config, progress }: Configuration): ConfState
   } else {
     // A new node need not wait for the next heartbeat or proposal to be probed.
     r.trk.visit((id) => {
-      if (id !== r.id) maybeSendAppend(r, id, false);
+      if (id !== r.id) maybeSendAppend(r, id, "skipIfEmpty");
     });
   }
   if (r.leadTransferee !== none && !config.voters.has(r.leadTransferee)) abortLeaderTransfer(r);

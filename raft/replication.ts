@@ -43,13 +43,22 @@ export function reduceUncommittedSize(r: Raft, entries: readonly Entry[]): void 
   r.uncommittedSize = Math.max(0, r.uncommittedSize - payloadsSize(entries));
 }
 
-/** Sends what the node needs next, even if that is nothing but the commit index. */
+/** Sends what the node needs next, even if that is nothing but the commit index. Nothing if it is paused, as in snapshot state. */
 export function sendAppend(r: Raft, to: number): void {
-  maybeSendAppend(r, to, true);
+  maybeSendAppend(r, to, "sendIfEmpty");
 }
 
-/** Sends an append, or a snapshot where the log does not reach back far enough. Returns whether anything was sent. */
-export function maybeSendAppend(r: Raft, to: number, sendIfEmpty: boolean): boolean {
+/** Sends appends until the node's window is full or it has been sent all entries. */
+export function sendEntries(r: Raft, to: number): void {
+  let sent = true;
+  while (sent) sent = maybeSendAppend(r, to, "skipIfEmpty");
+}
+
+/**
+ * Sends an append, or a snapshot where the log does not reach back far enough. Returns whether anything was sent. An append without
+ * entries tells the commit index, or probes; one of several in a row has no use for it.
+ */
+export function maybeSendAppend(r: Raft, to: number, ifEmpty: "sendIfEmpty" | "skipIfEmpty"): boolean {
   const pr = r.trk.progress.get(to) as Progress;
   if (pr.isPaused()) return false;
   const { raftLog } = r;
@@ -61,8 +70,8 @@ export function maybeSendAppend(r: Raft, to: number, sendIfEmpty: boolean): bool
   // With a full window only an empty append goes: if all in flight was lost, its answer, either way, gets things moving again.
   const windowFull = pr.state === "StateReplicate" && pr.inflights.full();
   const entries = windowFull ? emptyEntries : raftLog.entries(pr.next, r.config.maxSizePerMsg);
-  if (entries instanceof RaftError) return sendIfEmpty && maybeSendSnapshot(r, to, pr);
-  if (entries.length === 0 && !sendIfEmpty) return false;
+  if (entries instanceof RaftError) return ifEmpty === "sendIfEmpty" && maybeSendSnapshot(r, to, pr);
+  if (entries.length === 0 && ifEmpty === "skipIfEmpty") return false;
 
   r.send({
     type: MessageType.MsgApp,

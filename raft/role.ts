@@ -73,8 +73,11 @@ export function becomeLeader(r: Raft): void {
   reset(r, r.term);
   r.lead = r.id;
   r.state = "StateLeader";
+  // A follower comes to replicate state once a probe has found how far its log matches. Of the leader's own log that is known: reset()
+  // has set its match to the last index, and its acknowledgements (appendEntry) only move it on.
   const pr = r.trk.progress.get(r.id) as Progress;
   pr.becomeReplicate();
+  // It counts itself among those that it has heard from; checkQuorum clears the flag of the others only.
   pr.recentActive = true;
 
   // The log may hold a configuration change that is not applied yet. Rather than search for one, let no other in until all that

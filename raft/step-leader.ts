@@ -22,8 +22,8 @@ import {
   bcastAppend,
   bcastHeartbeat,
   maybeCommit,
-  maybeSendAppend,
   sendAppend,
+  sendEntries,
   sendTimeoutNow,
 } from "./replication.ts";
 import { abortLeaderTransfer, becomeFollower } from "./role.ts";
@@ -176,31 +176,36 @@ function handleAppendRejected(r: Raft, m: Message, pr: Progress): void {
 }
 
 function handleAppendAccepted(r: Raft, m: Message, pr: Progress): void {
-  // An answer that tells nothing new still ends probing: the logs are known to match there.
+  // An answer that tells nothing new still ends probing: the logs are known to match there. It does not end the wait for a snapshot:
+  // that the follower is where it was says nothing about the snapshot, and the entries after its match are gone here.
   const news = pr.maybeUpdate(m.index) || (pr.match === m.index && pr.state === "StateProbe");
   if (!news) return;
   if (pr.state === "StateProbe") {
     pr.becomeReplicate();
-  } else if (pr.state === "StateReplicate") {
-    pr.inflights.freeLE(m.index);
-  } else if (pr.match + 1 >= r.raftLog.firstIndex()) {
-    // Whatever snapshot it got and from wherever: its log now connects to this one.
+  } else if (pr.state === "StateSnapshot" && pr.match + 1 >= r.raftLog.firstIndex()) {
+    // The entries that the follower needs next are in this log again, so replication goes on. Its pendingSnapshot is not asked for: an
+    // application may bring a follower another snapshot than the one that the MsgSnap named, and any will do that connects the logs.
+    // Straight on to replicate state: this answer has told what a probe would ask, and the next append, which would end the probing,
+    // may be long in coming; until then the status would show a follower that is held up.
     r.logger.debug?.(
       `${hex(r.id)} recovered from needing snapshot, resumed sending replication messages to ${hex(m.from)} [${pr}]`,
     );
     pr.becomeProbe();
     pr.becomeReplicate();
+  } else if (pr.state === "StateReplicate") {
+    pr.inflights.freeLE(m.index);
   }
 
   if (maybeCommit(r)) {
+    // The commit index has risen, so an entry of this term is committed: reads that waited for that can be asked about.
     releasePendingReadIndexMessages(r);
     bcastAppend(r);
   } else if (m.from !== r.id && pr.canBumpCommit(r.raftLog.committed)) {
-    // It may not know the commit index yet; the next heartbeat would tell it, this tells it sooner.
+    // The follower may not know the commit index yet. The next heartbeat would tell it too, but later.
     sendAppend(r, m.from);
   }
-  // The window has moved: send as much as it lets through.
-  if (m.from !== r.id) while (maybeSendAppend(r, m.from, false));
+  // The window may have moved by several messages: fill it.
+  if (m.from !== r.id) sendEntries(r, m.from);
 
   if (m.from === r.leadTransferee && pr.match === r.raftLog.lastIndex()) {
     r.logger.info?.(`${hex(r.id)} sent MsgTimeoutNow to ${hex(m.from)} after received MsgAppResp`);
@@ -211,7 +216,9 @@ function handleAppendAccepted(r: Raft, m: Message, pr: Progress): void {
 function handleHeartbeatResp(r: Raft, m: Message, pr: Progress): void {
   pr.recentActive = true;
   pr.msgAppFlowPaused = false;
-  // Also when it has everything but is probed: an empty append and its answer bring it back to replicating.
+  // Three cases. A full window: if all that filled it was lost, this append, an empty one, finds that out. A probed follower that has
+  // everything: the answer to an empty append brings it back to replicate state. Snapshot state: sendAppend does nothing, because a
+  // follower in that state is always paused. The commit index need not be sent: the heartbeat carried it.
   if (pr.match < r.raftLog.lastIndex() || pr.state === "StateProbe") sendAppend(r, m.from);
 
   if (r.readOnly.option !== "safe" || m.context === undefined || m.context.length === 0) return;
@@ -221,13 +228,13 @@ function handleHeartbeatResp(r: Raft, m: Message, pr: Progress): void {
 
 function handleSnapStatus(r: Raft, m: Message, pr: Progress): void {
   if (pr.state !== "StateSnapshot") return;
-  // After a failure, probing starts from match, not from the snapshot.
+  // Before becomeProbe, which would otherwise probe from behind a snapshot that the follower does not have.
   if (m.reject) pr.pendingSnapshot = 0;
   pr.becomeProbe();
   r.logger.debug?.(
     `${hex(r.id)} snapshot ${m.reject ? "failed" : "succeeded"}, resumed sending replication messages to ${hex(m.from)} [${pr}]`,
   );
-  // Sent: wait for its acknowledgement. Failed: wait a heartbeat before the next try.
+  // Finished: the next append waits for the follower's acknowledgement. Failed: the next try waits for a heartbeat's answer.
   pr.msgAppFlowPaused = true;
 }
 

@@ -25,11 +25,21 @@ export class Progress {
   /** The highest commit index in flight to the follower: spares a message that would tell it nothing new. */
   sentCommit = 0;
   state: ProgressStateType = "StateProbe";
-  /** In snapshot state, the index of the snapshot that was sent; else 0. */
+  /**
+   * In snapshot state, the index of the snapshot that the MsgSnap named; else 0. Two things end that state:
+   *
+   * - An acknowledgement that connects the follower to the leader's log again. It is not compared with this index: an application may
+   *   take the snapshot from elsewhere than this leader, at an index that is ahead of the one asked for, or behind it.
+   * - The application's report on the sending (reportSnapshot). After a success, probing starts behind this index, after a failure
+   *   behind match. Normally the acknowledgement comes first. If it is lost, the report keeps the follower from waiting for ever.
+   */
   pendingSnapshot = 0;
   /** Whether anything was heard since the last check of the quorum. Always true of the leader itself. */
   recentActive: boolean;
-  /** An append is out that must be answered, or a heartbeat be, before the next one goes. */
+  /**
+   * Paused until the append in flight, or a heartbeat, is answered: while probing, and when the window is full. An append must still go
+   * now and then, or a follower whose messages were all lost would never be heard of again; one a heartbeat does not flood it.
+   */
   msgAppFlowPaused = false;
   readonly inflights: Inflights;
   isLearner: boolean;
