@@ -3,8 +3,8 @@
 //     const node = Node.start(config, peers);            // or Node.restart(config)
 //     setInterval(() => node.tick(), 100);
 //     for await (const rd of node.readies()) {
-//       await persist(rd); send(rd.messages); apply(rd.committedEntries);
-//       node.advance();
+//       await persist(rd); send(rd.messages); apply(rd.committedEntries); // the duties 1 to 7 of doc/duties.md
+//       node.advance(); // and 8
 //     }
 //
 // Promises: no Ready is handed out before the previous one was advanced; proposals wait while no leader is known, up to a limit, and

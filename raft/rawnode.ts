@@ -1,19 +1,24 @@
 // RawNode: a node that its owner drives, call by call, on one thread. No clock, no I/O, no promise.
 //
-// The owner's loop:
+// The owner's loop; the numbers are those of doc/duties.md, and README.md has it as code:
 //
 //     rn.tick() every so often; rn.step(message) for what peers send; rn.propose(data) for what clients want
 //     while (rn.hasReady()) {
 //       const rd = rn.ready();
-//       // 1. persist rd.snapshot, rd.entries, rd.hardState (durably if rd.mustSync), and put them into the Storage
-//       // 2. send rd.messages   3. apply rd.snapshot, then rd.committedEntries; rn.applyConfChange for conf changes
-//       rn.advance();
+//       // 1. rd.snapshot to disk
+//       // 2. rd.entries, then rd.hardState, to disk; durable if rd.mustSync
+//       // 3. all of these into the Storage
+//       // 4. send rd.messages
+//       // 5. apply rd.snapshot, then rd.committedEntries; rn.applyConfChange for configuration changes
+//       // 6. answer clients: writes that are applied, reads of rd.readStates
+//       // 7. take a snapshot if one is due, and compact the log behind it
+//       rn.advance(); // 8
 //     }
 //
-// With asyncStorageWrites, storage work comes as messages to the local threads instead, their responses are stepped when it is
-// done, and advance() is not called.
+// With asyncStorageWrites, duties 1 to 3 come as a message to the append thread and duty 5 as one to the apply thread. The owner steps
+// their responses when the work is done, and does not call advance().
 //
-// Ports rawnode.go, bootstrap.go and newRaft of raft.go. Errors are returned, see errors.ts.
+// Ports rawnode.go without its reading methods (status.ts), bootstrap.go and newRaft of raft.go. Errors are returned, see errors.ts.
 
 import { applyConfChange, restoreConfig } from "./apply-conf-change.ts";
 import type { Config } from "./config.ts";
@@ -193,7 +198,7 @@ export class RawNode extends NodeView {
       const storageMsgs = [newStorageAppendMsg(r, rd), newStorageApplyMsg(r, rd.committedEntries)];
       rd.messages = rd.messages.concat(storageMsgs.filter((m) => m !== undefined));
     } else if (r.msgsAfterAppend.length > 0) {
-      // Whoever persists before it sends, as the contract of Ready asks, may send these with the others.
+      // The application persists (duties 1 to 3) before it sends (duty 4), so these may go with the others.
       rd.messages = rd.messages.concat(r.msgsAfterAppend.filter((m) => m.to !== r.id));
     }
     return rd;

@@ -1,7 +1,8 @@
 // Several RawNodes, each with an application loop that does its duties, and a network between them: a group as its users see it.
 //
-// A member persists, applies and sends what each Ready asks, in that order; its log outlives a restart, as if on disk. The network
-// loses what it is told to lose, holds what is for a paused member, and otherwise delivers in order.
+// A member does the duties of a Ready in the order of doc/duties.md, so what these tests show holds for the server's loop. Its log
+// outlives a restart, as if on disk. The network loses the messages for which `lose` is true, holds those for a paused member, and
+// otherwise delivers in order.
 //
 // Promises: deterministic, like testing.ts, whose nodes are driven below RawNode. Nothing outside of tests imports this file.
 
@@ -55,17 +56,23 @@ export class Member {
     this.stopped = false;
   }
 
-  /** Does what the next Ready asks; returns the messages. */
-  handle(): readonly Message[] {
+  /** Does what the next Ready asks. The storage is disk and mirror in one, and no snapshot is ever due: duties 1 to 3 are one. */
+  handle(send: (m: Message) => void = () => {}): void {
     const rd = this.node.ready();
-    if (rd.hardState !== undefined) this.storage.setHardState(rd.hardState);
+    // 1 to 3: snapshot, entries and hard state
     if (rd.snapshot !== undefined) this.storage.applySnapshot(rd.snapshot);
+    if (rd.hardState !== undefined) this.storage.setHardState(rd.hardState);
     this.storage.append(rd.entries);
-    this.reads.push(...rd.readStates);
-    for (const e of rd.committedEntries) this.apply(e);
-    this.node.advance();
+    // 4: messages
     this.sent.push(...rd.messages);
-    return rd.messages;
+    for (const m of rd.messages) send(m);
+    // 5: apply
+    if (rd.snapshot !== undefined) this.confState = rd.snapshot.metadata.confState;
+    for (const e of rd.committedEntries) this.apply(e);
+    // 6: answer
+    this.reads.push(...rd.readStates);
+    // 8: advance
+    this.node.advance();
   }
 
   private apply(e: Entry): void {
@@ -109,7 +116,9 @@ export class Group {
       for (const member of this.members.values()) {
         while (!member.stopped && !member.paused && member.node.hasReady()) {
           busy = true;
-          for (const m of member.handle()) if (!this.lose(m)) this.members.get(m.to)?.receive(m);
+          member.handle((m) => {
+            if (!this.lose(m)) this.members.get(m.to)?.receive(m);
+          });
         }
       }
     }
