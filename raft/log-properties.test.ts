@@ -72,7 +72,7 @@ class Pair {
   readonly storage = new MemoryStorage();
   readonly log = new RaftLog(this.storage, discardLogger);
   readonly plain = new PlainLog();
-  private newest = 1;
+  #newest = 1;
 
   do(s: Step): void {
     const { log, plain, storage } = this;
@@ -80,15 +80,15 @@ class Pair {
     if (s.kind === "append") {
       // A leader's way: behind what is committed, in a term of its own.
       const prev = plain.committed + Math.min(s.at, spare);
-      const entries = rising(prev + 1, this.nextTerm(), s.terms, s.size);
+      const entries = rising(prev + 1, this.#nextTerm(), s.terms, s.size);
       expect(log.append(entries)).toBe(entries.at(-1)?.index ?? plain.list.length);
       plain.append(entries);
     } else if (s.kind === "merge") {
       const index = plain.committed + Math.min(s.at, spare);
       const prev = { index, term: (plain.term(index) as number) + (s.wrong ? 1 : 0) };
       const kept = plain.list.slice(index, index + s.keep);
-      const entries = [...kept, ...rising(index + kept.length + 1, this.nextTerm(), s.terms)];
-      const slice = { term: this.newest, prev, entries };
+      const entries = [...kept, ...rising(index + kept.length + 1, this.#nextTerm(), s.terms)];
+      const slice = { term: this.#newest, prev, entries };
       expect(log.maybeAppend(slice, s.commit)).toBe(plain.merge(prev, entries, s.commit));
     } else if (s.kind === "store") {
       // What is handed out is written, and acknowledged as a whole or in part.
@@ -110,9 +110,9 @@ class Pair {
     }
   }
 
-  private nextTerm(): number {
-    this.newest = Math.max(this.newest, this.plain.list.at(-1)?.term ?? 0) + 1;
-    return this.newest;
+  #nextTerm(): number {
+    this.#newest = Math.max(this.#newest, this.plain.list.at(-1)?.term ?? 0) + 1;
+    return this.#newest;
   }
 
   compare(): void {

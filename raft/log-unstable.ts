@@ -18,12 +18,12 @@ export class Unstable {
   snapshotInProgress = false;
   /** Entries below this index are being written. */
   offsetInProgress: number;
-  private readonly logger: Logger;
+  readonly #logger: Logger;
 
   constructor(offset: number, logger: Logger) {
     this.offset = offset;
     this.offsetInProgress = offset;
-    this.logger = logger;
+    this.#logger = logger;
   }
 
   /** The first index of the log if a snapshot says so. */
@@ -72,15 +72,15 @@ export class Unstable {
   stableTo({ term, index }: EntryId): void {
     const ours = this.maybeTerm(index);
     if (ours === undefined) {
-      this.logger.info?.(`entry at index ${index} missing from unstable log; ignoring`);
+      this.#logger.info?.(`entry at index ${index} missing from unstable log; ignoring`);
       return;
     }
     if (index < this.offset) {
-      this.logger.info?.(`entry at index ${index} matched unstable snapshot; ignoring`);
+      this.#logger.info?.(`entry at index ${index} matched unstable snapshot; ignoring`);
       return;
     }
     if (ours !== term) {
-      this.logger.info?.(
+      this.#logger.info?.(
         `entry at (index,term)=(${index},${term}) mismatched with entry at (${index},${ours}) in unstable log; ignoring`,
       );
       return;
@@ -113,12 +113,12 @@ export class Unstable {
     if (fromIndex === this.offset + this.entries.length) {
       for (const e of entries) this.entries.push(e);
     } else if (fromIndex <= this.offset) {
-      this.logger.info?.(`replace the unstable entries from index ${fromIndex}`);
+      this.#logger.info?.(`replace the unstable entries from index ${fromIndex}`);
       this.entries = entries.slice();
       this.offset = fromIndex;
       this.offsetInProgress = fromIndex;
     } else {
-      this.logger.info?.(`truncate the unstable entries before index ${fromIndex}`);
+      this.#logger.info?.(`truncate the unstable entries before index ${fromIndex}`);
       this.entries = this.slice(this.offset, fromIndex).concat(entries);
       this.offsetInProgress = Math.min(this.offsetInProgress, fromIndex);
     }
@@ -126,10 +126,10 @@ export class Unstable {
 
   /** A copy of entries [lo, hi), all of which must lie here. */
   slice(lo: number, hi: number): Entry[] {
-    if (lo > hi) panic(this.logger, `invalid unstable.slice ${lo} > ${hi}`);
+    if (lo > hi) panic(this.#logger, `invalid unstable.slice ${lo} > ${hi}`);
     const upper = this.offset + this.entries.length;
     if (lo < this.offset || hi > upper) {
-      panic(this.logger, `unstable.slice[${lo},${hi}) out of bound [${this.offset},${upper}]`);
+      panic(this.#logger, `unstable.slice[${lo},${hi}) out of bound [${this.offset},${upper}]`);
     }
     return this.entries.slice(lo - this.offset, hi - this.offset);
   }

@@ -27,7 +27,7 @@ export class RaftLog {
   applyingEntsSize = 0;
   /** No more is handed out until something is acknowledged. */
   applyingEntsPaused = false;
-  private readonly logger: Logger;
+  readonly #logger: Logger;
 
   /** Starts from what storage holds: committed and applied are as of its last compaction. */
   constructor(storage: Storage, logger: Logger, maxApplyingEntsSize: number = noLimit) {
@@ -38,7 +38,7 @@ export class RaftLog {
     this.applying = lastCompacted;
     this.applied = lastCompacted;
     this.maxApplyingEntsSize = maxApplyingEntsSize;
-    this.logger = logger;
+    this.#logger = logger;
   }
 
   toString(): string {
@@ -60,11 +60,11 @@ export class RaftLog {
     const conflict = this.findConflict(entries);
     if (conflict !== 0) {
       if (conflict <= this.committed) {
-        panic(this.logger, `entry ${conflict} conflict with committed entry [committed(${this.committed})]`);
+        panic(this.#logger, `entry ${conflict} conflict with committed entry [committed(${this.committed})]`);
       }
       const offset = prev.index + 1;
       if (conflict - offset > entries.length) {
-        panic(this.logger, `index, ${conflict - offset}, is out of range [${entries.length}]`);
+        panic(this.#logger, `index, ${conflict - offset}, is out of range [${entries.length}]`);
       }
       this.append(conflict === offset ? entries : entries.slice(conflict - offset));
     }
@@ -77,7 +77,7 @@ export class RaftLog {
     const first = entries[0];
     if (first === undefined) return this.lastIndex();
     if (first.index - 1 < this.committed) {
-      panic(this.logger, `after(${first.index - 1}) is out of range [committed(${this.committed})]`);
+      panic(this.#logger, `after(${first.index - 1}) is out of range [committed(${this.committed})]`);
     }
     this.unstable.truncateAndAppend(entries);
     return this.lastIndex();
@@ -92,7 +92,7 @@ export class RaftLog {
       if (this.matchTerm(e)) continue;
       if (e.index <= this.lastIndex()) {
         const existing = this.zeroTermOnOutOfBounds(this.term(e.index));
-        this.logger.info?.(
+        this.#logger.info?.(
           `found conflict at index ${e.index} [existing term: ${existing}, conflicting term: ${e.term}]`,
         );
       }
@@ -133,13 +133,13 @@ export class RaftLog {
     const maxSize = this.maxApplyingEntsSize - this.applyingEntsSize;
     if (maxSize <= 0) {
       panic(
-        this.logger,
+        this.#logger,
         `applying entry size (${this.maxApplyingEntsSize}-${this.applyingEntsSize})=${maxSize} not positive`,
       );
     }
-    const entries = this.slice(this.applying + 1, this.maxAppliableIndex(allowUnstable) + 1, maxSize);
+    const entries = this.slice(this.applying + 1, this.#maxAppliableIndex(allowUnstable) + 1, maxSize);
     if (entries instanceof RaftError) {
-      panic(this.logger, `unexpected error when getting unapplied entries (${entries.message})`);
+      panic(this.#logger, `unexpected error when getting unapplied entries (${entries.message})`);
     }
     return entries;
   }
@@ -147,10 +147,10 @@ export class RaftLog {
   hasNextCommittedEnts(allowUnstable: boolean): boolean {
     // While a snapshot waits to be installed nothing else is applied: it would be unclear what comes first.
     if (this.applyingEntsPaused || this.hasNextOrInProgressSnapshot()) return false;
-    return this.applying < this.maxAppliableIndex(allowUnstable);
+    return this.applying < this.#maxAppliableIndex(allowUnstable);
   }
 
-  private maxAppliableIndex(allowUnstable: boolean): number {
+  #maxAppliableIndex(allowUnstable: boolean): number {
     return allowUnstable ? this.committed : Math.min(this.committed, this.unstable.offset - 1);
   }
 
@@ -183,7 +183,7 @@ export class RaftLog {
     if (this.committed >= toCommit) return;
     if (this.lastIndex() < toCommit) {
       panic(
-        this.logger,
+        this.#logger,
         `tocommit(${toCommit}) is out of range [lastIndex(${this.lastIndex()})]. Was the raft log corrupted, truncated, or lost?`,
       );
     }
@@ -193,7 +193,7 @@ export class RaftLog {
   /** Acknowledges that entries up to i, `size` encoded bytes of them, have been applied. */
   appliedTo(i: number, size: number): void {
     if (this.committed < i || i < this.applied) {
-      panic(this.logger, `applied(${i}) is out of range [prevApplied(${this.applied}), committed(${this.committed})]`);
+      panic(this.#logger, `applied(${i}) is out of range [prevApplied(${this.applied}), committed(${this.committed})]`);
     }
     this.applied = i;
     this.applying = Math.max(this.applying, i);
@@ -205,7 +205,7 @@ export class RaftLog {
   acceptApplying(i: number, size: number, allowUnstable: boolean): void {
     if (this.committed < i) {
       panic(
-        this.logger,
+        this.#logger,
         `applying(${i}) is out of range [prevApplying(${this.applying}), committed(${this.committed})]`,
       );
     }
@@ -213,7 +213,7 @@ export class RaftLog {
     this.applyingEntsSize += size;
     // Pause if the quota is used up, or if the page was cut short of what could be applied: the next entry would exceed it.
     this.applyingEntsPaused =
-      this.applyingEntsSize >= this.maxApplyingEntsSize || i < this.maxAppliableIndex(allowUnstable);
+      this.applyingEntsSize >= this.maxApplyingEntsSize || i < this.#maxAppliableIndex(allowUnstable);
   }
 
   stableTo(id: EntryId): void {
@@ -232,7 +232,7 @@ export class RaftLog {
     const index = this.lastIndex();
     const term = this.term(index);
     if (typeof term !== "number") {
-      panic(this.logger, `unexpected error when getting the last term at ${index}: ${term.message}`);
+      panic(this.#logger, `unexpected error when getting the last term at ${index}: ${term.message}`);
     }
     return { term, index };
   }
@@ -254,7 +254,7 @@ export class RaftLog {
 
   allEntries(): Entry[] {
     const entries = this.entries(this.firstIndex(), noLimit);
-    if (entries instanceof RaftError) panic(this.logger, entries.message);
+    if (entries instanceof RaftError) panic(this.#logger, entries.message);
     return entries;
   }
 
@@ -282,7 +282,7 @@ export class RaftLog {
   /** Replaces the whole log by the snapshot. */
   restore(snapshot: Snapshot): void {
     const { index, term } = snapshot.metadata;
-    this.logger.info?.(`log [${this}] starts to restore snapshot [index: ${index}, term: ${term}]`);
+    this.#logger.info?.(`log [${this}] starts to restore snapshot [index: ${index}, term: ${term}]`);
     this.committed = index;
     this.unstable.restore(snapshot);
   }
@@ -304,20 +304,20 @@ export class RaftLog {
 
   /** Entries [lo, hi), up to `maxSize` encoded bytes but at least one, joined over the border of storage and unstable tail. */
   slice(lo: number, hi: number, maxSize: number): Entry[] | RaftError {
-    if (lo > hi) panic(this.logger, `invalid slice ${lo} > ${hi}`);
+    if (lo > hi) panic(this.#logger, `invalid slice ${lo} > ${hi}`);
     const first = this.firstIndex();
     if (lo < first) return errCompacted;
     if (hi > this.lastIndex() + 1) {
-      panic(this.logger, `slice[${lo},${hi}) out of bound [${first},${this.lastIndex()}]`);
+      panic(this.#logger, `slice[${lo},${hi}) out of bound [${first},${this.lastIndex()}]`);
     }
     if (lo === hi) return [];
     const { unstable } = this;
-    if (lo >= unstable.offset) return this.unstableUpTo(lo, hi, maxSize);
+    if (lo >= unstable.offset) return this.#unstableUpTo(lo, hi, maxSize);
 
     const cut = Math.min(hi, unstable.offset);
     const stable = this.storage.entries(lo, cut, maxSize);
     if (stable instanceof RaftError) {
-      if (stable === errUnavailable) panic(this.logger, `entries[${lo}:${cut}) is unavailable from storage`);
+      if (stable === errUnavailable) panic(this.#logger, `entries[${lo}:${cut}) is unavailable from storage`);
       return stable;
     }
     // A short answer means that the next entry would have exceeded the limit.
@@ -325,13 +325,13 @@ export class RaftLog {
     if (maxSize === noLimit) return stable.concat(unstable.slice(unstable.offset, hi));
     const size = entsSize(stable);
     if (size >= maxSize) return stable;
-    const tail = this.unstableUpTo(unstable.offset, hi, maxSize - size);
+    const tail = this.#unstableUpTo(unstable.offset, hi, maxSize - size);
     // limitSize gives at least one entry even if that is too large; here it need not.
     if (tail.length === 1 && size + entsSize(tail) > maxSize) return stable;
     return stable.concat(tail);
   }
 
-  private unstableUpTo(lo: number, hi: number, maxSize: number): Entry[] {
+  #unstableUpTo(lo: number, hi: number, maxSize: number): Entry[] {
     const { unstable } = this;
     if (lo > hi || lo < unstable.offset || hi > unstable.offset + unstable.entries.length) {
       return unstable.slice(lo, hi); // panics with the bounds

@@ -30,19 +30,19 @@ const { MsgApp, MsgProp } = MessageType;
 class Driver {
   readonly storage: MemoryStorage;
   readonly node: Node;
-  private readonly readies: AsyncGenerator<Ready, void, void>;
+  readonly #readies: AsyncGenerator<Ready, void, void>;
 
   constructor(storage: MemoryStorage, start: (config: Config) => Node) {
     this.storage = storage;
     const options = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: noLimit, maxInflightMsgs: 256 };
     this.node = start({ id: 1, storage, ...options });
-    this.readies = this.node.readies();
+    this.#readies = this.node.readies();
     drivers.push(this);
   }
 
   /** The next Ready, with its work done and advanced. */
   async handle(): Promise<Ready> {
-    const { value } = await this.readies.next();
+    const { value } = await this.#readies.next();
     const rd = value as Ready;
     if (rd.hardState !== undefined) this.storage.setHardState(rd.hardState);
     this.storage.append(rd.entries);
@@ -53,7 +53,7 @@ class Driver {
   /** The next Ready if there is one without anything else happening. Must be the last call: it waits for another one otherwise. */
   async quiet(): Promise<boolean> {
     let came = false;
-    void this.readies.next().then(({ done }) => {
+    void this.#readies.next().then(({ done }) => {
       came = done !== true;
     });
     await new Promise((resolve) => setImmediate(resolve));

@@ -90,10 +90,10 @@ function newRaft(c: Config): Raft {
 }
 
 export class RawNode extends NodeView {
-  private readonly asyncStorageWrites: boolean;
-  private prevSoftState: SoftState;
-  private prevHardState: HardState;
-  private stepsOnAdvance: Message[] = [];
+  readonly asyncStorageWrites: boolean;
+  prevSoftState: SoftState;
+  prevHardState: HardState;
+  stepsOnAdvance: Message[] = [];
 
   /** Throws an Error if an option is wrong. */
   constructor(config: Config) {

@@ -19,10 +19,10 @@ export interface ReadIndexRequest {
 
 export class ReadOnly {
   readonly option: ReadOnlyOption;
-  private readonly acks = new Map<number, number>();
-  private unconfirmedReads: ReadIndexRequest[] = [];
-  private confirmedReads = 0;
-  private readonly ackedPosition = (id: number): number | undefined => this.acks.get(id);
+  readonly acks = new Map<number, number>();
+  unconfirmedReads: ReadIndexRequest[] = [];
+  confirmedReads = 0;
+  readonly #ackedPosition = (id: number): number | undefined => this.acks.get(id);
 
   constructor(option: ReadOnlyOption) {
     this.option = option;
@@ -46,7 +46,7 @@ export class ReadOnly {
 
   /** Takes the requests that are confirmed by now out of the queue. */
   maybeAdvance(voters: JointConfig): ReadIndexRequest[] {
-    const confirmed = voters.committedIndex(this.ackedPosition);
+    const confirmed = voters.committedIndex(this.#ackedPosition);
     if (confirmed <= this.confirmedReads) return [];
     const done = this.unconfirmedReads.splice(0, confirmed - this.confirmedReads);
     this.confirmedReads = confirmed;

@@ -30,10 +30,10 @@ export interface Storage {
 }
 
 export class MemoryStorage implements Storage {
-  private hardState: HardState | undefined = undefined;
-  private snap: Snapshot = makeSnapshot(0, 0);
+  hardState: HardState | undefined = undefined;
+  snap: Snapshot = makeSnapshot(0, 0);
   // ents[0] is a dummy at the last compacted position: only its term and index mean anything. ents[i] has index ents[0].index + i.
-  private ents: Entry[] = [makeEntry(undefined, 0, 0, undefined)];
+  ents: Entry[] = [makeEntry(undefined, 0, 0, undefined)];
 
   initialState(): { readonly hardState: HardState | undefined; readonly confState: ConfState } {
     return { hardState: this.hardState, confState: this.snap.metadata.confState };
@@ -44,7 +44,7 @@ export class MemoryStorage implements Storage {
   }
 
   entries(lo: number, hi: number, maxSize: number): Entry[] | RaftError {
-    const offset = this.dummy().index;
+    const offset = this.#dummy().index;
     if (lo <= offset) return errCompacted;
     if (hi > this.lastIndex() + 1) {
       panic(discardLogger, `entries' hi(${hi}) is out of bound lastindex(${this.lastIndex()})`);
@@ -54,18 +54,18 @@ export class MemoryStorage implements Storage {
   }
 
   term(i: number): number | RaftError {
-    const offset = this.dummy().index;
+    const offset = this.#dummy().index;
     if (i < offset) return errCompacted;
     const e = this.ents[i - offset];
     return e === undefined ? errUnavailable : e.term;
   }
 
   lastIndex(): number {
-    return this.dummy().index + this.ents.length - 1;
+    return this.#dummy().index + this.ents.length - 1;
   }
 
   firstIndex(): number {
-    return this.dummy().index + 1;
+    return this.#dummy().index + 1;
   }
 
   snapshot(): Snapshot | RaftError {
@@ -91,14 +91,14 @@ export class MemoryStorage implements Storage {
     if (i > this.lastIndex()) {
       panic(discardLogger, `snapshot ${i} is out of bound lastindex(${this.lastIndex()})`);
     }
-    const term = (this.ents[i - this.dummy().index] as Entry).term;
+    const term = (this.ents[i - this.#dummy().index] as Entry).term;
     this.snap = makeSnapshot(i, term, confState ?? this.snap.metadata.confState, data);
     return this.snap;
   }
 
   /** Drops entries up to and including `compactIndex`, which must be applied. errCompacted if they are gone already. */
   compact(compactIndex: number): RaftError | undefined {
-    const offset = this.dummy().index;
+    const offset = this.#dummy().index;
     if (compactIndex <= offset) return errCompacted;
     if (compactIndex > this.lastIndex()) {
       panic(discardLogger, `compact ${compactIndex} is out of bound lastindex(${this.lastIndex()})`);
@@ -117,7 +117,7 @@ export class MemoryStorage implements Storage {
     const firstKept = this.firstIndex();
     if (first.index + entries.length - 1 < firstKept) return;
     const skip = Math.max(0, firstKept - first.index);
-    const at = (entries[skip] as Entry).index - this.dummy().index;
+    const at = (entries[skip] as Entry).index - this.#dummy().index;
     if (at > this.ents.length) {
       panic(discardLogger, `missing log entry [last: ${this.lastIndex()}, append at: ${first.index}]`);
     }
@@ -125,7 +125,7 @@ export class MemoryStorage implements Storage {
     for (let i = skip; i < entries.length; i++) this.ents.push(entries[i] as Entry);
   }
 
-  private dummy(): Entry {
+  #dummy(): Entry {
     return this.ents[0] as Entry;
   }
 }

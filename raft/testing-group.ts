@@ -23,7 +23,7 @@ import type { ReadState } from "./types.ts";
 export class Member {
   readonly id: number;
   readonly storage = new MemoryStorage();
-  private readonly options: Partial<Config>;
+  readonly #options: Partial<Config>;
   node: RawNode;
   applied: string[] = [];
   readonly reads: ReadState[] = [];
@@ -38,21 +38,21 @@ export class Member {
   constructor(id: number, cs: ConfState, options: Partial<Config>) {
     this.id = id;
     this.confState = cs;
-    this.options = options;
+    this.#options = options;
     this.storage.applySnapshot(makeSnapshot(1, 1, cs));
     this.storage.setHardState(makeHardState(1, 0, 1));
-    this.node = this.start();
+    this.node = this.#start();
   }
 
-  private start(): RawNode {
+  #start(): RawNode {
     const common = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: 4096, maxInflightMsgs: 16, applied: 1 };
-    return new RawNode({ id: this.id, storage: this.storage, ...common, ...this.options });
+    return new RawNode({ id: this.id, storage: this.storage, ...common, ...this.#options });
   }
 
   /** Starts again from what was persisted: everything is applied anew. */
   restart(): void {
     this.applied = [];
-    this.node = this.start();
+    this.node = this.#start();
     this.stopped = false;
   }
 
@@ -68,14 +68,14 @@ export class Member {
     for (const m of rd.messages) send(m);
     // 5: apply
     if (rd.snapshot !== undefined) this.confState = rd.snapshot.metadata.confState;
-    for (const e of rd.committedEntries) this.apply(e);
+    for (const e of rd.committedEntries) this.#apply(e);
     // 6: answer
     this.reads.push(...rd.readStates);
     // 8: advance
     this.node.advance();
   }
 
-  private apply(e: Entry): void {
+  #apply(e: Entry): void {
     const cc = confChangeOf(e);
     if (cc !== undefined) this.confState = this.node.applyConfChange(cc);
     else if (e.data !== undefined) this.applied.push(new TextDecoder().decode(e.data));

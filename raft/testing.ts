@@ -150,8 +150,8 @@ export const logOf = (r: Raft): [term: number, index: number][] => idsOf(r.raftL
 /** Nodes, and what is between them. */
 export class Network {
   readonly nodes: ReadonlyMap<number, Raft>;
-  private readonly cuts = new Set<string>();
-  private readonly ignored = new Set<MessageType>();
+  readonly #cuts = new Set<string>();
+  readonly #ignored = new Set<MessageType>();
   /** A message for which this is false is not delivered. */
   deliver: (m: Message) => boolean = () => true;
 
@@ -176,18 +176,18 @@ export class Network {
       const node = this.nodes.get(m.to);
       if (node === undefined) continue;
       step(node, m);
-      queue.push(...this.passing(node));
+      queue.push(...this.#passing(node));
     }
   }
 
   /** Delivers what the nodes have to say by now, after ticks for example. */
   settle(): void {
-    for (const node of this.nodes.values()) this.send(...this.passing(node));
+    for (const node of this.nodes.values()) this.send(...this.#passing(node));
   }
 
-  private passing(node: Raft): Message[] {
+  #passing(node: Raft): Message[] {
     return take(node).filter(
-      (m) => !this.ignored.has(m.type) && !this.cuts.has(`${m.from}-${m.to}`) && this.deliver(m),
+      (m) => !this.#ignored.has(m.type) && !this.#cuts.has(`${m.from}-${m.to}`) && this.deliver(m),
     );
   }
 
@@ -211,7 +211,7 @@ export class Network {
 
   /** Loses what goes between two nodes, both ways. */
   cut(one: number, other: number): void {
-    this.cuts.add(`${one}-${other}`).add(`${other}-${one}`);
+    this.#cuts.add(`${one}-${other}`).add(`${other}-${one}`);
   }
 
   isolate(id: number): void {
@@ -220,12 +220,12 @@ export class Network {
 
   /** Loses all messages of this type. */
   ignore(type: MessageType): void {
-    this.ignored.add(type);
+    this.#ignored.add(type);
   }
 
   /** Loses nothing any more. */
   recover(): void {
-    this.cuts.clear();
-    this.ignored.clear();
+    this.#cuts.clear();
+    this.#ignored.clear();
   }
 }

@@ -12,12 +12,12 @@ interface Inflight {
 }
 
 export class Inflights {
-  private start = 0;
-  private items = 0;
-  private bytes = 0;
-  private buffer: Inflight[] = [];
-  private readonly size: number;
-  private readonly maxBytes: number;
+  start = 0;
+  items = 0;
+  bytes = 0;
+  buffer: Inflight[] = [];
+  readonly size: number;
+  readonly maxBytes: number;
 
   /** At most `size` messages; at most `maxBytes` payload bytes, 0 for no limit. */
   constructor(size: number, maxBytes: number) {

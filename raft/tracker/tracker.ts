@@ -55,8 +55,8 @@ export class ProgressTracker {
   votes: Map<number, boolean> = new Map();
   readonly maxInflight: number;
   readonly maxInflightBytes: number;
-  private ids: readonly number[] = [];
-  private readonly matchOf = (id: number): number | undefined => this.progress.get(id)?.match;
+  ids: readonly number[] = [];
+  readonly #matchOf = (id: number): number | undefined => this.progress.get(id)?.match;
 
   constructor(maxInflight: number, maxInflightBytes: number, config = new Config(), progress: ProgressMap = new Map()) {
     this.maxInflight = maxInflight;
@@ -89,7 +89,7 @@ export class ProgressTracker {
 
   /** The highest index that the voters have acknowledged to this leader as a quorum. */
   committed(): number {
-    return this.config.voters.committedIndex(this.matchOf);
+    return this.config.voters.committedIndex(this.#matchOf);
   }
 
   visit(visitor: (id: number, pr: Progress) => void): void {
