@@ -1,13 +1,10 @@
 // The state of one raft node, and how it sends.
 //
-// This class holds what the paper's figure 2 calls state, and little else. What a node does with it is told in the files beside,
-// each a set of functions on a Raft, named as in etcd's raft.go:
+// This class holds what the paper's figure 2 calls state, and little else. The algorithm is in functions on a Raft, named as in etcd's
+// raft.go and gathered by what a reader looks for: role.ts, tick.ts, election.ts, replication.ts, handle-append.ts, step.ts and its
+// step-*.ts for each role, apply-conf-change.ts, read-index.ts. README.md gives the order to read them in.
 //
-//     role.ts          becoming follower, candidate, leader         step.ts        one message in: terms, votes, storage answers
-//     election.ts      campaigning and voting                       step-*.ts      the rest of a message, by role
-//     replication.ts   a leader's appends, commit, heartbeats       tick.ts        one tick of the clock
-//     handle-append.ts a follower's appends and snapshots           read-index.ts  linearizable reads
-//     apply-conf-change.ts                                          a new configuration takes effect
+// The state is in plain fields, never in # ones: simulators compare nodes field by field, and tests put one into the state they need.
 //
 // Promises: pure. No clock but tick, no randomness but what the Config brings, no I/O but Storage. Messages go out in `msgs`, or, if
 // they vouch for something that must be durable first, in `msgsAfterAppend`.
