@@ -1,4 +1,5 @@
-// Changes of the configuration as one node sees them: when a change may be proposed, what applying it does, and what it holds up.
+// Changes of the configuration as one node sees them: when a change may be proposed, what applying it does, and what it
+// holds up.
 
 import { describe, expect, test } from "vitest";
 import type { Raft } from "./raft.ts";

@@ -1,4 +1,4 @@
-// Taking a configuration into use (thesis chapter 4). It takes effect when it is applied, not when it is appended.
+// A configuration takes effect (thesis chapter 4): when its change is applied, not when it is appended as in the paper.
 //
 // Ports applyConfChange and switchToConfig of raft.go.
 
@@ -13,7 +13,9 @@ import { ProgressTracker } from "./tracker/tracker.ts";
 import { none } from "./types.ts";
 import { hex } from "./util.ts";
 
-/** Applies a committed change. Panics if it is not valid for the active configuration: the application tries it first. */
+/**
+ * Applies a committed change. Panics if it is not valid for the active configuration: the application tries it first.
+ */
 export function applyConfChange(r: Raft, cc: ConfChangeV2): ConfState {
   const result = nextConfiguration(r, cc);
   if (result instanceof Error) panic(r.logger, result.message);
@@ -49,14 +51,14 @@ function switchToConfig(r: Raft, { config, progress }: Configuration): ConfState
   r.isLearner = pr?.isLearner ?? false;
 
   if ((pr === undefined || r.isLearner) && r.state === "StateLeader") {
-    // Removed or demoted while leading.
+    // This leader is removed or demoted.
     if (r.config.stepDownOnRemoval) becomeFollower(r, r.term, none);
     return cs;
   }
   if (r.state !== "StateLeader" || cs.voters.length === 0) return cs;
 
   if (maybeCommit(r)) {
-    // A smaller quorum may commit what the larger one had not: tell everyone.
+    // A smaller quorum may commit what the larger one had not: all nodes need to learn of it.
     bcastAppend(r);
   } else {
     // A new node need not wait for the next heartbeat or proposal to be probed.

@@ -1,4 +1,5 @@
-// Check-quorum and leases (thesis 6.2, 4.2.3): a leader that hears no quorum steps down, and who hears a leader helps nobody else.
+// Check-quorum and leases (thesis 6.2, 4.2.3): a leader that hears no quorum steps down, and who hears a leader helps
+// nobody else.
 
 import { describe, expect, test } from "vitest";
 import type { Raft } from "./raft.ts";

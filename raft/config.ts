@@ -1,8 +1,8 @@
 // The options of a node, their defaults and the checks made at start.
 //
-// Ports Config of raft.go. "No limit" is Infinity here and 0 or MaxUint64 there; both 0 and undefined mean "no limit" where they do
-// upstream. Two options are this port's own: `random`, because a simulation must be repeatable, and a logger that may be missing.
-// Leaves out TraceLogger.
+// Ports Config of raft.go. "No limit" is Infinity here and 0 or MaxUint64 there; both 0 and undefined mean "no limit"
+// where they do upstream. Two options are this port's own: `random`, because a simulation must be repeatable, and a
+// logger that may be missing. Leaves out TraceLogger.
 
 import { discardLogger, type Logger } from "./logger.ts";
 import type { Storage } from "./storage.ts";
@@ -14,8 +14,8 @@ export interface Config {
   readonly id: number;
   /**
    * The base election timeout in ticks, above heartbeatTick; ten times that is advised. The real one is drawn from
-   * [electionTick, 2 * electionTick - 1] on every change of role. Also the period of checkQuorum, the lease, and the time a
-   * leadership transfer may take.
+   * [electionTick, 2 * electionTick - 1] on every change of role. Also the period of checkQuorum, the lease, and the
+   * time a leadership transfer may take.
    */
   readonly electionTick: number;
   /** Ticks between a leader's heartbeats, above 0. */
@@ -23,7 +23,10 @@ export interface Config {
   readonly storage: Storage;
   /** The last index applied before a restart: nothing up to it is handed out again. */
   readonly applied?: number;
-  /** Ready carries MsgStorageAppend and MsgStorageApply, to be answered when done, instead of being followed by advance(). */
+  /**
+   * Ready carries MsgStorageAppend and MsgStorageApply, to be answered when done, instead of being followed by
+   * advance().
+   */
   readonly asyncStorageWrites?: boolean;
   /** Encoded bytes of entries in one append. 0: one entry each; at least one is always sent. */
   readonly maxSizePerMsg?: number;
@@ -37,12 +40,15 @@ export interface Config {
   readonly maxInflightBytes?: number;
   /** A leader that has not heard from a quorum for an election timeout steps down (thesis 6.2). */
   readonly checkQuorum?: boolean;
-  /** Asks whether an election could be won before it disturbs anyone (thesis 9.6). */
+  /**
+   * Before a node campaigns, it asks whether it could win, so that a campaign without hope disturbs no leader (thesis
+   * 9.6).
+   */
   readonly preVote?: boolean;
   /** "leaseBased" needs checkQuorum. */
   readonly readOnlyOption?: ReadOnlyOption;
   readonly logger?: Logger;
-  /** An integer in [0, n), uniformly. Math.random by default is not pure, so there is none: without it timeouts are not spread. */
+  /** An integer in [0, n), uniformly. No default: Math.random is impure. Without it every timeout is the shortest. */
   readonly random?: (n: number) => number;
   /** Followers drop proposals instead of passing them to the leader. */
   readonly disableProposalForwarding?: boolean;

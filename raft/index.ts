@@ -1,8 +1,8 @@
 // The consensus core, as a library.
 //
-// Pure: no I/O, no clock, no randomness of its own, nothing of Node.js. Start with RawNode (rawnode.ts), or with Node (node.ts) for
-// promises and an async iterable; keep the log in a Storage. README.md says what the application owes a node, and in which order to
-// read the files.
+// Pure: no I/O, no clock, no randomness of its own, nothing of Node.js. Start with RawNode (rawnode.ts), or with Node
+// (node.ts) for promises and an async iterable; keep the log in a Storage. README.md says what the application owes a
+// node, and in which order to read the files.
 
 export { Changer, ConfChangeError, type Configuration } from "./confchange/confchange.ts";
 export type { Config } from "./config.ts";

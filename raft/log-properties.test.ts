@@ -1,4 +1,5 @@
-// The log against a plain array of entries: whatever is appended, replaced, made stable, committed and compacted, both tell the same.
+// The log against a plain array of entries: whatever is appended, replaced, made stable, committed and compacted, both
+// tell the same.
 
 import fc from "fast-check";
 import { expect, test } from "vitest";

@@ -1,4 +1,5 @@
-// The unstable tail: what of it is new, being written, or gone, and what appends, acknowledgements and snapshots do to it.
+// The unstable tail: what of it is new, being written, or gone, and what appends, acknowledgements and snapshots do to
+// it.
 
 import { describe, expect, test } from "vitest";
 import { Unstable } from "./log-unstable.ts";

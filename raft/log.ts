@@ -3,8 +3,9 @@
 //     first ... applied ... applying ... committed ... last
 //     [--------- storage ---------][------ unstable ------]
 //
-// committed: known to be on a majority. applying: handed out to be applied. applied: acknowledged as applied.
-// Invariant: applied <= applying <= committed <= last. An entry at or below committed never changes: breaking that is a panic.
+// committed: known to be on a quorum. applying: handed out to be applied. applied: acknowledged as applied. Invariant:
+// applied <= applying <= committed <= last. An entry at or below committed never changes; a call that would change one
+// panics.
 //
 // Ports log.go. Go's (value, error) pairs are unions here: number | RaftError.
 
@@ -22,10 +23,10 @@ export class RaftLog {
   committed: number;
   applying: number;
   applied: number;
-  /** Limit, in encoded bytes, on what is handed out to be applied and not acknowledged yet. */
+  /** Limit, in encoded bytes, on the entries that are handed out to be applied and not acknowledged. */
   readonly maxApplyingEntsSize: number;
   applyingEntsSize = 0;
-  /** No more is handed out until something is acknowledged. */
+  /** No more entries are handed out until some are acknowledged. */
   applyingEntsPaused = false;
   readonly #logger: Logger;
 
@@ -50,8 +51,9 @@ export class RaftLog {
   }
 
   /**
-   * Takes a leader's slice if this log holds its prev, replacing what conflicts, and raises committed to what both sides have.
-   * Returns the index of the last new entry, or undefined if prev is not there.
+   * Appends a leader's slice if this log holds its prev, replaces the entries that conflict, and raises committed as
+   * far as both sides have it. Returns the index of the slice's last entry, or undefined if this log does not hold
+   * prev.
    */
   maybeAppend(slice: LogSlice, committed: number): number | undefined {
     const { prev, entries } = slice;
@@ -72,7 +74,7 @@ export class RaftLog {
     return lastNew;
   }
 
-  /** Appends after cutting whatever stands at or after the first entry's index; returns the last index. */
+  /** Appends after cutting the log at the first entry's index; returns the last index. */
   append(entries: readonly Entry[]): number {
     const first = entries[0];
     if (first === undefined) return this.lastIndex();
@@ -84,8 +86,8 @@ export class RaftLog {
   }
 
   /**
-   * The first index at which the given consecutive entries and the log differ in term, or at which the log ends; 0 if the log
-   * holds them all.
+   * The first index at which the given consecutive entries and the log differ in term, or at which the log ends; 0 if
+   * the log holds them all.
    */
   findConflict(entries: readonly Entry[]): number {
     for (const e of entries) {
@@ -102,9 +104,9 @@ export class RaftLog {
   }
 
   /**
-   * A guess at where this log and another one part, when all that is known of the other is one entry id: the largest index at or
-   * below its index whose term is at most its term, or is not known here (then the term returned is 0). Leader and follower both
-   * use it, so that a rejected append costs at most one round per term, not per entry.
+   * A guess at where this log and another one part, when all that is known of the other is one entry id: the largest
+   * index at or below its index whose term is at most its term, or is not known here (then the term returned is 0).
+   * Leader and follower both use it, so that a rejected append costs at most one round per term, not per entry.
    */
   findConflictByTerm({ term, index }: EntryId): EntryId {
     for (let i = index; i > 0; i--) {
@@ -145,7 +147,7 @@ export class RaftLog {
   }
 
   hasNextCommittedEnts(allowUnstable: boolean): boolean {
-    // While a snapshot waits to be installed nothing else is applied: it would be unclear what comes first.
+    // While a snapshot waits to be restored, no entries are applied: the order of the two would be undefined.
     if (this.applyingEntsPaused || this.hasNextOrInProgressSnapshot()) return false;
     return this.applying < this.#maxAppliableIndex(allowUnstable);
   }
@@ -201,7 +203,7 @@ export class RaftLog {
     this.applyingEntsPaused = this.applyingEntsSize >= this.maxApplyingEntsSize;
   }
 
-  /** Notes that entries up to i, `size` encoded bytes of them, were handed out to be applied. */
+  /** Records that entries up to i, `size` encoded bytes of them, were handed out to be applied. */
   acceptApplying(i: number, size: number, allowUnstable: boolean): void {
     if (this.committed < i) {
       panic(
@@ -211,7 +213,8 @@ export class RaftLog {
     }
     this.applying = i;
     this.applyingEntsSize += size;
-    // Pause if the quota is used up, or if the page was cut short of what could be applied: the next entry would exceed it.
+    // Pause if the quota is used up, or if the page ended before what could be applied: the next entry would exceed the
+    // quota.
     this.applyingEntsPaused =
       this.applyingEntsSize >= this.maxApplyingEntsSize || i < this.#maxAppliableIndex(allowUnstable);
   }
@@ -237,7 +240,7 @@ export class RaftLog {
     return { term, index };
   }
 
-  /** The term of entry i: known for [first - 1, last], because the one before the first is needed for matching. */
+  /** The term of entry i, for i in [first - 1, last]: the one before the first is needed for matching. */
   term(i: number): number | RaftError {
     const t = this.unstable.maybeTerm(i);
     if (t !== undefined) return t;
@@ -258,20 +261,26 @@ export class RaftLog {
     return entries;
   }
 
-  /** Whether a log that ends in the given entry is at least as up to date as this one: term first, then length (paper 5.4.1). */
+  /**
+   * Whether a log that ends in the given entry is at least as up to date as this one: term first, then length (paper
+   * 5.4.1).
+   */
   isUpToDate(theirs: EntryId): boolean {
     const ours = this.lastEntryId();
     return theirs.term > ours.term || (theirs.term === ours.term && theirs.index >= ours.index);
   }
 
-  /** Whether this log holds the entry: then it equals every log that holds it, up to there (log matching, paper 5.3). */
+  /**
+   * Whether this log holds the entry: then it equals every log that holds it, up to there (log matching, paper 5.3).
+   */
   matchTerm(id: EntryId): boolean {
     return this.term(id.index) === id.term;
   }
 
   /**
-   * Commits up to `at.index` if this log's entry there is of `at.term`, the leader's own term. An older term's entry is committed only
-   * by one of this term above it: a majority may hold it and a later leader still overwrite it (paper 5.4.2, figure 8).
+   * Commits up to `at.index` if this log's entry there is of `at.term`, the leader's own term. An older term's entry is
+   * committed only by one of this term above it: a majority may hold it and a later leader still overwrite it (paper
+   * 5.4.2, figure 8).
    */
   maybeCommit(at: EntryId): boolean {
     if (at.term === 0 || at.index <= this.committed || !this.matchTerm(at)) return false;
@@ -288,8 +297,8 @@ export class RaftLog {
   }
 
   /**
-   * Visits entries [lo, hi) in pages of up to `pageSize` encoded bytes until the visitor returns false. The entries must exist:
-   * a RaftError says which do not.
+   * Visits entries [lo, hi) in pages of up to `pageSize` encoded bytes until the visitor returns false. Returns a
+   * RaftError if some of the entries do not exist.
    */
   scan(lo: number, hi: number, pageSize: number, visit: (page: readonly Entry[]) => boolean): RaftError | undefined {
     for (let next = lo; next < hi; ) {
@@ -302,7 +311,10 @@ export class RaftLog {
     return undefined;
   }
 
-  /** Entries [lo, hi), up to `maxSize` encoded bytes but at least one, joined over the border of storage and unstable tail. */
+  /**
+   * Entries [lo, hi), up to `maxSize` encoded bytes but at least one, joined over the border of storage and unstable
+   * tail.
+   */
   slice(lo: number, hi: number, maxSize: number): Entry[] | RaftError {
     if (lo > hi) panic(this.#logger, `invalid slice ${lo} > ${hi}`);
     const first = this.firstIndex();
@@ -326,7 +338,7 @@ export class RaftLog {
     const size = entsSize(stable);
     if (size >= maxSize) return stable;
     const tail = this.#unstableUpTo(unstable.offset, hi, maxSize - size);
-    // limitSize gives at least one entry even if that is too large; here it need not.
+    // limitSize gives at least one entry, however large. Here one need not be given: the stable part is not empty.
     if (tail.length === 1 && size + entsSize(tail) > maxSize) return stable;
     return stable.concat(tail);
   }

@@ -1,4 +1,5 @@
-// Node, Ready by Ready: the start of a group, restarts, what its step lets through, and configuration changes through promises.
+// Node, Ready by Ready: the start of a group, restarts, what its step lets through, and configuration changes through
+// promises.
 
 import { afterEach, describe, expect, test } from "vitest";
 import type { Config } from "./config.ts";
@@ -50,7 +51,10 @@ class Driver {
     return rd;
   }
 
-  /** The next Ready if there is one without anything else happening. Must be the last call: it waits for another one otherwise. */
+  /**
+   * The next Ready if there is one without anything else happening. Must be the last call: it waits for another one
+   * otherwise.
+   */
   async quiet(): Promise<boolean> {
     let came = false;
     void this.#readies.next().then(({ done }) => {
@@ -157,7 +161,8 @@ describe("what a Node lets in", () => {
         .catch(() => {});
       await new Promise((resolve) => setImmediate(resolve));
       expect(settled).toBe(type !== MsgProp);
-      // Whatever is stepped with a higher term raises that of the node, but for a pre-vote, which speaks of a term that nobody is in.
+      // Whatever is stepped with a higher term raises that of the node, but for a pre-vote, which speaks of a term that
+      // nobody is in.
       const preVotes: MessageType[] = [MessageType.MsgPreVote, MessageType.MsgPreVoteResp];
       const unmoved = isLocalMsg(type) || type === MsgProp || preVotes.includes(type);
       expect((node.status()?.term ?? 0) > 0).toBe(!unmoved);

@@ -7,11 +7,12 @@
 //       node.advance(); // and 8
 //     }
 //
-// Promises: no Ready is handed out before the previous one was advanced; proposals wait while no leader is known, up to a limit, and
-// learn whether the node took them (not whether they will commit); after stop() everything is refused with errStopped.
+// Promises: no Ready is handed out before the previous one was advanced; proposals wait while no leader is known, up to
+// a limit, and learn whether the node took them (not whether they will commit); after stop() everything is refused with
+// errStopped.
 //
-// Ports node.go. Its channels and goroutine are queues here, worked off at once: one thread has nothing to wait for. Leaves out
-// the context argument: a caller that gives up passes an AbortSignal.
+// Ports node.go. Its channels and goroutine are queues here, drained synchronously: one thread has nothing to wait for.
+// Leaves out the context argument: a caller that gives up passes an AbortSignal.
 
 import type { Config } from "./config.ts";
 import { errStopped, RaftError } from "./errors.ts";
@@ -55,7 +56,7 @@ export class Node {
     this.#rn = rn;
   }
 
-  /** A node of a new group. `peers` lists all of it; throws if it is empty or the storage is not. */
+  /** A node of a new group that consists of `peers`. Throws if there is no peer, or the storage is not empty. */
   static start(config: Config, peers: readonly Peer[]): Node {
     const rn = new RawNode(config);
     rn.bootstrap(peers);
@@ -77,7 +78,7 @@ export class Node {
     this.#stepLocal(makeMessage(MessageType.MsgHup));
   }
 
-  /** Resolves once this node, or the leader it forwards to, took the proposal; rejects with errProposalDropped or errStopped. */
+  /** Resolves once this node has appended or forwarded the proposal; rejects with errProposalDropped or errStopped. */
   propose(data: Uint8Array, signal?: AbortSignal): Promise<void> {
     return this.#proposeEntry(proposed(data), signal);
   }
@@ -112,7 +113,10 @@ export class Node {
     });
   }
 
-  /** Takes a message from the network, or a storage thread's response. Local types from elsewhere and strangers' responses are dropped. */
+  /**
+   * Steps a message from the network, or a storage thread's response. Local types from elsewhere and strangers'
+   * responses are dropped.
+   */
   async step(m: Message): Promise<void> {
     if (this.#stopped) throw errStopped;
     const fromThread = isLocalMsgTarget(m.from);
@@ -122,7 +126,10 @@ export class Node {
     this.#stepLocal(m);
   }
 
-  /** Each Ready in turn, until the node is stopped. After each, advance() must be called (not with async storage writes). */
+  /**
+   * Each Ready in turn, until the node is stopped. After each, advance() must be called (not with async storage
+   * writes).
+   */
   async *readies(): AsyncGenerator<Ready, void, void> {
     for (;;) {
       while (!this.#stopped && (this.#awaitingAdvance || !this.#rn.hasReady())) {
@@ -144,7 +151,9 @@ export class Node {
     this.#changed();
   }
 
-  /** Must be called for every configuration change that is applied. Snapshots from here on carry what it returns. */
+  /**
+   * To be called for every configuration change that the application applies. Later snapshots carry what it returns.
+   */
   applyConfChange(cc: AnyConfChange): ConfState {
     const isMember = (): boolean => this.#rn.match(this.#rn.id) !== undefined;
     const before = isMember();
@@ -180,7 +189,7 @@ export class Node {
     this.#stepLocal(makeMessage(MessageType.MsgSnapStatus, { from: id, reject: status === "failure" }));
   }
 
-  /** Ends readies() and refuses all that waits. May be called again. */
+  /** Ends readies() and refuses the waiting proposals. May be called again. */
   stop(): void {
     this.#stopped = true;
     const waiting = this.#waiting;
@@ -195,7 +204,7 @@ export class Node {
     this.#changed();
   }
 
-  /** After every event: follow the leader, let proposals through, wake whoever waits for a Ready. */
+  /** After every event: notes the leader, steps waiting proposals, and wakes readies(). */
   #changed(): void {
     this.#followLeader();
     while (this.#lead !== none && !this.#removed) {

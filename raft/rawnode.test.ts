@@ -1,4 +1,5 @@
-// A few RawNodes on a network that a test controls: elections, leases, transfer, reads, membership and limits as a user sees them.
+// A few RawNodes on a network that a test controls: elections, leases, transfer, reads, membership and limits as a user
+// sees them.
 
 import { describe, expect, test } from "vitest";
 import { errProposalDropped, errStepLocalMsg, errStepPeerNotFound } from "./errors.ts";

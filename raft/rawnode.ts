@@ -15,10 +15,11 @@
 //       rn.advance(); // 8
 //     }
 //
-// With asyncStorageWrites, duties 1 to 3 come as a message to the append thread and duty 5 as one to the apply thread. The owner steps
-// their responses when the work is done, and does not call advance().
+// With asyncStorageWrites, duties 1 to 3 come as a message to the append thread and duty 5 as one to the apply thread.
+// The owner steps their responses when the work is done, and does not call advance().
 //
-// Ports rawnode.go without its reading methods (status.ts), bootstrap.go and newRaft of raft.go. Errors are returned, see errors.ts.
+// Ports rawnode.go without its reading methods (status.ts), bootstrap.go and newRaft of raft.go. Errors are returned,
+// see errors.ts.
 
 import { applyConfChange, restoreConfig } from "./apply-conf-change.ts";
 import type { Config } from "./config.ts";
@@ -70,7 +71,7 @@ export interface Peer {
   readonly context?: Uint8Array;
 }
 
-// The node goes on adding to its own list while that is empty: a Ready must not share it.
+// The node adds to its own empty list later, so a Ready must not share that one.
 const noReadStates: readonly ReadState[] = Object.freeze([]);
 
 /** A node in the state that its storage holds: a follower. */
@@ -104,8 +105,8 @@ export class RawNode extends NodeView {
   }
 
   /**
-   * Starts a group on empty storage: the log begins with one committed add-node entry per peer, at term 1, the same on every
-   * member. Throws if storage is not empty or there is no peer.
+   * Starts a group on empty storage: the log begins with one committed add-node entry per peer, at term 1, the same on
+   * every member. Throws if storage is not empty or there is no peer.
    */
   bootstrap(peers: readonly Peer[]): void {
     const r = this.raft;
@@ -120,7 +121,8 @@ export class RawNode extends NodeView {
         makeEntry(EntryType.EntryConfChange, 1, i + 1, encodeConfChange(makeConfChange(add, id, context))),
       ),
     );
-    // Taken into use at once, so that the node can campaign. The entries still come as committed, and then change nothing.
+    // They take effect at once, so that the node can campaign. The entries are handed out as committed too, and change
+    // nothing then.
     r.raftLog.committed = peers.length;
     for (const { id } of peers) applyConfChange(r, asV2(makeConfChange(add, id)));
   }
@@ -155,14 +157,15 @@ export class RawNode extends NodeView {
   }
 
   /**
-   * Takes a committed change into use. To be called for every one that the application applies and for none that it refuses.
-   * Returns the configuration that snapshots from here on must carry. Panics on a change that is not valid.
+   * A committed change takes effect. To be called for each change that the application applies, and for none that it
+   * refuses. Later snapshots must carry the configuration that it returns. Panics on an invalid change: tryConfChange
+   * tells.
    */
   applyConfChange(cc: AnyConfChange): ConfState {
     return applyConfChange(this.raft, asV2(cc));
   }
 
-  /** Takes a message from another node, or a response of a storage thread. */
+  /** Steps a message from another node, or a response of a storage thread. */
   step(m: Message): RaftError | undefined {
     const fromThread = isLocalMsgTarget(m.from);
     if (isLocalMsg(m.type) && !fromThread) return errStepLocalMsg;
@@ -170,7 +173,7 @@ export class RawNode extends NodeView {
     return step(this.raft, m);
   }
 
-  /** What is to be done now. It must be done, and then advance() called, before the next Ready is taken. */
+  /** What the application must do now, and then call advance(), before it takes the next Ready. */
   ready(): Ready {
     const rd = this.readyWithoutAccept();
     this.acceptReady(rd);
@@ -236,7 +239,7 @@ export class RawNode extends NodeView {
     return !isEmptyHardState(hardState) && !hardStatesEqual(hardState, this.prevHardState);
   }
 
-  /** All that the last Ready asked for is done. Not with asyncStorageWrites. */
+  /** Duty 8: all that the last Ready asked for is done. Not with asyncStorageWrites. */
   advance(): void {
     if (this.asyncStorageWrites) {
       panic(this.raft.logger, "Advance must not be called when using AsyncStorageWrites");
@@ -260,7 +263,7 @@ export class RawNode extends NodeView {
     step(this.raft, makeMessage(MessageType.MsgTransferLeader, { from: transferee }));
   }
 
-  /** A follower forgets its leader without campaigning, so that it can vote at once. Nothing happens on others. */
+  /** A follower forgets its leader without campaigning, so that it can vote at once. No effect on other roles. */
   forgetLeader(): RaftError | undefined {
     return step(this.raft, makeMessage(MessageType.MsgForgetLeader));
   }

@@ -1,5 +1,5 @@
-// README.md of this room against the code: its loop is the one below, which runs, and each file, function, script and arrow that it
-// names exists.
+// README.md of this room against the code: its loop is the one below, which runs, and each file, function, script and
+// arrow that it names exists.
 
 import fs from "node:fs";
 import path from "node:path";

@@ -256,7 +256,8 @@ describe("a leader", () => {
     ],
     ["an acknowledgement of the match that is known starts to replicate", { index: 0 }, 0, 4, [[0, 0]]],
   ])("%s [TestLeaderAppResp]", (_what, answer, match, next, sent) => {
-    // Of its own log a leader may count entries of its term only: those at 1 and 2 are of term 1, the one on election is at 3.
+    // Of its own log a leader may count entries of its term only: those at 1 and 2 are of term 1, the one on election
+    // is at 3.
     const r = newNode(1, { log: entriesFrom(1, 1, 1) });
     lead(r);
     take(r);

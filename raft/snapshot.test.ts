@@ -1,5 +1,5 @@
-// Snapshots (paper section 7): which are taken, what becomes of log and configuration, when a leader sends one, and what the outcome
-// does to the follower's progress.
+// Snapshots (paper section 7): which are taken, what becomes of log and configuration, when a leader sends one, and
+// what the outcome does to the follower's progress.
 
 import { describe, expect, test } from "vitest";
 import { errSnapshotTemporarilyUnavailable } from "./errors.ts";

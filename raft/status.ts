@@ -1,12 +1,12 @@
 // A node seen from outside: NodeView, the reading half of RawNode, and the statuses that etcd's users know.
 //
-// Promises: nothing here changes the node, and every accessor but confState, status and basicStatus answers without allocating, so
-// that the application loop may ask on the road of each write. An answer is of this moment: it is not kept over a call that drives
-// the node.
+// Promises: nothing here changes the node, and every accessor but confState, status and basicStatus answers without
+// allocating, so that the application loop may ask on the road of each write. An answer is of this moment: it is not
+// kept over a call that drives the node.
 //
-// Ports status.go and the reading methods of rawnode.go. Where etcd's Status names a field, the accessor has that name; the others
-// have the name of what they ask in raft.go and log.go. The configuration is the live, immutable one, so that its autoLeave flag
-// shows, which Go's clone drops.
+// Ports status.go and the reading methods of rawnode.go. Where etcd's Status names a field, the accessor has that name;
+// the others have the name of what they ask in raft.go and log.go. The configuration is the live, immutable one, so
+// that its autoLeave flag shows, which Go's clone drops.
 
 import { nextConfiguration } from "./apply-conf-change.ts";
 import type { ConfChangeError, Configuration } from "./confchange/confchange.ts";
@@ -85,7 +85,10 @@ export class NodeView {
     return this.raft.raftLog.matchTerm(id);
   }
 
-  /** Whether a snapshot of the leader's waits to be restored: until then configuration and applied state are of different times. */
+  /**
+   * Whether a snapshot of the leader's waits to be restored: until then configuration and applied state are of
+   * different times.
+   */
   hasNextOrInProgressSnapshot(): boolean {
     return this.raft.raftLog.hasNextOrInProgressSnapshot();
   }
@@ -105,12 +108,17 @@ export class NodeView {
     return this.raft.trk.isSingleton();
   }
 
-  /** On a leader, how far the node's log is known to equal its own; undefined of a node outside of the configuration. */
+  /**
+   * On a leader, how far the node's log is known to equal its own; undefined of a node outside of the configuration.
+   */
   match(id: number): number | undefined {
     return this.raft.trk.progress.get(id)?.match;
   }
 
-  /** Whether the log may hold a configuration change that is not applied: a leader puts an empty entry in place of another one now. */
+  /**
+   * Whether the log may hold a configuration change that is not applied: a leader puts an empty entry in place of
+   * another one now.
+   */
   hasPendingConfChange(): boolean {
     return this.raft.pendingConfIndex > this.raft.raftLog.applied;
   }
@@ -120,7 +128,10 @@ export class NodeView {
     return nextConfiguration(this.raft, asV2(cc));
   }
 
-  /** The position of the newest read that this leader has asked its followers to confirm (read-only.ts): none can confirm more. */
+  /**
+   * The position of the newest read that this leader has asked its followers to confirm (read-only.ts): none can
+   * confirm more.
+   */
   lastReadPosition(): number {
     return this.raft.readOnly.lastPosition();
   }
@@ -144,7 +155,9 @@ export class NodeView {
     return { ...this.basicStatus(), config: this.config, progress };
   }
 
-  /** Shows each node's progress, as this leader sees it, in ascending order of id, without copying: it must not be kept. */
+  /**
+   * Shows each node's progress, as this leader sees it, in ascending order of id, without copying: it must not be kept.
+   */
   withProgress(visitor: (id: number, type: "peer" | "learner", pr: Readonly<Progress>) => void): void {
     this.raft.trk.visit((id, pr) => visitor(id, pr.isLearner ? "learner" : "peer", pr));
   }

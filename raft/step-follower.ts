@@ -1,4 +1,4 @@
-// A follower's part of Step: obey the leader, and pass requests on to it.
+// A follower's part of Step: it obeys the leader, and forwards requests to it.
 //
 // Ports stepFollower of raft.go.
 
@@ -42,7 +42,7 @@ export function stepFollower(r: Raft, m: Message): RaftError | undefined {
       r.logger.info?.(
         `${hex(r.id)} [term ${r.term}] received MsgTimeoutNow from ${hex(m.from)} and starts an election to get leadership.`,
       );
-      // No pre-vote: the leader itself asks for this, so nothing is disturbed.
+      // No pre-vote: the leader itself orders this election.
       hup(r, "CampaignTransfer");
       break;
     default:
@@ -56,7 +56,7 @@ function hearLeader(r: Raft, m: Message): void {
   r.lead = m.from;
 }
 
-/** Passes a request on to the leader. False, and the request is lost, if none is known. */
+/** Forwards a request to the leader. If no leader is known, the request is dropped, and false returned. */
 function forward(r: Raft, m: Message, what: string): boolean {
   if (r.lead === none) {
     r.logger.info?.(`${hex(r.id)} no leader at term ${r.term}; dropping ${what}`);

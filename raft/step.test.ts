@@ -1,5 +1,5 @@
-// What a node does with a message before its role comes in: older terms, answers of its own storage, orders to forget; and what sending
-// does not allow.
+// What a node does with a message before its role comes in: older terms, answers of its own storage, orders to forget;
+// and what sending does not allow.
 
 import { describe, expect, test } from "vitest";
 import { describeMessage } from "./describe.ts";

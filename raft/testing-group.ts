@@ -1,10 +1,12 @@
-// Several RawNodes, each with an application loop that does its duties, and a network between them: a group as its users see it.
+// Several RawNodes, each with an application loop that does its duties, and a network between them: a group as its
+// users see it.
 //
-// A member does the duties of a Ready in the order of doc/duties.md, so what these tests show holds for the server's loop. Its log
-// outlives a restart, as if on disk. The network loses the messages for which `lose` is true, holds those for a paused member, and
-// otherwise delivers in order.
+// A member does the duties of a Ready in the order of doc/duties.md, so what these tests show holds for the server's
+// loop. Its log outlives a restart, as if on disk. The network loses the messages for which `lose` is true, holds those
+// for a paused member, and otherwise delivers in order.
 //
-// Promises: deterministic, like testing.ts, whose nodes are driven below RawNode. Nothing outside of tests imports this file.
+// Promises: deterministic, like testing.ts, whose nodes are driven below RawNode. Nothing outside of tests imports this
+// file.
 
 import type { Config } from "./config.ts";
 import {
@@ -56,7 +58,10 @@ export class Member {
     this.stopped = false;
   }
 
-  /** Does what the next Ready asks. The storage is disk and mirror in one, and no snapshot is ever due: duties 1 to 3 are one. */
+  /**
+   * Does what the next Ready asks. The storage is disk and mirror in one, and no snapshot is ever due: duties 1 to 3
+   * are one.
+   */
   handle(send: (m: Message) => void = () => {}): void {
     const rd = this.node.ready();
     // 1 to 3: snapshot, entries and hard state

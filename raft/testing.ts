@@ -1,10 +1,12 @@
-// What the core's own tests share: nodes in a chosen state, the messages that they send, and a small network between them.
+// What the core's own tests share: nodes in a chosen state, the messages that they send, and a small network between
+// them.
 //
-// Nodes are driven below RawNode, by message and by tick, so that a test can put one fact before the reader. Here all that is
-// unstable counts as durable as soon as a node's messages are taken: what a node sends to itself is delivered then, and not before.
+// Nodes are driven below RawNode, by message and by tick, so that a test can put one fact before the reader. Here all
+// that is unstable counts as durable as soon as a node's messages are taken: what a node sends to itself is delivered
+// then, and not before.
 //
-// Promises: deterministic. A network delivers in the order of sending, and loses nothing but what it was told to lose; without
-// `random` every election timeout is the shortest. Nothing outside of tests imports this file.
+// Promises: deterministic. A network delivers in the order of sending, and loses only what a test has cut or ignored;
+// without `random` every election timeout is the shortest. Nothing outside of tests imports this file.
 //
 // Counterpart of the helpers of raft_test.go. A node that only swallows messages is one that the network does not have.
 
@@ -73,7 +75,7 @@ export function reconfigure(r: Raft, options: Partial<Config>): void {
   Object.assign(r.config, options);
 }
 
-/** Makes the node leader of the next term, without asking anyone. */
+/** Makes the node leader of the next term, without an election. */
 export function lead(r: Raft): void {
   becomeCandidate(r);
   becomeLeader(r);
@@ -138,7 +140,10 @@ export function applySnapshot(r: Raft): void {
   step(r, makeMessage(MessageType.MsgStorageAppendResp, { to: r.id, snapshot }));
 }
 
-/** Applies a change in the short notation, `v4 r3` for example: simple if it is one, else joint and to be left by `leave`. */
+/**
+ * Applies a change in the short notation, `v4 r3` for example: simple if it is one, else joint and to be left by
+ * `leave`.
+ */
 export const change = (r: Raft, notation: string): ConfState =>
   applyConfChange(r, makeConfChangeV2(confChangesFromString(notation) as ConfChangeSingle[]));
 export const leave = (r: Raft): ConfState => applyConfChange(r, makeConfChangeV2([]));
@@ -159,7 +164,7 @@ export class Network {
     this.nodes = new Map(nodes.map((r) => [r.id, r]));
   }
 
-  /** Nodes 1 to `size`, all voters; `dead` ones are voters that nobody hears of. */
+  /** Nodes 1 to `size`, all voters; `dead` ones are voters without a node. */
   static of(size: number, options: Setup = {}, dead: readonly number[] = []): Network {
     const voters = Array.from({ length: size }, (_, i) => i + 1);
     return new Network(...voters.filter((id) => !dead.includes(id)).map((id) => newNode(id, { voters, ...options })));

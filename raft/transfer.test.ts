@@ -1,4 +1,5 @@
-// Handing leadership over (thesis 3.10): the target is brought up to date and told to campaign, within one election timeout.
+// Handing leadership over (thesis 3.10): the target is brought up to date and told to campaign, within one election
+// timeout.
 
 import { describe, expect, test } from "vitest";
 import { errProposalDropped } from "./errors.ts";

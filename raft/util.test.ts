@@ -1,4 +1,5 @@
-// The small rules: classes of messages, sizes, slices of a leader's log, when states are equal, and when a write must be durable.
+// The small rules: classes of messages, sizes, slices of a leader's log, when states are equal, and when a write must
+// be durable.
 
 import { describe, expect, test } from "vitest";
 import { type Entry, entrySize, MessageType, makeHardState, makeSnapshot, messageTypeName } from "./raftpb/index.ts";

@@ -1,5 +1,6 @@
-// A node's state lies in plain fields. The explorer in sim/ tells whether two nodes are in the same state by comparing them field by
-// field, and no code outside of a class can list its # fields: one that held state would make different nodes look equal.
+// A node's state lies in plain fields. The explorer in sim/ tells whether two nodes are in the same state by comparing
+// them field by field, and no code outside of a class can list its # fields: one that held state would make different
+// nodes look equal.
 
 import { expect, test } from "vitest";
 import { bytes } from "./testing.ts";

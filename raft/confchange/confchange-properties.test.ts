@@ -1,5 +1,5 @@
-// Whatever is changed, and in whatever order: the rules of a configuration hold, joint and simple changes end in the same place, and
-// a configuration survives the way through its ConfState.
+// Whatever is changed, and in whatever order: the rules of a configuration hold, joint and simple changes end in the
+// same place, and a configuration survives the way through its ConfState.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -4,8 +4,8 @@
 // enterJoint:  any changes; from then on the old and the new voters must both agree (thesis 4.3)
 // leaveJoint:  the new voters alone decide, and staged learners become learners
 //
-// Changes are made to the incoming half; the outgoing one is a copy of the voters before. A Changer never alters what it was given:
-// it returns the new configuration, or a ConfChangeError. The invariants are checked before and after.
+// Changes are made to the incoming half; the outgoing one is a copy of the voters before. A Changer never alters what
+// it was given: it returns the new configuration, or a ConfChangeError. The invariants are checked before and after.
 //
 // Ports confchange/confchange.go.
 
@@ -49,7 +49,7 @@ export class Changer {
   enterJoint(autoLeave: boolean, changes: readonly ConfChangeSingle[]): Configuration | ConfChangeError {
     return this.#attempt((draft) => {
       if (draft.outgoing.size > 0) throw new ConfChangeError("config is already joint");
-      // An empty configuration may be filled, for convenience, but has nobody who could leave a joint one.
+      // An empty configuration may be filled by a simple change, but has no voter that could leave a joint one.
       if (draft.incoming.size === 0) throw new ConfChangeError("can't make a zero-voter config joint");
       for (const id of draft.incoming) draft.outgoing.add(id);
       this.#apply(draft, changes);
@@ -138,7 +138,7 @@ export class Changer {
     draft.incoming.add(id);
   }
 
-  /** A voter of the outgoing half is staged in learnersNext; anyone else is a learner at once. */
+  /** A voter of the outgoing half is staged in learnersNext; any other node is a learner at once. */
   #makeLearner(draft: Draft, id: number): void {
     const pr = draft.progress.get(id);
     if (pr === undefined) {

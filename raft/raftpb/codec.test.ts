@@ -1,4 +1,5 @@
-// The codec against protobufjs' own reading of raft.proto, against itself, and against bytes that nobody wrote on purpose.
+// The codec against protobufjs' own reading of raft.proto, against itself, and against bytes that nobody wrote on
+// purpose.
 
 import fs from "node:fs";
 import path from "node:path";

@@ -1,12 +1,13 @@
 // Encoding and decoding of the messages of raft.proto.
 //
-// Promises: decode(encode(x)) equals x; a decoder throws DecodeError and nothing else, whatever the bytes; no number that
+// Promises: decode(encode(x)) equals x; a decoder throws DecodeError and nothing else on any bytes; no number that
 // a double cannot hold exactly passes in either direction; unknown fields are skipped, as proto2 asks.
 //
-// Written by hand on protobufjs' minimal Writer and Reader rather than through its reflection: the decoders build the plain
-// objects of types.ts directly, one hidden class each, and nothing here needs eval or a file, so that it runs in a browser.
-// Numbers are written even when zero (as etcd 3.5 does, and its readers expect on disk); what types.ts calls optional is
-// left out when undefined. The two local-thread ids are negative and are refused: they never leave the process.
+// Written by hand on protobufjs' minimal Writer and Reader rather than through its reflection: the decoders build the
+// plain objects of types.ts directly, one hidden class each, and nothing here needs eval or a file, so that it runs in
+// a browser. Numbers are written even when zero (as etcd 3.5 does, and its readers expect on disk); what types.ts calls
+// optional is left out when undefined. The two local-thread ids are negative and are refused: they never leave the
+// process.
 //
 // Decoded byte fields are views of the input, not copies: a caller that reuses its buffer copies first.
 

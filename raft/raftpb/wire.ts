@@ -1,10 +1,10 @@
 // The wire format under the messages: tags, varints, length-delimited fields, and what is refused in them.
 //
-// Promises: a decoder that reads through here throws DecodeError and nothing else, whatever the bytes; no number that a double cannot
-// hold exactly passes in either direction. Byte fields are views of the input, not copies.
+// Promises: a decoder that reads through here throws DecodeError and nothing else on any bytes; no number that a double
+// cannot hold exactly passes in either direction. Byte fields are views of the input, not copies.
 //
-// On protobufjs' minimal Writer and Reader: no reflection, so no eval and no file, and it runs in a browser. Groups, which proto2 once
-// had, are skipped like any unknown field.
+// On protobufjs' minimal Writer and Reader: no reflection, so no eval and no file, and it runs in a browser. Groups,
+// which proto2 once had, are skipped like any unknown field.
 
 import protobuf from "protobufjs/minimal.js";
 
