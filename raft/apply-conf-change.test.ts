@@ -190,7 +190,7 @@ describe("a committed change that is not applied", () => {
   test.each([
     ["[TestConfChangeCheckBeforeCampaign]", removeNode2],
     ["[TestConfChangeV2CheckBeforeCampaign]", asV2(removeNode2)],
-  ])("keeps a node from campaigning, even when it is told to %s", (_goName, cc) => {
+  ])("keeps a node from campaigning, even on an order to %s", (_goName, cc) => {
     const net = Network.of(3);
     net.campaign(1);
     const [n1, n2] = [net.at(1), net.at(2)];

@@ -25,7 +25,7 @@ class Run {
     return [...this.group.members.values()].filter((m) => !m.stopped && !m.paused);
   }
 
-  /** One tick for everyone who has a clock. */
+  /** One tick for each member that runs. */
   tick(times = 1): void {
     for (let i = 0; i < times; i++) {
       for (const m of this.#members()) m.node.tick();
@@ -40,7 +40,7 @@ class Run {
       if (newest !== undefined) return newest;
       this.tick();
     }
-    throw new Error("nobody was elected in 500 ticks");
+    throw new Error("no leader was elected in 500 ticks");
   }
 
   propose(count: number): void {

@@ -136,7 +136,7 @@ class Pair {
   }
 }
 
-test("the log tells the same as a plain array, whatever is done to both", () => {
+test("RaftLog answers as a plain array of entries does, after any sequence of calls", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 25 }), (all) => {
       const pair = new Pair();

@@ -161,8 +161,7 @@ describe("what a Node lets in", () => {
         .catch(() => {});
       await new Promise((resolve) => setImmediate(resolve));
       expect(settled).toBe(type !== MsgProp);
-      // Whatever is stepped with a higher term raises that of the node, but for a pre-vote, which speaks of a term that
-      // nobody is in.
+      // A message of a higher term raises the node's term, but for a pre-vote, whose term no node is in.
       const preVotes: MessageType[] = [MessageType.MsgPreVote, MessageType.MsgPreVoteResp];
       const unmoved = isLocalMsg(type) || type === MsgProp || preVotes.includes(type);
       expect((node.status()?.term ?? 0) > 0).toBe(!unmoved);

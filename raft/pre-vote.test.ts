@@ -21,7 +21,7 @@ const terms = (net: Network) => [1, 2, 3].map((id) => net.at(id).term);
 const hasLeader = (net: Network, ...ids: number[]) => ids.some((id) => net.at(id).state === "StateLeader");
 
 describe("with pre-vote", () => {
-  test("a loser that comes back with a shorter log changes nobody's term [TestDuelingPreCandidates]", () => {
+  test("a loser that comes back with a shorter log changes no other node's term [TestDuelingPreCandidates]", () => {
     const net = Network.of(3, { preVote: true });
     net.cut(1, 3);
     net.campaign(1);
@@ -123,7 +123,7 @@ describe("while pre-vote is being switched on node by node", () => {
     return net;
   }
 
-  test("a leader can be elected, whatever the terms [TestPreVoteMigrationCanCompleteElection]", () => {
+  test("a leader can be elected with any terms [TestPreVoteMigrationCanCompleteElection]", () => {
     const net = migrating();
     net.isolate(1);
     net.campaign(3);

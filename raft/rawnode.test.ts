@@ -46,7 +46,7 @@ describe("elections", () => {
     }
   });
 
-  test("while the lease of a leader lasts, a follower that hears it gives nobody its vote", () => {
+  test("while the lease of a leader lasts, a follower that hears it gives no vote", () => {
     const net = new Group(3, { checkQuorum: true });
     net.elect(1);
     net.at(3).node.campaign();

@@ -244,7 +244,7 @@ describe("a follower that is asked", () => {
     ]);
   });
 
-  test("applies what it is told before it answers: the index is never beyond what its leader committed", () => {
+  test("applies the commit index that it hears before it answers: the index is never beyond what its leader committed", () => {
     const net = Network.of(3);
     net.campaign(1);
     propose(net.at(1), "not committed yet");

@@ -78,7 +78,7 @@ describe("a message of an older term", () => {
 });
 
 describe("the order to forget the leader", () => {
-  test("makes a follower free to vote, and stays without effect on who has no leader to forget", () => {
+  test("makes a follower free to vote, and has no effect on a node without a leader to forget", () => {
     const r = newNode(1, { checkQuorum: true, preVote: true });
     becomeFollower(r, 1, 2);
     receive(r, MsgPreVote, { from: 3, term: 2 });

@@ -84,7 +84,7 @@ function expectLegal(before: Configuration, after: Configuration): void {
   }
 }
 
-describe("whatever is changed,", () => {
+describe("after any sequence of changes,", () => {
   test("every configuration on the way is legal, and one that is refused leaves the old one as it was", () => {
     fc.assert(
       fc.property(start, steps, (first, all) => {

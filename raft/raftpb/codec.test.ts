@@ -1,5 +1,4 @@
-// The codec against protobufjs' own reading of raft.proto, against itself, and against bytes that nobody wrote on
-// purpose.
+// The codec against protobufjs' own reading of raft.proto, against itself, and against random bytes.
 
 import fs from "node:fs";
 import path from "node:path";
