@@ -1,4 +1,5 @@
-// Check-quorum and leases (thesis 6.2, 4.2.3): a leader that hears no quorum steps down, and who hears a leader helps nobody else.
+// Check-quorum and leases (thesis 6.2, 4.2.3): a leader that hears no quorum steps down, and a node that hears a leader
+// helps no other to depose it.
 
 import { describe, expect, test } from "vitest";
 import type { Raft } from "./raft.ts";
@@ -39,7 +40,7 @@ describe("a leader", () => {
     expect([r.state, r.lead]).toEqual(["StateFollower", none]);
   });
 
-  test("without the option leads on, whoever answers", () => {
+  test("without the option leads on, even if no node answers", () => {
     const r = newNode(1);
     lead(r);
     tickTimes(r, 100);
@@ -135,7 +136,7 @@ describe("a lease", () => {
 });
 
 describe("a node that is not in its own configuration", () => {
-  test("does not campaign, and follows who leads [TestNonPromotableVoterWithCheckQuorum]", () => {
+  test("does not campaign, and follows the leader [TestNonPromotableVoterWithCheckQuorum]", () => {
     const a = newNode(1, { voters: [1, 2], checkQuorum: true });
     const b = newNode(2, { voters: [1], checkQuorum: true });
     const net = new Network(a, b);

@@ -17,8 +17,8 @@ export interface Config {
   readonly id: number;
   /**
    * The base election timeout in ticks, above heartbeatTick; ten times that is advised. The real one is drawn from
-   * [electionTick, 2 * electionTick - 1] on every change of role. Also the period of checkQuorum, the lease, and the time a
-   * leadership transfer may take.
+   * [electionTick, 2 * electionTick - 1] on every change of role. Also the period of checkQuorum, the lease, and the
+   * time a leadership transfer may take.
    */
   readonly electionTick: number;
   /** Ticks between a leader's heartbeats, above 0. */
@@ -26,7 +26,10 @@ export interface Config {
   readonly storage: Storage;
   /** The last index applied before a restart: nothing up to it is handed out again. */
   readonly applied?: number;
-  /** Ready carries MsgStorageAppend and MsgStorageApply, to be answered when done, instead of being followed by advance(). */
+  /**
+   * Ready carries MsgStorageAppend and MsgStorageApply, to be answered when done, instead of being followed by
+   * advance().
+   */
   readonly asyncStorageWrites?: boolean;
   /**
    * Encoded bytes of entries in one append; at least one entry is always sent. 0: one entry each. Default: 1 MiB, or maxInflightBytes if
@@ -46,15 +49,18 @@ export interface Config {
   readonly maxInflightBytes?: number;
   /** A leader that has not heard from a quorum for an election timeout steps down (thesis 6.2). */
   readonly checkQuorum?: boolean;
-  /** Asks whether an election could be won before it disturbs anyone (thesis 9.6). */
+  /**
+   * Before a node campaigns, it asks whether it could win, so that a campaign without hope disturbs no leader (thesis
+   * 9.6).
+   */
   readonly preVote?: boolean;
   /** Default: "safe". "leaseBased" needs checkQuorum. */
   readonly readOnlyOption?: ReadOnlyOption;
   /** Default: silence. */
   readonly logger?: Logger;
   /**
-   * An integer in [0, n), uniformly: `(n) => Math.floor(Math.random() * n)`. It spreads election timeouts. Default: a fixed sequence for
-   * each id, since Math.random is impure.
+   * An integer in [0, n), uniformly: `(n) => Math.floor(Math.random() * n)`. It spreads election timeouts. Default: a
+   * fixed sequence for each id, since Math.random is impure.
    */
   readonly random?: (n: number) => number;
   /** Followers drop proposals instead of passing them to the leader. */

@@ -1,6 +1,7 @@
 // The text form of Ready, Message, Entry, states and configuration changes: the one that logs, scripts and pages share.
 //
-// It is etcd's, byte for byte, which is why goQuote reproduces Go's %q. Ids in messages are hexadecimal, elsewhere decimal.
+// It is etcd's, byte for byte, which is why goQuote reproduces Go's %q. Ids in messages are hexadecimal, elsewhere
+// decimal.
 //
 // Ports the Describe functions of util.go.
 

@@ -82,7 +82,7 @@ describe.each([false, true])("an election, pre-vote %s,", (preVote) => {
   });
 
   test("a leader of an older log overwrites what a minority has of a higher term [TestLeaderElectionOverwriteNewerLogs, TestLeaderElectionOverwriteNewerLogsPreVote]", () => {
-    // Node 1 led term 1 and reached node 2; node 3 led term 2, elected by 4 and 5, and reached nobody.
+    // Node 1 led term 1 and reached node 2; node 3 led term 2, elected by 4 and 5, and reached no other node.
     const node = (id: number, setup: Setup) => newNode(id, { voters: [1, 2, 3, 4, 5], preVote, ...setup });
     const net = new Network(
       node(1, { log: entriesFrom(1, 1), term: 1 }),
@@ -244,7 +244,7 @@ describe("a change of role", () => {
     ["StateCandidate", 0],
     ["StateLeader", 1],
   ])(
-    "a higher term makes a %s with %i entries a follower: of the sender of an append, of nobody for a vote [TestAllServerStepdown]",
+    "a higher term makes a %s with %i entries a follower: of the sender of an append, of none for a vote [TestAllServerStepdown]",
     (role, last) => {
       const r = newNode(1);
       become(r, role);

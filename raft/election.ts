@@ -1,4 +1,5 @@
-// Elections (paper 5.2, 5.4.1; pre-vote: thesis 9.6; transfer: thesis 3.10): when to campaign, asking for votes, giving them.
+// Elections (paper 5.2, 5.4.1; pre-vote: thesis 9.6; transfer: thesis 3.10): campaigning, asking for votes, and
+// granting them.
 //
 // Ports hup, campaign, poll, hasUnappliedConfChanges and the vote part of Step of raft.go.
 
@@ -11,18 +12,21 @@ import { hex, voteRespMsgType } from "./util.ts";
 
 const { MsgVote, MsgPreVote } = MessageType;
 
-/** Why a node campaigns: to ask first, because its time is up, or because the leader told it to. */
+/** Why a node campaigns: a pre-vote first, an election timeout, or the leader's order to take over. */
 export type CampaignType = "CampaignPreElection" | "CampaignElection" | "CampaignTransfer";
 
 const transferContext = new TextEncoder().encode("CampaignTransfer");
 
-/** Whether a vote request was sent on a leader's order: such a one is not held up by that leader's lease. */
+/** Whether a vote request was sent on a leader's order: that leader's lease does not hold it off. */
 export function isTransferVote(m: Message): boolean {
   const { context } = m;
   return context?.length === transferContext.length && context.every((byte, i) => byte === transferContext[i]);
 }
 
-/** Campaigns, unless this node leads already, may not lead, or may hold a change of the voters that it has not applied. */
+/**
+ * Campaigns, unless this node leads already, must not lead, or may hold a committed change of the voters that is not
+ * applied.
+ */
 export function hup(r: Raft, type: CampaignType): void {
   if (r.state === "StateLeader") {
     r.logger.debug?.(`${hex(r.id)} ignoring MsgHup because already leader`);
@@ -56,7 +60,10 @@ function hasUnappliedConfChanges(r: Raft): boolean {
   return found;
 }
 
-/** Becomes (pre-)candidate and asks every voter, itself included: its own vote counts once it is durable. */
+/**
+ * Becomes (pre-)candidate and asks every voter. It votes for itself by a message too: that vote counts once it is
+ * durable.
+ */
 export function campaign(r: Raft, type: CampaignType): void {
   if (!r.promotable()) r.logger.warning?.(`${hex(r.id)} is unpromotable; campaign() should have been called`);
   let voteMsg: MessageType = MsgVote;
@@ -83,7 +90,7 @@ export function campaign(r: Raft, type: CampaignType): void {
   }
 }
 
-/** Notes an answer to the campaign and counts. */
+/** Records an answer to the campaign and counts the votes. */
 export function poll(
   r: Raft,
   from: number,
@@ -100,9 +107,10 @@ export function poll(
 /**
  * Answers a request for a vote or a pre-vote, of this term or a pre-vote of a later one.
  *
- * Granted if the candidate's log is at least as up to date, and this node has voted for it already, or has neither voted nor
- * heard of a leader in this term, or is asked for a pre-vote of a future term. A learner votes too: it may have been promoted
- * without knowing yet, and its vote may be the one that is needed.
+ * The vote is granted if the candidate's log is at least as up to date, and one of three holds: this node has voted for
+ * the candidate already; it has neither voted nor heard from a leader in this term; the request is a pre-vote for a
+ * later term. A learner votes too: it may have been promoted without knowing it yet, and the election may depend on its
+ * vote.
  */
 export function handleVoteRequest(r: Raft, m: Message): void {
   const canVote =
@@ -114,8 +122,8 @@ export function handleVoteRequest(r: Raft, m: Message): void {
     r.send({ type, to: m.from, term: r.term, reject: true });
     return;
   }
-  // The answer carries the request's term: for a pre-vote that is one that this node is not in, and an answer at its own,
-  // lower term would be ignored.
+  // The answer carries the request's term. A pre-vote's is higher than this node's, and the candidate would ignore an
+  // answer of a lower term.
   r.send({ type, to: m.from, term: m.term });
   if (m.type === MsgVote) {
     r.electionElapsed = 0;

@@ -1,8 +1,8 @@
-// What can go wrong in the core, in two kinds.
+// The errors of the core, of two kinds.
 //
-// A RaftError is an outcome that a caller handles: it is returned, never thrown, by the methods that Go lets return an error, and
-// each kind is one shared value, so that `=== errProposalDropped` works as in Go and the hot path builds no stack trace.
-// A RaftPanic is a broken invariant: it is thrown, and the node must not be used after it.
+// A RaftError is an outcome that the caller handles. It is returned, never thrown, where the Go method returns an
+// error. Each kind is one shared value: `=== errProposalDropped` works as in Go, and the hot path builds no stack
+// trace. A RaftPanic is a broken invariant: it is thrown, and the node must not be used after it.
 //
 // Ports the error values of raft.go, rawnode.go, storage.go and node.go; messages are theirs.
 
@@ -32,7 +32,7 @@ export class RaftPanic extends Error {
   readonly code = "RAFT_PANIC";
 }
 
-/** The proposal was not taken: no leader, a transfer under way, or too much uncommitted. The caller may try again. */
+/** The proposal was refused: no leader, a transfer under way, or too much uncommitted. The caller may try again. */
 export const errProposalDropped = new RaftError("PROPOSAL_DROPPED", "raft proposal dropped");
 /** A message type that must not come from another node. */
 export const errStepLocalMsg = new RaftError("STEP_LOCAL_MSG", "raft: cannot step raft local message");
@@ -42,7 +42,7 @@ export const errStepPeerNotFound = new RaftError("STEP_PEER_NOT_FOUND", "raft: c
 export const errCompacted = new RaftError("COMPACTED", "requested index is unavailable due to compaction");
 /** The index lies beyond the last one. */
 export const errUnavailable = new RaftError("UNAVAILABLE", "requested entry at index is unavailable");
-/** The snapshot is not newer than the one at hand. */
+/** The snapshot is not newer than the one that the storage has. */
 export const errSnapOutOfDate = new RaftError(
   "SNAP_OUT_OF_DATE",
   "requested index is older than the existing snapshot",

@@ -1,4 +1,5 @@
-// How fast a leader sends to one follower: while it probes, while it replicates, when the window is full, and what releases it again.
+// How fast a leader sends to one follower: while it probes, while it replicates, when the window is full, and what
+// releases it again.
 
 import { describe, expect, test } from "vitest";
 import { errProposalDropped } from "./errors.ts";

@@ -21,26 +21,26 @@ class Run {
     this.group = new Group(5, { ...options, random: randomOf(seed) });
   }
 
-  private members(): Member[] {
+  #members(): Member[] {
     return [...this.group.members.values()].filter((m) => !m.stopped && !m.paused);
   }
 
-  /** One tick for everyone who has a clock. */
+  /** One tick for each member that runs. */
   tick(times = 1): void {
     for (let i = 0; i < times; i++) {
-      for (const m of this.members()) m.node.tick();
+      for (const m of this.#members()) m.node.tick();
       this.group.settle();
     }
   }
 
   leader(): Member {
     for (let i = 0; i < 500; i++) {
-      const leaders = this.members().filter((m) => m.node.basicStatus().raftState === "StateLeader");
+      const leaders = this.#members().filter((m) => m.node.basicStatus().raftState === "StateLeader");
       const newest = leaders.sort((a, b) => b.node.basicStatus().term - a.node.basicStatus().term)[0];
       if (newest !== undefined) return newest;
       this.tick();
     }
-    throw new Error("nobody was elected in 500 ticks");
+    throw new Error("no leader was elected in 500 ticks");
   }
 
   propose(count: number): void {

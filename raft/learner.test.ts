@@ -1,4 +1,4 @@
-// Learners (thesis 4.2.1): they get the log like everyone, count for no majority, and do not campaign.
+// Learners (thesis 4.2.1): they get the log as voters do, count for no majority, and do not campaign.
 
 import { describe, expect, test } from "vitest";
 import { MessageType, makeMessage } from "./raftpb/index.ts";

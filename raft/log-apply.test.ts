@@ -17,8 +17,8 @@ function logAt3(maxApplying = noLimit): RaftLog {
   storage.append(entries.slice(0, 1));
   const log = new RaftLog(storage, discardLogger, maxApplying);
   log.append(entries);
-  log.stableTo(1, 4);
-  log.maybeCommit(1, 5);
+  log.stableTo({ term: 1, index: 4 });
+  log.maybeCommit({ term: 1, index: 5 });
   return log;
 }
 
@@ -28,7 +28,7 @@ function threeUnstable(maxApplying = noLimit): RaftLog {
   return log;
 }
 
-describe("what is committed", () => {
+describe("nextCommittedEnts and hasNextCommittedEnts", () => {
   test.each<[applied: number, applying: number, allowUnstable: boolean, handedOut: number[]]>([
     [3, 3, true, [4, 5]],
     [3, 4, true, [5]],
@@ -44,7 +44,7 @@ describe("what is committed", () => {
     [4, 5, false, []],
     [5, 5, false, []],
   ])(
-    "and applied up to %i, handed out up to %i, unstable too: %s, is handed out next: %j [TestHasNextCommittedEnts, TestNextCommittedEnts]",
+    "applied to %i, handed out to %i, with unstable entries allowed: %s, hand out %j next [TestHasNextCommittedEnts, TestNextCommittedEnts]",
     (applied, applying, allowUnstable, handedOut) => {
       const log = logAt3();
       log.appliedTo(applied, 0);
@@ -55,7 +55,7 @@ describe("what is committed", () => {
     },
   );
 
-  test("is held back while paused, and while a snapshot waits to be installed [TestHasNextCommittedEnts, TestNextCommittedEnts]", () => {
+  test("hand out nothing while paused, nor while a snapshot waits to be restored [TestHasNextCommittedEnts, TestNextCommittedEnts]", () => {
     const paused = logAt3();
     paused.applyingEntsPaused = true;
     const behindSnapshot = logAt3();
@@ -65,7 +65,7 @@ describe("what is committed", () => {
     }
   });
 
-  test("is handed out once, in pages, and is acknowledged", () => {
+  test("hand out each entry once, in pages", () => {
     const size = entrySize(entriesFrom(1, 1)[0] as Entry);
     const log = threeUnstable(2 * size);
     log.commitTo(3);
@@ -82,7 +82,7 @@ describe("what is committed", () => {
     expect(() => log.acceptApplying(4, 0, true)).toThrow(/applying\(4\) is out of range/);
   });
 
-  test("is not asked for with no budget left", () => {
+  test("panic if they are called with no budget left", () => {
     const log = threeUnstable(10);
     log.commitTo(3);
     log.applyingEntsSize = 10;
@@ -90,7 +90,7 @@ describe("what is committed", () => {
   });
 });
 
-describe("the budget of what is being applied", () => {
+describe("the budget for entries that are being applied", () => {
   const max = 100;
 
   test.each<[allowUnstable: boolean, index: number, under: boolean]>([
@@ -102,7 +102,7 @@ describe("the budget of what is being applied", () => {
     [false, 4, false],
     [false, 5, false],
   ])(
-    "unstable too: %s, handed out up to %i: one byte under the limit pauses %s, at it and over it always [TestAcceptApplying]",
+    "acceptApplying, unstable entries allowed: %s, to %i: one byte under the limit pauses %s, at and over it always [TestAcceptApplying]",
     (allowUnstable, index, under) => {
       const paused = [max - 1, max, max + 1].map((size) => {
         const log = logAt3(max);
@@ -123,7 +123,7 @@ describe("the budget of what is being applied", () => {
     [4, max + 5, 0, false],
     [4, max + 6, 0, false], // more than was handed out: no debt remains
   ])(
-    "exceeded by 5: applied up to %i with %i bytes leaves %i, paused %s [TestAppliedTo]",
+    "appliedTo %i with %i bytes, at 5 over the limit, leaves %i bytes and paused %s [TestAppliedTo]",
     (index, size, left, paused) => {
       const log = logAt3(max);
       log.acceptApplying(5, max + 5, false);
@@ -138,13 +138,13 @@ describe("the budget of what is being applied", () => {
   );
 });
 
-describe("what is unstable", () => {
+describe("RaftLog.stableTo and nextUnstableEnts", () => {
   test.each([
     [2, []],
     [0, [1, 2]],
     [1, [2]],
   ])(
-    "with %i of two entries in storage is %j, and is in storage once that says so [TestNextUnstableEnts]",
+    "with %i of two entries in storage hand out %j, and nothing once stableTo has named the last [TestNextUnstableEnts]",
     (stable, indexes) => {
       const all = entriesFrom(1, 1, 2);
       const storage = new MemoryStorage();
@@ -155,7 +155,7 @@ describe("what is unstable", () => {
         indexes.length > 0,
         indexes,
       ]);
-      log.stableTo(2, 2);
+      log.stableTo({ term: 2, index: 2 });
       expect([log.unstable.offset, log.nextUnstableEnts()]).toEqual([3, []]);
     },
   );
@@ -165,15 +165,15 @@ describe("what is unstable", () => {
     [2, 2, 3],
     [2, 1, 1], // another term
     [3, 1, 1], // beyond the end
-  ])("with an answer for index %i of term %i starts at %i [TestStableTo]", (index, term, offset) => {
+  ])("for index %i of term %i leave a tail that starts at %i [TestStableTo]", (index, term, offset) => {
     const log = new RaftLog(new MemoryStorage(), discardLogger);
     log.append(entriesFrom(1, 1, 2));
-    log.stableTo(term, index);
+    log.stableTo({ term, index });
     expect(log.unstable.offset).toBe(offset);
   });
 
   test.each([false, true])(
-    "behind a snapshot, with an entry %s, moves only with an answer for that very entry [TestStableToWithSnap]",
+    "behind a snapshot, with an entry %s, move the tail only for the id of that entry [TestStableToWithSnap]",
     (withEntry) => {
       for (const term of [2, 3]) {
         for (const index of [4, 5, 6]) {
@@ -181,7 +181,7 @@ describe("what is unstable", () => {
           storage.applySnapshot(makeSnapshot(5, 2));
           const log = new RaftLog(storage, discardLogger);
           log.append(withEntry ? entriesFrom(6, 2) : []);
-          log.stableTo(term, index);
+          log.stableTo({ term, index });
           expect(log.unstable.offset).toBe(withEntry && term === 2 && index === 6 ? 7 : 6);
         }
       }
@@ -189,8 +189,8 @@ describe("what is unstable", () => {
   );
 });
 
-describe("the commit index", () => {
-  test("goes up, never down, and not beyond the log [TestCommitTo]", () => {
+describe("RaftLog", () => {
+  test("commitTo raises the commit index, never lowers it, and panics beyond the log [TestCommitTo]", () => {
     const log = threeUnstable();
     log.commitTo(2);
     log.commitTo(1);
@@ -200,7 +200,7 @@ describe("the commit index", () => {
     expect(() => log.commitTo(4)).toThrow(/tocommit\(4\) is out of range \[lastIndex\(3\)\]/);
   });
 
-  test("shows, with all else, in the log's text", () => {
+  test("toString shows its positions as etcd prints them", () => {
     expect(String(logAt3())).toBe(
       "committed=5, applied=3, applying=3, unstable.offset=5, unstable.offsetInProgress=5, len(unstable.Entries)=2",
     );

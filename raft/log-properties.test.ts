@@ -1,4 +1,5 @@
-// The log against a plain array of entries: whatever is appended, replaced, made stable, committed and compacted, both tell the same.
+// The log against a plain array of entries: whatever is appended, replaced, made stable, committed and compacted, both
+// tell the same.
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -72,7 +73,7 @@ class Pair {
   readonly storage = new MemoryStorage();
   readonly log = new RaftLog(this.storage, discardLogger);
   readonly plain = new PlainLog();
-  private newest = 1;
+  #newest = 1;
 
   do(s: Step): void {
     const { log, plain, storage } = this;
@@ -80,15 +81,15 @@ class Pair {
     if (s.kind === "append") {
       // A leader's way: behind what is committed, in a term of its own.
       const prev = plain.committed + Math.min(s.at, spare);
-      const entries = rising(prev + 1, this.nextTerm(), s.terms, s.size);
+      const entries = rising(prev + 1, this.#nextTerm(), s.terms, s.size);
       expect(log.append(entries)).toBe(entries.at(-1)?.index ?? plain.list.length);
       plain.append(entries);
     } else if (s.kind === "merge") {
       const index = plain.committed + Math.min(s.at, spare);
       const prev = { index, term: (plain.term(index) as number) + (s.wrong ? 1 : 0) };
       const kept = plain.list.slice(index, index + s.keep);
-      const entries = [...kept, ...rising(index + kept.length + 1, this.nextTerm(), s.terms)];
-      const slice = { term: this.newest, prev, entries };
+      const entries = [...kept, ...rising(index + kept.length + 1, this.#nextTerm(), s.terms)];
+      const slice = { term: this.#newest, prev, entries };
       expect(log.maybeAppend(slice, s.commit)).toBe(plain.merge(prev, entries, s.commit));
     } else if (s.kind === "store") {
       // What is handed out is written, and acknowledged as a whole or in part.
@@ -96,7 +97,7 @@ class Pair {
       log.acceptUnstable();
       storage.append(entries);
       const last = entries[Math.min(s.part, entries.length - 1)];
-      if (last !== undefined) log.stableTo(last.term, last.index);
+      if (last !== undefined) log.stableTo(last);
     } else if (s.kind === "commit") {
       const to = plain.committed + Math.min(s.to, spare);
       log.commitTo(to);
@@ -110,9 +111,9 @@ class Pair {
     }
   }
 
-  private nextTerm(): number {
-    this.newest = Math.max(this.newest, this.plain.list.at(-1)?.term ?? 0) + 1;
-    return this.newest;
+  #nextTerm(): number {
+    this.#newest = Math.max(this.#newest, this.plain.list.at(-1)?.term ?? 0) + 1;
+    return this.#newest;
   }
 
   compare(): void {
@@ -135,7 +136,7 @@ class Pair {
   }
 }
 
-test("the log tells the same as a plain array, whatever is done to both", () => {
+test("RaftLog answers as a plain array of entries does, after any sequence of calls", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 25 }), (all) => {
       const pair = new Pair();

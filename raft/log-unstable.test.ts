@@ -1,4 +1,5 @@
-// The unstable tail: what of it is new, being written, or gone, and what appends, acknowledgements and snapshots do to it.
+// The unstable tail: what of it is new, being written, or gone, and what appends, acknowledgements and snapshots do to
+// it.
 
 import { describe, expect, test } from "vitest";
 import { Unstable } from "./log-unstable.ts";
@@ -18,15 +19,15 @@ function tail(offset: number, entries: readonly Entry[], inProgress = offset, sn
 const snapshot = makeSnapshot(4, 1);
 const state = (u: Unstable) => [u.offset, u.offsetInProgress, idsOf(u.entries)];
 
-describe("the unstable tail", () => {
-  test("knows the first index only with a snapshot [TestUnstableMaybeFirstIndex]", () => {
+describe("Unstable", () => {
+  test("maybeFirstIndex knows the first index only with a snapshot [TestUnstableMaybeFirstIndex]", () => {
     expect(tail(5, entriesFrom(5, 1)).maybeFirstIndex()).toBeUndefined();
     expect(tail(0, []).maybeFirstIndex()).toBeUndefined();
     expect(tail(5, entriesFrom(5, 1), 5, snapshot).maybeFirstIndex()).toBe(5);
     expect(tail(5, [], 5, snapshot).maybeFirstIndex()).toBe(5);
   });
 
-  test("knows the last index from its entries, else from its snapshot [TestMaybeLastIndex]", () => {
+  test("maybeLastIndex is that of the entries, else that of the snapshot [TestMaybeLastIndex]", () => {
     expect(tail(5, entriesFrom(5, 1)).maybeLastIndex()).toBe(5);
     expect(tail(5, entriesFrom(5, 1), 5, snapshot).maybeLastIndex()).toBe(5);
     expect(tail(5, [], 5, snapshot).maybeLastIndex()).toBe(4);
@@ -38,11 +39,14 @@ describe("the unstable tail", () => {
     ["entries behind a snapshot", tail(5, entriesFrom(5, 1), 5, snapshot), [undefined, 1, 1, undefined]],
     ["a snapshot", tail(5, [], 5, snapshot), [undefined, 1, undefined, undefined]],
     ["nothing", tail(0, []), [undefined, undefined, undefined, undefined]],
-  ])("with %s knows the terms of just these indexes [TestUnstableMaybeTerm]", (_what, u, terms) => {
-    expect([3, 4, 5, 6].map((i) => u.maybeTerm(i))).toEqual(terms);
-  });
+  ])(
+    "maybeTerm, with %s, knows the terms of the indexes that lie here and of no other [TestUnstableMaybeTerm]",
+    (_what, u, terms) => {
+      expect([3, 4, 5, 6].map((i) => u.maybeTerm(i))).toEqual(terms);
+    },
+  );
 
-  test("is replaced by a snapshot, marks of what is being written included [TestUnstableRestore]", () => {
+  test("restore replaces entries, snapshot and the marks of writes by the new snapshot [TestUnstableRestore]", () => {
     const u = tail(5, entriesFrom(5, 1), 6, snapshot);
     u.snapshotInProgress = true;
     const newer = makeSnapshot(6, 2);
@@ -54,12 +58,12 @@ describe("the unstable tail", () => {
     [5, [5, 6]],
     [6, [6]],
     [7, []],
-  ])("being written up to %i hands out %j next [TestUnstableNextEntries]", (inProgress, indexes) => {
+  ])("nextEntries, with writes in progress up to %i, hands out %j [TestUnstableNextEntries]", (inProgress, indexes) => {
     const u = tail(5, entriesFrom(5, 1, 1), inProgress);
     expect([u.nextEntries().map((e) => e.index), u.hasNextEntries()]).toEqual([indexes, indexes.length > 0]);
   });
 
-  test("hands out a snapshot unless that is being written [TestUnstableNextSnapshot]", () => {
+  test("nextSnapshot hands out a snapshot unless it is being written [TestUnstableNextSnapshot]", () => {
     const u = tail(5, []);
     expect(u.nextSnapshot()).toBeUndefined();
     u.snapshot = snapshot;
@@ -73,7 +77,7 @@ describe("the unstable tail", () => {
   });
 
   test.each([0, 1, 2])(
-    "of %i entries, handed out, is being written as a whole, its snapshot too [TestUnstableAcceptInProgress]",
+    "acceptInProgress marks all of %i entries as being written, and the snapshot [TestUnstableAcceptInProgress]",
     (count) => {
       const entries = entriesFrom(5, 1, 1).slice(0, count);
       for (let inProgress = 5; inProgress <= 5 + count; inProgress++) {
@@ -93,7 +97,7 @@ describe("the unstable tail", () => {
   );
 });
 
-describe("an acknowledgement", () => {
+describe("Unstable.stableTo", () => {
   test.each<
     [what: string, before: [number, number[], number], [term: number, index: number], after: [number, number, number]]
   >([
@@ -106,28 +110,28 @@ describe("an acknowledgement", () => {
     ["of an older entry", [5, [1], 6], [1, 4], [5, 6, 1]],
     ["of an older entry of another term", [5, [1], 6], [2, 4], [5, 6, 1]],
   ])(
-    "%s leaves what it does not attest, with a snapshot and without [TestUnstableStableTo]",
+    "%s drops only the entries that it attests, with a snapshot and without [TestUnstableStableTo]",
     (_what, [offset, terms, inProgress], [term, index], [after, written, left]) => {
       for (const snap of [undefined, makeSnapshot(offset - 1, 1)]) {
         const u = tail(offset, entriesFrom(offset, ...terms), inProgress, snap);
-        u.stableTo(term, index);
+        u.stableTo({ term, index });
         expect([u.offset, u.offsetInProgress, u.entries.length]).toEqual([after, written, left]);
         expect(u.snapshot).toBe(snap);
       }
     },
   );
 
-  test("of entries that were replaced while they were written counts for nothing [TestUnstableStableTo]", () => {
+  test("drops nothing for entries that were replaced while they were written [TestUnstableStableTo]", () => {
     const u = tail(1, entriesFrom(1, 1, 2, 3));
     u.acceptInProgress();
     u.truncateAndAppend(entriesFrom(2, 4));
-    u.stableTo(2, 2);
-    u.stableTo(3, 3);
+    u.stableTo({ term: 2, index: 2 });
+    u.stableTo({ term: 3, index: 3 });
     expect(state(u)).toEqual([1, 2, idsOf(entriesFrom(1, 1, 4))]);
   });
 });
 
-describe("appending", () => {
+describe("Unstable.truncateAndAppend", () => {
   test.each<[what: string, terms: number[], inProgress: number, Entry[], after: [number, number, Entry[]]]>([
     ["at the end", [1], 5, entriesFrom(6, 1, 1), [5, 5, entriesFrom(5, 1, 1, 1)]],
     ["at the end of what is written", [1], 6, entriesFrom(6, 1, 1), [5, 6, entriesFrom(5, 1, 1, 1)]],
@@ -139,7 +143,7 @@ describe("appending", () => {
     ["behind what is written", [1, 1, 1], 6, entriesFrom(6, 2), [5, 6, entriesFrom(5, 1, 2)]],
     ["in the middle of what is written", [1, 1, 1], 7, entriesFrom(6, 2), [5, 6, entriesFrom(5, 1, 2)]],
   ])(
-    "%s cuts what stood there, and takes back the mark of what is written [TestUnstableTruncateAndAppend]",
+    "%s cuts the entries from there on, and takes back the mark of their writes [TestUnstableTruncateAndAppend]",
     (_what, terms, inProgress, entries, after) => {
       const u = tail(5, entriesFrom(5, ...terms), inProgress);
       const handedOut = u.nextEntries();
@@ -151,8 +155,8 @@ describe("appending", () => {
   );
 });
 
-describe("a slice", () => {
-  test("outside of the tail is a programming error", () => {
+describe("Unstable.slice", () => {
+  test("panics outside of the tail", () => {
     const u = tail(5, entriesFrom(5, 1, 1));
     expect(u.slice(5, 7)).toEqual(entriesFrom(5, 1, 1));
     expect(() => u.slice(7, 6)).toThrow(/invalid unstable.slice 7 > 6/);

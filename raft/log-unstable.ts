@@ -1,28 +1,30 @@
 // The tail of the log that storage does not hold yet.
 //
-// entries[i] has index offset + i. The offset may lie at or below storage's last index: then the next write replaces a tail there.
-// Entries and snapshot pass through three stages: new; in progress, once a Ready has handed them out for writing, and still
-// visible to the log; gone, once their writing is attested. Invariant: offset <= offsetInProgress <= offset + entries.length.
+// entries[i] has index offset + i. The offset may lie at or below storage's last index: then the next write replaces a
+// tail there. Entries and snapshot pass through three stages. New. In progress: a Ready has handed them out for
+// writing, and the log still reads them here. Gone: the write is acknowledged. Invariant: offset <= offsetInProgress <=
+// offset + entries.length.
 //
 // Ports log_unstable.go. Lists that are handed out are copies, so that appending in place is safe.
 
 import { type Logger, panic } from "./logger.ts";
 import type { Entry, Snapshot } from "./raftpb/index.ts";
+import type { EntryId } from "./types.ts";
 
 export class Unstable {
-  /** The snapshot that came from a leader and is not installed yet. */
+  /** The leader's snapshot that is not restored yet. */
   snapshot: Snapshot | undefined = undefined;
   entries: Entry[] = [];
   offset: number;
   snapshotInProgress = false;
   /** Entries below this index are being written. */
   offsetInProgress: number;
-  private readonly logger: Logger;
+  readonly #logger: Logger;
 
   constructor(offset: number, logger: Logger) {
     this.offset = offset;
     this.offsetInProgress = offset;
-    this.logger = logger;
+    this.#logger = logger;
   }
 
   /** The first index of the log if a snapshot says so. */
@@ -45,7 +47,7 @@ export class Unstable {
     return this.entries[i - this.offset]?.term;
   }
 
-  /** What is to be written and not yet being written. */
+  /** The entries that wait for a write. */
   nextEntries(): Entry[] {
     return this.entries.slice(this.offsetInProgress - this.offset);
   }
@@ -58,28 +60,28 @@ export class Unstable {
     return this.snapshotInProgress ? undefined : this.snapshot;
   }
 
-  /** Marks everything as being written: it is not handed out again. */
+  /** Marks everything as being written: no Ready hands it out again. */
   acceptInProgress(): void {
     if (this.entries.length > 0) this.offsetInProgress = this.offset + this.entries.length;
     if (this.snapshot !== undefined) this.snapshotInProgress = true;
   }
 
   /**
-   * Drops entries up to (term, index), which are stable. The caller attests that no write in progress can still overwrite them; if
-   * the tail was replaced meanwhile, the pair does not match and nothing is dropped.
+   * Drops entries up to this one, which are stable. The caller attests that no write in progress can still overwrite
+   * them; if the tail was replaced meanwhile, the entry here is of another term and nothing is dropped.
    */
-  stableTo(term: number, index: number): void {
+  stableTo({ term, index }: EntryId): void {
     const ours = this.maybeTerm(index);
     if (ours === undefined) {
-      this.logger.info?.(`entry at index ${index} missing from unstable log; ignoring`);
+      this.#logger.info?.(`entry at index ${index} missing from unstable log; ignoring`);
       return;
     }
     if (index < this.offset) {
-      this.logger.info?.(`entry at index ${index} matched unstable snapshot; ignoring`);
+      this.#logger.info?.(`entry at index ${index} matched unstable snapshot; ignoring`);
       return;
     }
     if (ours !== term) {
-      this.logger.info?.(
+      this.#logger.info?.(
         `entry at (index,term)=(${index},${term}) mismatched with entry at (${index},${ours}) in unstable log; ignoring`,
       );
       return;
@@ -97,7 +99,7 @@ export class Unstable {
     }
   }
 
-  /** Forgets all: the log now starts after the snapshot. */
+  /** Drops all entries: the log now starts after the snapshot. */
   restore(snapshot: Snapshot): void {
     this.offset = snapshot.metadata.index + 1;
     this.offsetInProgress = this.offset;
@@ -106,18 +108,18 @@ export class Unstable {
     this.snapshotInProgress = false;
   }
 
-  /** Appends entries, first cutting whatever stands at or after the index of the first of them. At least one entry. */
+  /** Appends at least one entry, after cutting the tail at the first one's index. */
   truncateAndAppend(entries: readonly Entry[]): void {
     const fromIndex = (entries[0] as Entry).index;
     if (fromIndex === this.offset + this.entries.length) {
       for (const e of entries) this.entries.push(e);
     } else if (fromIndex <= this.offset) {
-      this.logger.info?.(`replace the unstable entries from index ${fromIndex}`);
+      this.#logger.info?.(`replace the unstable entries from index ${fromIndex}`);
       this.entries = entries.slice();
       this.offset = fromIndex;
       this.offsetInProgress = fromIndex;
     } else {
-      this.logger.info?.(`truncate the unstable entries before index ${fromIndex}`);
+      this.#logger.info?.(`truncate the unstable entries before index ${fromIndex}`);
       this.entries = this.slice(this.offset, fromIndex).concat(entries);
       this.offsetInProgress = Math.min(this.offsetInProgress, fromIndex);
     }
@@ -125,10 +127,10 @@ export class Unstable {
 
   /** A copy of entries [lo, hi), all of which must lie here. */
   slice(lo: number, hi: number): Entry[] {
-    if (lo > hi) panic(this.logger, `invalid unstable.slice ${lo} > ${hi}`);
+    if (lo > hi) panic(this.#logger, `invalid unstable.slice ${lo} > ${hi}`);
     const upper = this.offset + this.entries.length;
     if (lo < this.offset || hi > upper) {
-      panic(this.logger, `unstable.slice[${lo},${hi}) out of bound [${this.offset},${upper}]`);
+      panic(this.#logger, `unstable.slice[${lo},${hi}) out of bound [${this.offset},${upper}]`);
     }
     return this.entries.slice(lo - this.offset, hi - this.offset);
   }

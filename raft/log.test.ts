@@ -25,7 +25,7 @@ const range = (lo: number, hi: number): number[] => Array.from({ length: hi - lo
 /** Entries [lo, hi) of a log in which each entry's term is its index. */
 const rising = (lo: number, hi: number): Entry[] => entriesFrom(lo, ...range(lo, hi));
 
-describe("matching", () => {
+describe("RaftLog compares itself with another log:", () => {
   test.each<[Entry[], number]>([
     [[], 0],
     [entriesFrom(1, 1, 2, 3), 0],
@@ -41,7 +41,7 @@ describe("matching", () => {
     [entriesFrom(2, 1, 4, 4), 2],
     [entriesFrom(3, 1, 2, 4, 4), 3],
   ])(
-    "in a log of terms 1, 2, 3 findConflict of %j is %i: the first index that differs or is new [TestFindConflict]",
+    "findConflict of %j in a log of terms 1, 2, 3 is %i, the first index that differs or is new [TestFindConflict]",
     (entries, conflict) => {
       expect(logOf([], [1, 2, 3]).findConflict(entries)).toBe(conflict);
     },
@@ -82,18 +82,18 @@ describe("matching", () => {
       ],
     ],
   ])(
-    "behind %j, terms %j: findConflictByTerm is the largest index whose term is no larger, or is not known [TestFindConflictByTerm]",
+    "findConflictByTerm, behind %j, terms %j, is the largest index whose term is no larger or unknown [TestFindConflictByTerm]",
     (base, terms, cases) => {
       const log = logOf([], terms, base);
       for (const [index, term, expected] of cases) {
         const known = log.term(expected);
         const wanted = { index: expected, term: typeof known === "number" ? known : 0 };
-        expect(log.findConflictByTerm(index, term)).toEqual(wanted);
+        expect(log.findConflictByTerm({ term, index })).toEqual(wanted);
       }
     },
   );
 
-  test("a log is as up to date as another by term first, then by length [TestIsUpToDate]", () => {
+  test("isUpToDate compares the last terms first, then the lengths [TestIsUpToDate]", () => {
     const log = logOf([], [1, 2, 3]);
     const lengths = [2, 3, 4];
     const answers = (term: number) => lengths.map((index) => log.isUpToDate({ term, index }));
@@ -103,14 +103,14 @@ describe("matching", () => {
   });
 });
 
-describe("appending", () => {
+describe("RaftLog appends:", () => {
   test.each<[Entry[], last: number, terms: number[], offset: number]>([
     [[], 2, [1, 2], 3],
     [entriesFrom(3, 2), 3, [1, 2, 2], 3],
     [entriesFrom(1, 2), 1, [2], 1],
     [entriesFrom(2, 3, 3), 3, [1, 3, 3], 2],
   ])(
-    "%j to stable terms 1, 2 ends at %i with terms %j, unstable from %i [TestAppend]",
+    "append of %j to stable terms 1, 2 ends at %i with terms %j, unstable from %i [TestAppend]",
     (entries, last, terms, offset) => {
       const log = logOf([1, 2]);
       expect(log.append(entries)).toBe(last);
@@ -139,7 +139,7 @@ describe("appending", () => {
     ["a conflict and more", { term: 1, index: 1 }, last, entriesFrom(2, 4, 4), 3, 3],
     ["a conflict behind entries that match", { term: 1, index: 1 }, last, entriesFrom(2, 2, 4), 3, 3],
   ])(
-    "of a leader's slice to terms 1, 2, 3, with %s [TestLogMaybeAppend]",
+    "maybeAppend of a slice to terms 1, 2, 3, with %s, appends and commits as listed [TestLogMaybeAppend]",
     (_what, prev, committed, entries, lastNew, after) => {
       const log = logOf([], [1, 2, 3]);
       log.commitTo(commit);
@@ -150,7 +150,7 @@ describe("appending", () => {
     },
   );
 
-  test("panics at a conflict with what is committed [TestLogMaybeAppend]", () => {
+  test("maybeAppend panics at a conflict with a committed entry [TestLogMaybeAppend]", () => {
     const log = logOf([], [1, 2, 3]);
     log.commitTo(commit);
     const slice = { term: 100, prev: { term: 0, index: 0 }, entries: entriesFrom(1, 4) };
@@ -158,21 +158,21 @@ describe("appending", () => {
     expect(() => log.append(entriesFrom(1, 4))).toThrow(/after\(0\) is out of range \[committed\(1\)\]/);
   });
 
-  test("entries that are no slice, but start behind their prev, is a programming error", () => {
+  test("maybeAppend panics on entries that do not start right after their prev", () => {
     const log = logOf([], [1, 2, 3]);
     const slice = { term: 100, prev: { term: 1, index: 1 }, entries: entriesFrom(9, 4) };
     expect(() => log.maybeAppend(slice, 3)).toThrow(/index, 7, is out of range \[1\]/);
   });
 });
 
-describe("compaction", () => {
-  test("leaves terms, bounds and appends of the rest as they were [TestCompactionSideEffects]", () => {
+describe("RaftLog after a compaction of its storage:", () => {
+  test("terms, bounds and appends of the rest are as before [TestCompactionSideEffects]", () => {
     const log = logOf(range(1, 751), range(751, 1001));
-    expect(log.maybeCommit(1000, 1000)).toBe(true);
+    expect(log.maybeCommit({ term: 1000, index: 1000 })).toBe(true);
     log.appliedTo(1000, 0);
     (log.storage as MemoryStorage).compact(500);
     expect([log.firstIndex(), log.lastIndex()]).toEqual([501, 1000]);
-    for (let i = 500; i <= 1000; i++) expect([log.term(i), log.matchTerm(i, i)]).toEqual([i, true]);
+    for (let i = 500; i <= 1000; i++) expect([log.term(i), log.matchTerm({ term: i, index: i })]).toEqual([i, true]);
     expect(log.term(499)).toBe(errCompacted);
     expect([log.nextUnstableEnts().length, log.nextUnstableEnts()[0]?.index]).toEqual([250, 751]);
     expect(log.append(rising(1001, 1002))).toBe(1001);
@@ -190,7 +190,7 @@ describe("compaction", () => {
       [700, errCompacted],
     ],
   ])(
-    "of 1000 entries at %j leaves %j entries: beyond the end it panics, below the first it is refused [TestCompaction]",
+    "compact of 1000 entries at %j leaves %j entries, panics beyond the end, and is refused below the first [TestCompaction]",
     (at, left) => {
       const log = logOf(range(1, 1001));
       at.forEach((index, i) => {
@@ -203,20 +203,20 @@ describe("compaction", () => {
     },
   );
 
-  test("a log behind a snapshot begins empty, and knows the snapshot's term [TestLogRestore]", () => {
+  test("a log behind a snapshot begins empty and knows the snapshot's term [TestLogRestore]", () => {
     const log = logOf([], [], { term: 1000, index: 1000 });
     expect(log.allEntries()).toEqual([]);
     expect([log.firstIndex(), log.committed, log.unstable.offset, log.term(1000)]).toEqual([1001, 1000, 1001, 1000]);
   });
 });
 
-describe("terms", () => {
-  test("are known from the entry before the first to the last [TestTerm]", () => {
+describe("RaftLog", () => {
+  test("term is known from the entry before the first to the last [TestTerm]", () => {
     const log = logOf([], range(1, 100), { term: 1, index: 100 });
     expect([99, 100, 150, 199, 200].map((i) => log.term(i))).toEqual([errCompacted, 1, 50, 99, errUnavailable]);
   });
 
-  test("with a snapshot that is not installed yet, all before it counts as compacted [TestTermWithUnstableSnapshot]", () => {
+  test("term counts all entries before an unstable snapshot as compacted [TestTermWithUnstableSnapshot]", () => {
     const log = logOf([], [], { term: 1, index: 100 });
     log.restore(makeSnapshot(105, 1));
     expect([100, 101, 104, 105, 106].map((i) => log.term(i))).toEqual([
@@ -228,13 +228,13 @@ describe("terms", () => {
     ]);
   });
 
-  test("and indexes of the last entry are those of the log, or of the snapshot before it [TestEntryID]", () => {
+  test("lastEntryId is that of the last entry, or of the snapshot if there is none [TestEntryID]", () => {
     expect(logOf([1], [2, 5]).lastEntryId()).toEqual({ term: 5, index: 3 });
     expect(logOf([], [], { term: 4, index: 10 }).lastEntryId()).toEqual({ term: 4, index: 10 });
     expect(logOf([]).lastEntryId()).toEqual({ term: 0, index: 0 });
   });
 
-  test("commit: only an entry of the given term does", () => {
+  test("maybeCommit commits only an entry of the given term", () => {
     const log = logOf([], [1, 2, 3]);
     const attempts: [number, number][] = [
       [1, 3],
@@ -242,16 +242,16 @@ describe("terms", () => {
       [3, 3],
       [3, 3],
     ];
-    expect(attempts.map(([term, index]) => log.maybeCommit(term, index))).toEqual([false, false, true, false]);
+    expect(attempts.map(([term, index]) => log.maybeCommit({ term, index }))).toEqual([false, false, true, false]);
   });
 });
 
-describe("slices", () => {
+describe("RaftLog.slice", () => {
   /** Entries 301 to 399, each of the term of its index and all of one size: up to 349 in storage. */
   const log = logOf(range(301, 350), range(350, 400), { term: 300, index: 300 });
   const [first, half, last] = [301, 350, 399];
 
-  test("below the first are compacted, and panic beyond the last [TestIsOutOfBounds]", () => {
+  test("returns errCompacted below the first entry, and panics beyond the last [TestIsOutOfBounds]", () => {
     for (const lo of [first - 2, first - 1]) expect(log.slice(lo, first + 1, noLimit)).toBe(errCompacted);
     for (const at of [first, half, last, last + 1]) expect(log.slice(at, at, noLimit)).toEqual([]);
     expect(() => log.slice(last + 1, last + 2, noLimit)).toThrow(/slice\[400,401\) out of bound \[301,399\]/);
@@ -286,11 +286,11 @@ describe("slices", () => {
     [half, last, 2 * size, half + 2],
     [half - 2, half + 1, 3 * size - 1, half],
     [half - 1, half + 2, 3 * size, half + 2],
-  ])("[%i, %i) up to %d bytes end before %i [TestSlice]", (lo, hi, limit, end) => {
+  ])("of [%i, %i) up to %d bytes ends before %i [TestSlice]", (lo, hi, limit, end) => {
     expect(log.slice(lo, hi, limit)).toEqual(rising(lo, end));
   });
 
-  test("over the border of storage and tail are those of one list, for any size limit [TestSlice]", () => {
+  test("over the border of storage and tail is that of one list, for any size limit [TestSlice]", () => {
     const all = Array.from({ length: 12 }, (_, i) => makeEntry(undefined, 1, i + 1, new Uint8Array((i * 7) % 5)));
     fc.assert(
       fc.property(fc.nat(12), fc.nat(11), fc.nat(12), fc.nat(120), (border, from, length, maxSize) => {
@@ -309,7 +309,7 @@ describe("slices", () => {
     );
   });
 
-  test("a scan visits the same entries in pages as full as they may be [TestScan]", () => {
+  test("and scan visit the same entries, and scan fills each page up to the limit [TestScan]", () => {
     for (const pageSize of [0, 1, size - 1, size, size + 1, 2 * size, 100]) {
       for (const [lo, hi] of [
         [first, last],
@@ -328,7 +328,7 @@ describe("slices", () => {
     }
   });
 
-  test("a scan stops when it is told to, and says if the entries do not exist [TestScan]", () => {
+  test("and scan: scan stops when the visitor returns false, and returns an error for entries that do not exist [TestScan]", () => {
     let pages = 0;
     expect(log.scan(first, half, 0, () => ++pages < 2)).toBeUndefined();
     expect(pages).toBe(2);
@@ -336,7 +336,7 @@ describe("slices", () => {
   });
 });
 
-describe("a storage that lies", () => {
+describe("RaftLog on a storage that contradicts itself", () => {
   class Storage extends MemoryStorage {
     answer: Entry[] | RaftError = [];
     override entries(): Entry[] | RaftError {
@@ -350,26 +350,26 @@ describe("a storage that lies", () => {
     return new RaftLog(storage, discardLogger);
   }
 
-  test("about entries that it has just counted is a panic; that it has compacted them meanwhile is not", () => {
+  test("panics if entries are unavailable that were just counted, and returns errCompacted for compacted ones", () => {
     expect(() => lying(errUnavailable).slice(1, 3, noLimit)).toThrow(/entries\[1:3\) is unavailable from storage/);
     expect(lying(errCompacted).slice(1, 3, noLimit)).toBe(errCompacted);
   });
 
-  test("by handing out nothing does not make a scan run for ever", () => {
+  test("ends a scan that is given no entries with an error", () => {
     expect(lying([]).scan(1, 3, 0, () => true)).toMatchObject({
       code: "UNAVAILABLE",
       message: "got 0 entries in [1, 3)",
     });
   });
 
-  test("when all entries are asked for, or what is to be applied, is a panic", () => {
+  test("panics in allEntries and in nextCommittedEnts", () => {
     expect(() => lying(errCompacted).allEntries()).toThrow(/compaction/);
     const log = lying(errCompacted);
     log.commitTo(2);
     expect(() => log.nextCommittedEnts(true)).toThrow(/unexpected error when getting unapplied entries/);
   });
 
-  test("about the term of the last entry is a panic", () => {
+  test("panics in lastEntryId if the term of the last entry is unknown", () => {
     const log = logOf([1, 2]);
     (log.storage as MemoryStorage).term = () => errUnavailable;
     expect(() => log.lastEntryId()).toThrow(/unexpected error when getting the last term at 2/);

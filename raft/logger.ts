@@ -1,7 +1,7 @@
 // Where the core writes its log lines.
 //
-// A level that is off has no method: the core writes `logger.debug?.(`...`)`, and then JavaScript does not even build the text.
-// The lines are etcd's, word for word, written where the thing happens.
+// A level that is off has no method: the core writes `logger.debug?.(`...`)`, and then JavaScript does not even build
+// the text. The lines are etcd's, word for word, written where the thing happens.
 //
 // Ports logger.go. Leaves out the default logger and its global setter: a core without a logger is silent.
 

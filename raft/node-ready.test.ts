@@ -1,4 +1,5 @@
-// Node, Ready by Ready: the start of a group, restarts, what its step lets through, and configuration changes through promises.
+// Node, Ready by Ready: the start of a group, restarts, what its step lets through, and configuration changes through
+// promises.
 
 import { afterEach, describe, expect, test } from "vitest";
 import type { Config } from "./config.ts";
@@ -30,19 +31,19 @@ const { MsgApp, MsgProp } = MessageType;
 class Driver {
   readonly storage: MemoryStorage;
   readonly node: Node;
-  private readonly readies: AsyncGenerator<Ready, void, void>;
+  readonly #readies: AsyncGenerator<Ready, void, void>;
 
   constructor(storage: MemoryStorage, start: (config: Config) => Node) {
     this.storage = storage;
     const options = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: noLimit, maxInflightMsgs: 256 };
     this.node = start({ id: 1, storage, ...options });
-    this.readies = this.node.readies();
+    this.#readies = this.node.readies();
     drivers.push(this);
   }
 
   /** The next Ready, with its work done and advanced. */
   async handle(): Promise<Ready> {
-    const { value } = await this.readies.next();
+    const { value } = await this.#readies.next();
     const rd = value as Ready;
     if (rd.hardState !== undefined) this.storage.setHardState(rd.hardState);
     this.storage.append(rd.entries);
@@ -50,10 +51,13 @@ class Driver {
     return rd;
   }
 
-  /** The next Ready if there is one without anything else happening. Must be the last call: it waits for another one otherwise. */
+  /**
+   * The next Ready if there is one without anything else happening. Must be the last call: it waits for another one
+   * otherwise.
+   */
   async quiet(): Promise<boolean> {
     let came = false;
-    void this.readies.next().then(({ done }) => {
+    void this.#readies.next().then(({ done }) => {
       came = done !== true;
     });
     await new Promise((resolve) => setImmediate(resolve));
@@ -157,7 +161,7 @@ describe("what a Node lets in", () => {
         .catch(() => {});
       await new Promise((resolve) => setImmediate(resolve));
       expect(settled).toBe(type !== MsgProp);
-      // Whatever is stepped with a higher term raises that of the node, but for a pre-vote, which speaks of a term that nobody is in.
+      // A message of a higher term raises the node's term, but for a pre-vote, whose term no node is in.
       const preVotes: MessageType[] = [MessageType.MsgPreVote, MessageType.MsgPreVoteResp];
       const unmoved = isLocalMsg(type) || type === MsgProp || preVotes.includes(type);
       expect((node.status()?.term ?? 0) > 0).toBe(!unmoved);

@@ -181,7 +181,7 @@ describe("Node", () => {
     await expect(node.step(makeMessage(MessageType.MsgApp, { from: 2, term: 1 }))).rejects.toBe(errStopped);
   });
 
-  test("a read is answered in a Ready, on a leader that forgets nobody", async () => {
+  test("a read is answered in a Ready, on a leader, which forgetLeader does not affect", async () => {
     const r = await leading();
     r.node.forgetLeader();
     r.node.readIndex(encode("read"));

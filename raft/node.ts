@@ -3,15 +3,16 @@
 //     const node = Node.start(config, peers);            // or Node.restart(config)
 //     setInterval(() => node.tick(), 100);
 //     for await (const rd of node.readies()) {
-//       await persist(rd); send(rd.messages); apply(rd.committedEntries);
-//       node.advance();
+//       await persist(rd); send(rd.messages); apply(rd.committedEntries); // the duties 1 to 7 of doc/duties.md
+//       node.advance(); // and 8
 //     }
 //
-// Promises: no Ready is handed out before the previous one was advanced; proposals wait while no leader is known, up to a limit, and
-// learn whether the node took them (not whether they will commit); after stop() everything is refused with errStopped.
+// Promises: no Ready is handed out before the previous one was advanced; proposals wait while no leader is known, up to
+// a limit, and learn whether the node took them (not whether they will commit); after stop() everything is refused with
+// errStopped.
 //
-// Ports node.go. Its channels and goroutine are queues here, worked off at once: one thread has nothing to wait for. Leaves out
-// the context argument: a caller that gives up passes an AbortSignal.
+// Ports node.go. Its channels and goroutine are queues here, drained synchronously: one thread has nothing to wait for.
+// Leaves out the context argument: a caller that gives up passes an AbortSignal.
 
 import type { Config } from "./config.ts";
 import { errStopped, RaftError } from "./errors.ts";
@@ -21,9 +22,9 @@ import {
   type Entry,
   type Message,
   MessageType,
-  makeEntry,
   makeMessage,
   marshalConfChange,
+  proposed,
 } from "./raftpb/index.ts";
 import { type Peer, RawNode } from "./rawnode.ts";
 import type { Ready } from "./ready.ts";
@@ -42,20 +43,20 @@ const maxWaitingProposals = 4096;
 const errTooManyWaiting = new RaftError("PROPOSAL_DROPPED", "too many proposals wait for a leader");
 
 export class Node {
-  private readonly rn: RawNode;
-  private waiting: WaitingProposal[] = [];
-  private lead = none;
+  readonly #rn: RawNode;
+  #waiting: WaitingProposal[] = [];
+  #lead = none;
   /** Set while this node is removed from its configuration: proposals wait until another leader is known. */
-  private removed = false;
-  private stopped = false;
-  private awaitingAdvance = false;
-  private wakeReader: (() => void) | undefined;
+  #removed = false;
+  #stopped = false;
+  #awaitingAdvance = false;
+  #wakeReader: (() => void) | undefined;
 
   private constructor(rn: RawNode) {
-    this.rn = rn;
+    this.#rn = rn;
   }
 
-  /** A node of a new group. `peers` lists all of it; throws if it is empty or the storage is not. */
+  /** A node of a new group that consists of `peers`. Throws if there is no peer, or the storage is not empty. */
   static start(config: Config, peers: readonly Peer[]): Node {
     const rn = new RawNode(config);
     rn.bootstrap(peers);
@@ -68,160 +69,168 @@ export class Node {
   }
 
   tick(): void {
-    if (this.stopped) return;
-    this.rn.tick();
-    this.changed();
+    if (this.#stopped) return;
+    this.#rn.tick();
+    this.#changed();
   }
 
   campaign(): void {
-    this.stepLocal(makeMessage(MessageType.MsgHup));
+    this.#stepLocal(makeMessage(MessageType.MsgHup));
   }
 
-  /** Resolves once this node, or the leader it forwards to, took the proposal; rejects with errProposalDropped or errStopped. */
+  /** Resolves once this node has appended or forwarded the proposal; rejects with errProposalDropped or errStopped. */
   propose(data: Uint8Array, signal?: AbortSignal): Promise<void> {
-    return this.proposeEntry(makeEntry(undefined, 0, 0, data), signal);
+    return this.#proposeEntry(proposed(data), signal);
   }
 
   proposeConfChange(cc: AnyConfChange | undefined, signal?: AbortSignal): Promise<void> {
     const { type, data } = marshalConfChange(cc);
-    return this.proposeEntry(makeEntry(type, 0, 0, data), signal);
+    return this.#proposeEntry(proposed(data, type), signal);
   }
 
-  private proposeEntry(entry: Entry, signal?: AbortSignal): Promise<void> {
-    return this.enqueue(makeMessage(MessageType.MsgProp, { entries: [entry] }), signal);
+  #proposeEntry(entry: Entry, signal?: AbortSignal): Promise<void> {
+    return this.#enqueue(makeMessage(MessageType.MsgProp, { entries: [entry] }), signal);
   }
 
-  private enqueue(message: Message, signal?: AbortSignal): Promise<void> {
-    if (this.stopped) return Promise.reject(errStopped);
+  #enqueue(message: Message, signal?: AbortSignal): Promise<void> {
+    if (this.#stopped) return Promise.reject(errStopped);
     if (signal?.aborted) return Promise.reject(signal.reason);
-    if (this.waiting.length >= maxWaitingProposals) return Promise.reject(errTooManyWaiting);
+    if (this.#waiting.length >= maxWaitingProposals) return Promise.reject(errTooManyWaiting);
     return new Promise((resolve, reject) => {
       const settle = (error: RaftError | undefined): void => {
         signal?.removeEventListener("abort", abort);
         if (error === undefined) resolve();
         else reject(error);
       };
-      const item: WaitingProposal = { message: { ...message, from: this.rn.raft.id }, settle };
+      const item: WaitingProposal = { message: { ...message, from: this.#rn.id }, settle };
       const abort = (): void => {
-        this.waiting = this.waiting.filter((w) => w !== item);
+        this.#waiting = this.#waiting.filter((w) => w !== item);
         reject(signal?.reason);
       };
       signal?.addEventListener("abort", abort, { once: true });
-      this.waiting.push(item);
-      this.changed();
+      this.#waiting.push(item);
+      this.#changed();
     });
   }
 
-  /** Takes a message from the network, or a storage thread's response. Local types from elsewhere and strangers' responses are dropped. */
+  /**
+   * Steps a message from the network, or a storage thread's response. Local types from elsewhere and strangers'
+   * responses are dropped.
+   */
   async step(m: Message): Promise<void> {
-    if (this.stopped) throw errStopped;
+    if (this.#stopped) throw errStopped;
     const fromThread = isLocalMsgTarget(m.from);
     if (isLocalMsg(m.type) && !fromThread) return;
-    if (m.type === MessageType.MsgProp) return this.enqueue(m);
-    if (isResponseMsg(m.type) && !fromThread && !this.rn.raft.trk.progress.has(m.from)) return;
-    this.stepLocal(m);
+    if (m.type === MessageType.MsgProp) return this.#enqueue(m);
+    if (isResponseMsg(m.type) && !fromThread && this.#rn.match(m.from) === undefined) return;
+    this.#stepLocal(m);
   }
 
-  /** Each Ready in turn, until the node is stopped. After each, advance() must be called (not with async storage writes). */
+  /**
+   * Each Ready in turn, until the node is stopped. After each, advance() must be called (not with async storage
+   * writes).
+   */
   async *readies(): AsyncGenerator<Ready, void, void> {
     for (;;) {
-      while (!this.stopped && (this.awaitingAdvance || !this.rn.hasReady())) {
+      while (!this.#stopped && (this.#awaitingAdvance || !this.#rn.hasReady())) {
         await new Promise<void>((resolve) => {
-          this.wakeReader = resolve;
+          this.#wakeReader = resolve;
         });
       }
-      if (this.stopped) return;
-      this.awaitingAdvance = !this.rn.raft.config.asyncStorageWrites;
-      yield this.rn.ready();
+      if (this.#stopped) return;
+      this.#awaitingAdvance = !this.#rn.raft.config.asyncStorageWrites;
+      yield this.#rn.ready();
     }
   }
 
   /** The work of the last Ready is done. */
   advance(): void {
-    if (this.stopped) return;
-    this.rn.advance();
-    this.awaitingAdvance = false;
-    this.changed();
+    if (this.#stopped) return;
+    this.#rn.advance();
+    this.#awaitingAdvance = false;
+    this.#changed();
   }
 
-  /** Must be called for every configuration change that is applied. Snapshots from here on carry what it returns. */
+  /**
+   * To be called for every configuration change that the application applies. Later snapshots carry what it returns.
+   */
   applyConfChange(cc: AnyConfChange): ConfState {
-    const { id } = this.rn.raft;
-    const before = this.rn.raft.trk.progress.has(id);
-    const cs = this.rn.applyConfChange(cc);
-    if (before && !this.rn.raft.trk.progress.has(id)) this.removed = true;
-    this.changed();
+    const isMember = (): boolean => this.#rn.match(this.#rn.id) !== undefined;
+    const before = isMember();
+    const cs = this.#rn.applyConfChange(cc);
+    if (before && !isMember()) this.#removed = true;
+    this.#changed();
     return cs;
   }
 
   transferLeadership(lead: number, transferee: number): void {
-    this.stepLocal(makeMessage(MessageType.MsgTransferLeader, { from: transferee, to: lead }));
+    this.#stepLocal(makeMessage(MessageType.MsgTransferLeader, { from: transferee, to: lead }));
   }
 
   forgetLeader(): void {
-    this.stepLocal(makeMessage(MessageType.MsgForgetLeader));
+    this.#stepLocal(makeMessage(MessageType.MsgForgetLeader));
   }
 
   /** A ReadState with this context answers in a Ready, or nothing does: ask again, with another context. */
   readIndex(requestCtx: Uint8Array): void {
-    this.stepLocal(makeMessage(MessageType.MsgReadIndex, { entries: [makeEntry(undefined, 0, 0, requestCtx)] }));
+    this.#stepLocal(makeMessage(MessageType.MsgReadIndex, { entries: [proposed(requestCtx)] }));
   }
 
   /** Undefined after stop(). */
   status(): Status | undefined {
-    return this.stopped ? undefined : this.rn.status();
+    return this.#stopped ? undefined : this.#rn.status();
   }
 
   reportUnreachable(id: number): void {
-    this.stepLocal(makeMessage(MessageType.MsgUnreachable, { from: id }));
+    this.#stepLocal(makeMessage(MessageType.MsgUnreachable, { from: id }));
   }
 
   reportSnapshot(id: number, status: SnapshotStatus): void {
-    this.stepLocal(makeMessage(MessageType.MsgSnapStatus, { from: id, reject: status === "failure" }));
+    this.#stepLocal(makeMessage(MessageType.MsgSnapStatus, { from: id, reject: status === "failure" }));
   }
 
-  /** Ends readies() and refuses all that waits. May be called again. */
+  /** Ends readies() and refuses the waiting proposals. May be called again. */
   stop(): void {
-    this.stopped = true;
-    const waiting = this.waiting;
-    this.waiting = [];
+    this.#stopped = true;
+    const waiting = this.#waiting;
+    this.#waiting = [];
     for (const { settle } of waiting) settle(errStopped);
-    this.wakeReader?.();
+    this.#wakeReader?.();
   }
 
-  private stepLocal(m: Message): void {
-    if (this.stopped) return;
-    step(this.rn.raft, m);
-    this.changed();
+  #stepLocal(m: Message): void {
+    if (this.#stopped) return;
+    step(this.#rn.raft, m);
+    this.#changed();
   }
 
-  /** After every event: follow the leader, let proposals through, wake whoever waits for a Ready. */
-  private changed(): void {
-    this.followLeader();
-    while (this.lead !== none && !this.removed) {
-      const next = this.waiting.shift();
+  /** After every event: notes the leader, steps waiting proposals, and wakes readies(). */
+  #changed(): void {
+    this.#followLeader();
+    while (this.#lead !== none && !this.#removed) {
+      const next = this.#waiting.shift();
       if (next === undefined) break;
-      next.settle(step(this.rn.raft, next.message));
-      this.followLeader();
+      next.settle(step(this.#rn.raft, next.message));
+      this.#followLeader();
     }
-    if (!this.awaitingAdvance && this.rn.hasReady()) {
-      this.wakeReader?.();
-      this.wakeReader = undefined;
+    if (!this.#awaitingAdvance && this.#rn.hasReady()) {
+      this.#wakeReader?.();
+      this.#wakeReader = undefined;
     }
   }
 
-  private followLeader(): void {
-    const r = this.rn.raft;
-    if (this.lead === r.lead) return;
-    if (r.lead === none) r.logger.info?.(`raft.node: ${hex(r.id)} lost leader ${hex(this.lead)} at term ${r.term}`);
-    else if (this.lead === none) {
+  #followLeader(): void {
+    const r = this.#rn.raft;
+    if (this.#lead === r.lead) return;
+    if (r.lead === none) r.logger.info?.(`raft.node: ${hex(r.id)} lost leader ${hex(this.#lead)} at term ${r.term}`);
+    else if (this.#lead === none) {
       r.logger.info?.(`raft.node: ${hex(r.id)} elected leader ${hex(r.lead)} at term ${r.term}`);
     } else {
       r.logger.info?.(
-        `raft.node: ${hex(r.id)} changed leader from ${hex(this.lead)} to ${hex(r.lead)} at term ${r.term}`,
+        `raft.node: ${hex(r.id)} changed leader from ${hex(this.#lead)} to ${hex(r.lead)} at term ${r.term}`,
       );
     }
-    this.lead = r.lead;
-    this.removed = false;
+    this.#lead = r.lead;
+    this.#removed = false;
   }
 }

@@ -63,7 +63,7 @@ function restarted(count: number, pageWithout: number): { rn: RawNode; commit: n
 }
 
 describe("appends", () => {
-  test("never exceed the size of a message, also when a follower catches up [TestAppendPagination]", () => {
+  test("never exceed maxSizePerMsg, also when a follower catches up [TestAppendPagination]", () => {
     const maxSizePerMsg = 2048;
     const net = Network.of(3, { maxSizePerMsg });
     const seen: number[] = [];
@@ -81,7 +81,7 @@ describe("appends", () => {
     for (const r of net.nodes.values()) expect(r.raftLog.committed).toBe(6);
   });
 
-  test("hold one entry if the limit is 0, and at least one whatever it is", () => {
+  test("hold one entry each if maxSizePerMsg is 0, and at least one under any limit", () => {
     const net = Network.of(2, { maxSizePerMsg: 0 });
     const seen: number[] = [];
     net.deliver = (m) => m.type !== MsgApp || seen.push(m.entries.length) > 0;
@@ -105,7 +105,7 @@ describe("committed entries", () => {
     ]);
   });
 
-  test("are withheld while as much as a page has not been acknowledged [TestCommitPaginationWithAsyncStorageWrites]", () => {
+  test("are withheld while a page of them is not acknowledged [TestCommitPaginationWithAsyncStorageWrites]", () => {
     const { rn, storage } = alone({ maxCommittedSizePerReady: 2048, asyncStorageWrites: true });
     const applies: Message[] = [];
     /** Does the work of the append thread; what is to be applied waits. */

@@ -1,5 +1,5 @@
-// Pre-vote (thesis 9.6): a node asks whether it could win before it disturbs anyone; and what happens while a group is being
-// switched over to it.
+// Pre-vote (thesis 9.6): a node asks whether it could win before it disturbs anyone; and what happens while a group is
+// being switched over to it.
 
 import { describe, expect, test } from "vitest";
 import { MessageType, makeMessage } from "./raftpb/index.ts";
@@ -21,7 +21,7 @@ const terms = (net: Network) => [1, 2, 3].map((id) => net.at(id).term);
 const hasLeader = (net: Network, ...ids: number[]) => ids.some((id) => net.at(id).state === "StateLeader");
 
 describe("with pre-vote", () => {
-  test("a loser that comes back with a shorter log changes nobody's term [TestDuelingPreCandidates]", () => {
+  test("a loser that comes back with a shorter log changes no other node's term [TestDuelingPreCandidates]", () => {
     const net = Network.of(3, { preVote: true });
     net.cut(1, 3);
     net.campaign(1);
@@ -92,7 +92,8 @@ describe("with pre-vote", () => {
     net.campaign(1);
     expect(states(net)).toEqual(["StateLeader", "StateFollower", "StateFollower"]);
     net.isolate(1);
-    // Node 2 still trusts the lease of node 1: it does not answer 3, whose asking makes 3 forget its leader, and so free to answer 2.
+    // Node 2 still trusts the lease of node 1: it does not answer 3, whose asking makes 3 forget its leader, and so
+    // free to answer 2.
     net.campaign(3);
     expect(states(net)[2]).toBe("StatePreCandidate");
     net.campaign(2);
@@ -101,7 +102,10 @@ describe("with pre-vote", () => {
 });
 
 describe("while pre-vote is being switched on node by node", () => {
-  /** Node 1 leads term 2; node 3, the last without pre-vote, was cut off and is a candidate of term 4 with a shorter log. */
+  /**
+   * Node 1 leads term 2; node 3, the last without pre-vote, was cut off and is a candidate of term 4 with a shorter
+   * log.
+   */
   function migrating(): Network {
     const net = three();
     for (const id of [1, 2]) reconfigure(net.at(id), { preVote: true });
@@ -119,7 +123,7 @@ describe("while pre-vote is being switched on node by node", () => {
     return net;
   }
 
-  test("a leader can be elected, whatever the terms [TestPreVoteMigrationCanCompleteElection]", () => {
+  test("a leader can be elected with any terms [TestPreVoteMigrationCanCompleteElection]", () => {
     const net = migrating();
     net.isolate(1);
     net.campaign(3);

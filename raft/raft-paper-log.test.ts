@@ -1,5 +1,5 @@
-// The rules of the Raft paper for the log: replication, and what makes committing safe. Counterpart of raft_paper_test.go, like
-// raft-paper.test.ts.
+// The rules of the Raft paper for the log: replication, and what makes committing safe. Counterpart of
+// raft_paper_test.go, like raft-paper.test.ts.
 
 import { describe, expect, test } from "vitest";
 import type { Raft } from "./raft.ts";

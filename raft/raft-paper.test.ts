@@ -1,8 +1,8 @@
-// The rules of the Raft paper ("In Search of an Understandable Consensus Algorithm", extended version) for terms and elections, one
-// test each, named by section. Those for the log are in raft-paper-log.test.ts.
+// The rules of the Raft paper ("In Search of an Understandable Consensus Algorithm", extended version) for terms and
+// elections, one test each, named by section. Those for the log are in raft-paper-log.test.ts.
 //
-// Counterpart of raft_paper_test.go: the same facts, told with this port's means. Nodes are driven below RawNode, by role and by message, so
-// that each rule stands alone.
+// Counterpart of raft_paper_test.go: the same facts, told with this port's means. Nodes are driven below RawNode, by
+// role and by message, so that each rule stands alone.
 
 import { describe, expect, test } from "vitest";
 import type { Raft } from "./raft.ts";

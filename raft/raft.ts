@@ -1,19 +1,18 @@
 // The state of one raft node, and how it sends.
 //
-// This class holds what the paper's figure 2 calls state, and little else. What a node does with it is told in the files beside,
-// each a set of functions on a Raft, named as in etcd's raft.go:
+// This class holds what the paper's figure 2 calls state, and little else. The algorithm is in functions on a Raft,
+// named as in etcd's raft.go and gathered by what a reader looks for: role.ts, tick.ts, election.ts, replication.ts,
+// handle-append.ts, step.ts and its step-*.ts for each role, apply-conf-change.ts, read-index.ts. README.md gives the
+// order to read them in.
 //
-//     role.ts          becoming follower, candidate, leader         step.ts        one message in: terms, votes, storage answers
-//     election.ts      campaigning and voting                       step-*.ts      the rest of a message, by role
-//     replication.ts   a leader's appends, commit, heartbeats       tick.ts        one tick of the clock
-//     follower.ts      a follower's appends and snapshots           membership.ts  configurations
-//     read-index.ts    linearizable reads
+// The state is in plain fields, never in # ones: simulators compare nodes field by field, and tests put one into the
+// state they need.
 //
-// Promises: pure. No clock but tick, no randomness but what the Config brings, no I/O but Storage. Messages go out in `msgs`, or, if
-// they vouch for something that must be durable first, in `msgsAfterAppend`.
+// Promises: pure. No clock but tick, no randomness but what the Config brings, no I/O but Storage. Messages go out in
+// `msgs`, or, if they vouch for something that must be durable first, in `msgsAfterAppend`.
 //
-// Ports type raft and its send of raft.go. Leaves out the trace logger. Go's function pointers for step and tick are switches
-// on the role.
+// Ports type raft and its send of raft.go. Leaves out the trace logger. Go's function pointers for step and tick are
+// switches on the role.
 
 import type { Config, ResolvedConfig } from "./config.ts";
 import { resolveConfig } from "./config.ts";
@@ -59,15 +58,18 @@ export class Raft {
   /** To other nodes, at any time. */
   msgs: Message[] = [];
   /**
-   * Answers that promise something: to be sent only after all state that was unstable when they were made is durable. They may be
-   * addressed to this node itself.
+   * Answers that promise something: to be sent once all state that was unstable when they were made is durable. Some
+   * are addressed to this node itself.
    */
   msgsAfterAppend: Message[] = [];
   readStates: ReadState[] = [];
 
   /** The target of a leadership transfer under way (thesis 3.10). */
   leadTransferee = none;
-  /** At or above the index of the latest configuration change that may not be applied yet: until then no other is let in. */
+  /**
+   * At or above the index of the last configuration change in the log. Until that is applied, the leader admits no
+   * other.
+   */
   pendingConfIndex = 0;
   /** A leader's estimate of the payload bytes in its uncommitted tail; never above the truth. */
   uncommittedSize = 0;
@@ -76,7 +78,7 @@ export class Raft {
   /** Reads that came before this leader had committed anything in its term. */
   pendingReadIndexMessages: Message[] = [];
 
-  /** Ticks since the last election timeout passed or, on a follower, since the leader was last heard. */
+  /** Ticks since the last election timeout or, on a follower, since the last message of the leader. */
   electionElapsed = 0;
   /** Ticks since a leader's last heartbeat. */
   heartbeatElapsed = 0;
@@ -122,7 +124,10 @@ export class Raft {
     return pr !== undefined && !pr.isLearner && !this.raftLog.hasNextOrInProgressSnapshot();
   }
 
-  /** Whether the entry at the commit index is of this term: only then does a leader know what is committed (paper section 8). */
+  /**
+   * Whether the entry at the commit index is of this term: only then does a leader know what is committed (paper
+   * section 8).
+   */
   committedEntryInCurrentTerm(): boolean {
     return this.raftLog.term(this.raftLog.committed) === this.term;
   }
@@ -130,8 +135,9 @@ export class Raft {
   /**
    * Queues a message, from this node and of its term unless said otherwise.
    *
-   * A vote and an acknowledged append are promises that must outlive a crash (thesis 3.8): their messages wait for the state that
-   * they rest on to be durable. Rejections wait too: they may rest on unstable state as well, and are rare.
+   * A vote and an acknowledged append are promises that must outlive a crash (thesis 3.8), so their messages wait until
+   * the state that they rest on is durable. Rejections wait too: they may rest on unstable state as well, and they are
+   * rare.
    */
   send(m: Outgoing): void {
     const { type } = m;
@@ -139,13 +145,13 @@ export class Raft {
     const given = m.term ?? 0;
     let term = given;
     if (isVote) {
-      // The term of a campaign is part of the message: a pre-vote speaks of a term that nobody is in yet.
+      // The term of a campaign is part of the message: a pre-vote's is one that no node is in yet.
       if (given === 0) panic(this.logger, `term should be set when sending ${messageTypeName(type)}`);
     } else {
       if (given !== 0) {
         panic(this.logger, `term should not be set when sending ${messageTypeName(type)} (was ${given})`);
       }
-      // Forwarded requests are like local ones: whoever leads takes them, whatever its term.
+      // Forwarded requests have no term, like local ones: the leader accepts them in any term.
       if (type !== MsgProp && type !== MsgReadIndex) term = this.term;
     }
     const message: Message = {

@@ -1,4 +1,5 @@
-// Configuration changes through RawNode: what is appended, what applying it returns, and how a joint configuration is left.
+// Configuration changes through RawNode: what is appended, what applying it returns, and how a joint configuration is
+// left.
 
 import { describe, expect, test } from "vitest";
 import type { Config } from "./config.ts";
@@ -170,7 +171,8 @@ describe("a configuration change", () => {
   });
 
   test("is not left a second time while the entry that leaves it waits to be applied", () => {
-    // One entry is applied at a time, so there is more to apply behind the change when the entry that leaves is appended.
+    // One entry is applied at a time, so there is more to apply behind the change when the entry that leaves is
+    // appended.
     const driver = elected({ maxCommittedSizePerReady: 1 });
     const { node } = driver;
     expect(node.proposeConfChange(v2("l2 l3"))).toBeUndefined();

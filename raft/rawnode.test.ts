@@ -1,4 +1,5 @@
-// A few RawNodes on a network that a test controls: elections, leases, transfer, reads, membership and limits as a user sees them.
+// A few RawNodes on a network that a test controls: elections, leases, transfer, reads, membership and limits as a user
+// sees them.
 
 import { describe, expect, test } from "vitest";
 import { errProposalDropped, errStepLocalMsg, errStepPeerNotFound } from "./errors.ts";
@@ -45,7 +46,7 @@ describe("elections", () => {
     }
   });
 
-  test("while the lease of a leader lasts, a follower that hears it gives nobody its vote", () => {
+  test("while the lease of a leader lasts, a follower that hears it gives no vote", () => {
     const net = new Group(3, { checkQuorum: true });
     net.elect(1);
     net.at(3).node.campaign();

@@ -1,25 +1,31 @@
 // RawNode: a node that its owner drives, call by call, on one thread. No clock, no I/O, no promise.
 //
-// The owner's loop:
+// The owner's loop; the numbers are those of doc/duties.md, and README.md has it as code:
 //
 //     rn.tick() every so often; rn.step(message) for what peers send; rn.propose(data) for what clients want
 //     while (rn.hasReady()) {
 //       const rd = rn.ready();
-//       // 1. persist rd.snapshot, rd.entries, rd.hardState (durably if rd.mustSync), and put them into the Storage
-//       // 2. send rd.messages   3. apply rd.snapshot, then rd.committedEntries: those of which isNormal(e) holds, and that have
-//       // data, to the state machine; of the others confChangeOf(e) by rn.applyConfChange
-//       rn.advance();
+//       // 1. rd.snapshot to disk
+//       // 2. rd.entries, then rd.hardState, to disk; durable if rd.mustSync
+//       // 3. all of these into the Storage
+//       // 4. send rd.messages
+//       // 5. apply rd.snapshot, then rd.committedEntries: the data, if any, of those that isNormal(e) to the state
+//       //    machine; confChangeOf(e) of the others by rn.applyConfChange
+//       // 6. answer clients: writes that are applied, reads of rd.readStates
+//       // 7. take a snapshot if one is due, and compact the log behind it
+//       rn.advance(); // 8
 //     }
 //
-// With asyncStorageWrites, storage work comes as messages to the local threads instead, their responses are stepped when it is
-// done, and advance() is not called.
+// With asyncStorageWrites, duties 1 to 3 come as a message to the append thread and duty 5 as one to the apply thread.
+// The owner steps their responses when the work is done, and does not call advance().
 //
-// Ports rawnode.go, bootstrap.go and newRaft of raft.go. Errors are returned, see errors.ts.
+// Ports rawnode.go without its reading methods (status.ts), bootstrap.go and newRaft of raft.go. Errors are returned,
+// see errors.ts.
 
+import { applyConfChange, restoreConfig } from "./apply-conf-change.ts";
 import { type Config, isPositiveInteger, shown } from "./config.ts";
 import { errStepLocalMsg, errStepPeerNotFound, RaftError } from "./errors.ts";
 import { panic } from "./logger.ts";
-import { applyConfChange, restoreConfig } from "./membership.ts";
 import { Raft } from "./raft.ts";
 import {
   type AnyConfChange,
@@ -36,10 +42,11 @@ import {
   makeEntry,
   makeMessage,
   marshalConfChange,
+  proposed,
 } from "./raftpb/index.ts";
 import { mustSync, type Ready } from "./ready.ts";
 import { becomeFollower } from "./role.ts";
-import { type BasicStatus, getBasicStatus, getStatus, type Status } from "./status.ts";
+import { NodeView } from "./status.ts";
 import { proposal, step } from "./step.ts";
 import {
   newStorageAppendMsg,
@@ -48,7 +55,6 @@ import {
   newStorageApplyRespMsg,
 } from "./storage-messages.ts";
 import { tick } from "./tick.ts";
-import type { Progress } from "./tracker/progress.ts";
 import {
   emptyHardState,
   hardStatesEqual,
@@ -66,7 +72,7 @@ export interface Peer {
   readonly context?: Uint8Array;
 }
 
-// The node goes on adding to its own list while that is empty: a Ready must not share it.
+// The node adds to its own empty list later, so a Ready must not share that one.
 const noReadStates: readonly ReadState[] = Object.freeze([]);
 
 /** A node in the state that its storage holds: a follower. */
@@ -104,25 +110,23 @@ function checkPeers(peers: readonly Peer[]): void {
   }
 }
 
-export class RawNode {
-  /** The node's state, for whoever must look deeper than status() does. To be read only. */
-  readonly raft: Raft;
-  private readonly asyncStorageWrites: boolean;
-  private prevSoftState: SoftState;
-  private prevHardState: HardState;
-  private stepsOnAdvance: Message[] = [];
+export class RawNode extends NodeView {
+  readonly asyncStorageWrites: boolean;
+  prevSoftState: SoftState;
+  prevHardState: HardState;
+  stepsOnAdvance: Message[] = [];
 
   /** Throws an Error if an option is wrong. */
   constructor(config: Config) {
-    this.raft = newRaft(config);
+    super(newRaft(config));
     this.asyncStorageWrites = this.raft.config.asyncStorageWrites;
     this.prevSoftState = this.raft.softState();
     this.prevHardState = this.raft.hardState();
   }
 
   /**
-   * Starts a group on empty storage: the log begins with one committed add-node entry per peer, at term 1, the same on every
-   * member. Throws if storage is not empty or there is no peer.
+   * Starts a group on empty storage: the log begins with one committed add-node entry per peer, at term 1, the same on
+   * every member. Throws if storage is not empty or there is no peer.
    */
   bootstrap(peers: readonly Peer[]): void {
     const r = this.raft;
@@ -138,7 +142,8 @@ export class RawNode {
         makeEntry(EntryType.EntryConfChange, 1, i + 1, encodeConfChange(makeConfChange(add, id, context))),
       ),
     );
-    // Taken into use at once, so that the node can campaign. The entries still come as committed, and then change nothing.
+    // They take effect at once, so that the node can campaign. The entries are handed out as committed too, and change
+    // nothing then.
     r.raftLog.committed = peers.length;
     for (const { id } of peers) applyConfChange(r, asV2(makeConfChange(add, id)));
   }
@@ -162,25 +167,26 @@ export class RawNode {
 
   /** Proposes several at once: all are taken, next to each other in the log and in one append to each peer, or none. */
   proposeMany(data: readonly Uint8Array[]): RaftError | undefined {
-    const entries = data.map((d) => makeEntry(undefined, 0, 0, d));
+    const entries = data.map((d) => proposed(d));
     return step(this.raft, makeMessage(MessageType.MsgProp, { from: this.raft.id, entries }));
   }
 
   /** Proposes a configuration change; undefined leaves a joint configuration. */
   proposeConfChange(cc: AnyConfChange | undefined): RaftError | undefined {
     const { type, data } = marshalConfChange(cc);
-    return step(this.raft, proposal(makeEntry(type, 0, 0, data)));
+    return step(this.raft, proposal(proposed(data, type)));
   }
 
   /**
-   * Takes a committed change into use. To be called for every one that the application applies and for none that it refuses.
-   * Returns the configuration that snapshots from here on must carry. Panics on a change that is not valid.
+   * A committed change takes effect. To be called for each change that the application applies, and for none that it
+   * refuses. Later snapshots must carry the configuration that it returns. Panics on an invalid change: tryConfChange
+   * tells.
    */
   applyConfChange(cc: AnyConfChange): ConfState {
     return applyConfChange(this.raft, asV2(cc));
   }
 
-  /** Takes a message from another node, or a response of a storage thread. */
+  /** Steps a message from another node, or a response of a storage thread. */
   step(m: Message): RaftError | undefined {
     const fromThread = isLocalMsgTarget(m.from);
     if (isLocalMsg(m.type) && !fromThread) return errStepLocalMsg;
@@ -188,7 +194,7 @@ export class RawNode {
     return step(this.raft, m);
   }
 
-  /** What is to be done now. It must be done, and then advance() called, before the next Ready is taken. */
+  /** What the application must do now, and then call advance(), before it takes the next Ready. */
   ready(): Ready {
     const rd = this.readyWithoutAccept();
     this.acceptReady(rd);
@@ -216,7 +222,7 @@ export class RawNode {
       const storageMsgs = [newStorageAppendMsg(r, rd), newStorageApplyMsg(r, rd.committedEntries)];
       rd.messages = rd.messages.concat(storageMsgs.filter((m) => m !== undefined));
     } else if (r.msgsAfterAppend.length > 0) {
-      // Whoever persists before it sends, as the contract of Ready asks, may send these with the others.
+      // The application persists (duties 1 to 3) before it sends (duty 4), so these may go with the others.
       rd.messages = rd.messages.concat(r.msgsAfterAppend.filter((m) => m.to !== r.id));
     }
     return rd;
@@ -254,7 +260,7 @@ export class RawNode {
     return !isEmptyHardState(hardState) && !hardStatesEqual(hardState, this.prevHardState);
   }
 
-  /** All that the last Ready asked for is done. Not with asyncStorageWrites. */
+  /** Duty 8: all that the last Ready asked for is done. Not with asyncStorageWrites. */
   advance(): void {
     if (this.asyncStorageWrites) {
       panic(this.raft.logger, "Advance must not be called when using AsyncStorageWrites");
@@ -262,19 +268,6 @@ export class RawNode {
     const steps = this.stepsOnAdvance;
     this.stepsOnAdvance = [];
     for (const m of steps) step(this.raft, m);
-  }
-
-  status(): Status {
-    return getStatus(this.raft);
-  }
-
-  basicStatus(): BasicStatus {
-    return getBasicStatus(this.raft);
-  }
-
-  /** Shows each node's progress, as this leader sees it, in ascending order of id. To be read only, and not kept. */
-  withProgress(visitor: (id: number, type: "peer" | "learner", pr: Progress) => void): void {
-    this.raft.trk.visit((id, pr) => visitor(id, pr.isLearner ? "learner" : "peer", pr));
   }
 
   /** The last message to this node was probably lost. */
@@ -291,14 +284,14 @@ export class RawNode {
     step(this.raft, makeMessage(MessageType.MsgTransferLeader, { from: transferee }));
   }
 
-  /** A follower forgets its leader without campaigning, so that it can vote at once. Nothing happens on others. */
+  /** A follower forgets its leader without campaigning, so that it can vote at once. No effect on other roles. */
   forgetLeader(): RaftError | undefined {
     return step(this.raft, makeMessage(MessageType.MsgForgetLeader));
   }
 
   /** Asks for a read index; a ReadState with this context answers, or nothing does: ask again, with another context. */
   readIndex(requestCtx: Uint8Array): void {
-    const entries = [makeEntry(undefined, 0, 0, requestCtx)];
+    const entries = [proposed(requestCtx)];
     step(this.raft, makeMessage(MessageType.MsgReadIndex, { entries }));
   }
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import type { Raft } from "./raft.ts";
-import { type Message, MessageType, makeEntry, makeMessage } from "./raftpb/index.ts";
+import { type Message, MessageType, makeMessage, proposed } from "./raftpb/index.ts";
 import { RawNode } from "./rawnode.ts";
 import { becomeFollower } from "./role.ts";
 import {
@@ -26,7 +26,7 @@ import { noLimit, none } from "./types.ts";
 const { MsgApp, MsgAppResp, MsgHeartbeat, MsgHeartbeatResp, MsgReadIndex, MsgReadIndexResp } = MessageType;
 
 const request = (from: number, to: number, ctx: string): Message =>
-  makeMessage(MsgReadIndex, { from, to, entries: [makeEntry(undefined, 0, 0, bytes(ctx))] });
+  makeMessage(MsgReadIndex, { from, to, entries: [proposed(bytes(ctx))] });
 
 const reads = (r: Raft): [ctx: string, index: number][] => r.readStates.map((rs) => [text(rs.requestCtx), rs.index]);
 
@@ -233,18 +233,18 @@ describe("a follower that is asked", () => {
 
   test("takes an answer only if it holds one request", () => {
     const r = newNode(1);
-    const entry = makeEntry(undefined, 0, 0, bytes("r"));
+    const entry = proposed(bytes("r"));
     for (const entries of [[], [entry, entry]]) receive(r, MsgReadIndexResp, { index: 7, entries });
     expect(reads(r)).toEqual([]);
     receive(r, MsgReadIndexResp, { index: 7, entries: [entry] });
-    receive(r, MsgReadIndexResp, { index: 8, entries: [makeEntry(undefined, 0, 0, undefined)] });
+    receive(r, MsgReadIndexResp, { index: 8, entries: [proposed(undefined)] });
     expect(reads(r)).toEqual([
       ["r", 7],
       ["", 8],
     ]);
   });
 
-  test("applies what it is told before it answers: the index is never beyond what its leader committed", () => {
+  test("applies the commit index that it hears before it answers: the index is never beyond what its leader committed", () => {
     const net = Network.of(3);
     net.campaign(1);
     propose(net.at(1), "not committed yet");

@@ -1,5 +1,5 @@
-// Linearizable reads without a log entry (thesis 6.4): note the commit index, make sure that this node still leads, and let the
-// reader wait until it has applied that far.
+// Linearizable reads without a log entry (thesis 6.4): the leader notes its commit index and makes sure that it still
+// leads; the reader waits until it has applied that far.
 //
 // Ports responseToReadIndexReq, sendMsgReadIndexResponse and releasePendingReadIndexMessages of raft.go.
 
@@ -19,7 +19,7 @@ export function respondToReadIndexReq(r: Raft, req: Message, readIndex: number):
   r.send({ type: MessageType.MsgReadIndexResp, to: req.from, index: readIndex, entries: req.entries });
 }
 
-/** Starts to confirm a read, or answers it at once where the lease is trusted. */
+/** Starts to confirm a read; with leases, answers it at once. */
 export function sendMsgReadIndexResponse(r: Raft, req: Message): void {
   if (r.readOnly.option === "leaseBased") {
     respondToReadIndexReq(r, req, r.raftLog.committed);
@@ -30,7 +30,7 @@ export function sendMsgReadIndexResponse(r: Raft, req: Message): void {
   bcastHeartbeat(r);
 }
 
-/** Takes up the reads that waited for this leader's first commit of its term. */
+/** Starts to confirm the reads that waited for this leader's first commit of its term. */
 export function releasePendingReadIndexMessages(r: Raft): void {
   if (r.pendingReadIndexMessages.length === 0) return;
   if (!r.committedEntryInCurrentTerm()) {

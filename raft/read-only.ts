@@ -1,9 +1,9 @@
 // Read requests that wait for a quorum to confirm that this node still leads (thesis 6.4).
 //
-// Requests queue in the order of arrival, and each has a position: the count of all requests before it, plus one. A heartbeat
-// carries the position of the newest; who answers it acknowledges all up to there. What a quorum has acknowledged is confirmed,
-// by the very rule that commits entries. The position is this node's own, so a request context that a client uses twice, or
-// a heartbeat response that comes late, can never confirm the wrong read.
+// Requests queue in the order of arrival, and each has a position: the count of all requests before it, plus one. A
+// heartbeat carries the position of the newest, and its answer acknowledges all up to there. The rule that commits
+// entries confirms reads: a position counts once a quorum has acknowledged it. Positions are this node's own, so
+// neither a request context that a client uses twice nor a late heartbeat response can confirm the wrong read.
 //
 // Ports read_only.go.
 
@@ -19,10 +19,10 @@ export interface ReadIndexRequest {
 
 export class ReadOnly {
   readonly option: ReadOnlyOption;
-  private readonly acks = new Map<number, number>();
-  private unconfirmedReads: ReadIndexRequest[] = [];
-  private confirmedReads = 0;
-  private readonly ackedPosition = (id: number): number | undefined => this.acks.get(id);
+  readonly acks = new Map<number, number>();
+  unconfirmedReads: ReadIndexRequest[] = [];
+  confirmedReads = 0;
+  readonly #ackedPosition = (id: number): number | undefined => this.acks.get(id);
 
   constructor(option: ReadOnlyOption) {
     this.option = option;
@@ -37,23 +37,23 @@ export class ReadOnly {
     this.unconfirmedReads.push({ req, index: commitIndex });
   }
 
-  /** Notes a node's answer to a heartbeat with this context. */
+  /** Records a node's answer to a heartbeat with this context. */
   recvAck(from: number, context: Uint8Array | undefined): void {
     if (context === undefined || context.length === 0) return;
     const position = decodePosition(context);
     if (position > (this.acks.get(from) ?? 0)) this.acks.set(from, position);
   }
 
-  /** Takes the requests that are confirmed by now out of the queue. */
+  /** Removes the confirmed requests from the queue and returns them. */
   maybeAdvance(voters: JointConfig): ReadIndexRequest[] {
-    const confirmed = voters.committedIndex(this.ackedPosition);
+    const confirmed = voters.committedIndex(this.#ackedPosition);
     if (confirmed <= this.confirmedReads) return [];
     const done = this.unconfirmedReads.splice(0, confirmed - this.confirmedReads);
     this.confirmedReads = confirmed;
     return done;
   }
 
-  /** What heartbeats carry: undefined if nothing waits. */
+  /** The context of the next heartbeats; undefined if no read waits. */
   heartbeatCtx(): Uint8Array | undefined {
     return this.unconfirmedReads.length === 0 ? undefined : encodePosition(this.lastPosition());
   }

@@ -14,16 +14,16 @@ export interface Ready {
   readonly readStates: readonly ReadState[];
   /** To be persisted before messages are sent. */
   readonly entries: readonly Entry[];
-  /** To be persisted and installed. */
+  /** To be persisted and restored. */
   readonly snapshot: Snapshot | undefined;
   /** To be applied to the state machine, in order. */
   readonly committedEntries: readonly Entry[];
   /**
-   * To be sent once entries and hard state are durable; with async storage writes at once, since what must wait is attached to the
-   * storage messages. A MsgSnap must be reported on: reportSnapshot.
+   * To be sent once entries and hard state are durable; with async storage writes at once, since the storage messages
+   * carry those that must wait. The application reports how a MsgSnap fared: reportSnapshot.
    */
   readonly messages: readonly Message[];
-  /** Whether entries and hard state must survive a crash before anything is promised; a new commit index alone need not. */
+  /** Whether entries and hard state need an fsync before messages promise them; a new commit index alone does not. */
   readonly mustSync: boolean;
 }
 

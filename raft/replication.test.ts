@@ -117,7 +117,7 @@ describe("replication in a group", () => {
     net.propose(1, "b");
     expect(net.at(1).raftLog.committed).toBe(1);
     net.recover();
-    // The entry that 2 appends on its election reaches nobody.
+    // The entry that 2 appends on its election reaches no other node.
     net.ignore(MsgApp);
     net.campaign(2);
     expect([net.at(2).state, net.at(2).raftLog.committed]).toEqual(["StateLeader", 1]);
@@ -218,7 +218,7 @@ describe("a follower", () => {
     },
   );
 
-  test("that is told of a commit beyond its log panics: that log has lost what it acknowledged", () => {
+  test("that hears of a commit index beyond its log panics: its log has lost entries that it acknowledged", () => {
     const r = newNode(1, { log: entriesFrom(1, 1), term: 2 });
     expect(() => receive(r, MsgHeartbeat, { term: 2, commit: 2 })).toThrow(/tocommit\(2\) is out of range/);
   });
@@ -245,7 +245,7 @@ describe("a leader", () => {
     ["a stale rejection changes nothing", { index: 3, reject: true, rejectHint: 3 }, 0, 3, []],
     ["a rejection of the probe steps back and probes again", { index: 2, reject: true, rejectHint: 2 }, 0, 2, [[1, 0]]],
     [
-      "an acknowledgement commits, and all are told",
+      "an acknowledgement commits, and all nodes learn the commit index",
       { index: 2 },
       2,
       4,
@@ -256,7 +256,8 @@ describe("a leader", () => {
     ],
     ["an acknowledgement of the match that is known starts to replicate", { index: 0 }, 0, 4, [[0, 0]]],
   ])("%s [TestLeaderAppResp]", (_what, answer, match, next, sent) => {
-    // Of its own log a leader may count entries of its term only: those at 1 and 2 are of term 1, the one on election is at 3.
+    // Of its own log a leader may count entries of its term only: those at 1 and 2 are of term 1, the one on election
+    // is at 3.
     const r = newNode(1, { log: entriesFrom(1, 1, 1) });
     lead(r);
     take(r);

@@ -1,8 +1,8 @@
-// A leader's work: appending to its own log, sending the log to the others, committing what a quorum has, and heartbeats
-// (paper 5.3, 5.4).
+// A leader's work: appending to its own log, sending the log to the others, committing what a quorum has, and
+// heartbeats (paper 5.3, 5.4).
 //
-// Ports appendEntry, sendAppend, maybeSendAppend, maybeSendSnapshot, sendHeartbeat, bcast*, maybeCommit and the uncommitted-size
-// accounting of raft.go.
+// Ports appendEntry, sendAppend, maybeSendAppend, maybeSendSnapshot, sendHeartbeat, bcast*, maybeCommit and the
+// uncommitted-size accounting of raft.go.
 
 import { errSnapshotTemporarilyUnavailable, RaftError } from "./errors.ts";
 import { panic } from "./logger.ts";
@@ -15,7 +15,8 @@ import { hex, payloadsSize } from "./util.ts";
 /**
  * Appends to the leader's own log, giving term and index. False if that would exceed the limit on the uncommitted tail.
  *
- * The leader acknowledges its own entries like everyone else: by a message, which is delivered once they are durable here.
+ * The leader acknowledges its own entries as a follower does: by a message, which is delivered once they are durable
+ * here.
  */
 export function appendEntry(r: Raft, entries: readonly Entry[]): boolean {
   if (!increaseUncommittedSize(r, entries)) {
@@ -30,7 +31,10 @@ export function appendEntry(r: Raft, entries: readonly Entry[]): boolean {
   return true;
 }
 
-/** Counts proposed entries in. An empty tail admits a proposal of any size, and an empty payload always passes. */
+/**
+ * Adds proposed entries to the uncommitted size. An empty tail admits a proposal of any size, and an empty payload
+ * always passes.
+ */
 function increaseUncommittedSize(r: Raft, entries: readonly Entry[]): boolean {
   const size = payloadsSize(entries);
   if (r.uncommittedSize > 0 && size > 0 && r.uncommittedSize + size > r.config.maxUncommittedEntriesSize) return false;
@@ -38,18 +42,30 @@ function increaseUncommittedSize(r: Raft, entries: readonly Entry[]): boolean {
   return true;
 }
 
-/** Counts applied entries out. They may have been appended under another leader, so the count stops at 0. */
+/** Subtracts applied entries. Another leader may have appended them, so the size stops at 0. */
 export function reduceUncommittedSize(r: Raft, entries: readonly Entry[]): void {
   r.uncommittedSize = Math.max(0, r.uncommittedSize - payloadsSize(entries));
 }
 
-/** Sends what the node needs next, even if that is nothing but the commit index. */
+/**
+ * Sends what the node needs next, even if that is nothing but the commit index. Nothing if it is paused, as in snapshot
+ * state.
+ */
 export function sendAppend(r: Raft, to: number): void {
-  maybeSendAppend(r, to, true);
+  maybeSendAppend(r, to, "sendIfEmpty");
 }
 
-/** Sends an append, or a snapshot where the log does not reach back far enough. Returns whether anything was sent. */
-export function maybeSendAppend(r: Raft, to: number, sendIfEmpty: boolean): boolean {
+/** Sends appends until the node's window is full or it has been sent all entries. */
+export function sendEntries(r: Raft, to: number): void {
+  let sent = true;
+  while (sent) sent = maybeSendAppend(r, to, "skipIfEmpty");
+}
+
+/**
+ * Sends an append, or a snapshot where the log does not reach back far enough. Returns whether anything was sent. An
+ * append without entries tells the commit index, or probes; one of several in a row has no use for it.
+ */
+export function maybeSendAppend(r: Raft, to: number, ifEmpty: "sendIfEmpty" | "skipIfEmpty"): boolean {
   const pr = r.trk.progress.get(to) as Progress;
   if (pr.isPaused()) return false;
   const { raftLog } = r;
@@ -58,11 +74,12 @@ export function maybeSendAppend(r: Raft, to: number, sendIfEmpty: boolean): bool
   const prevTerm = raftLog.term(prevIndex);
   if (typeof prevTerm !== "number") return maybeSendSnapshot(r, to, pr);
 
-  // With a full window only an empty append goes: if all in flight was lost, its answer, either way, gets things moving again.
+  // With a full window only an empty append is sent: if all messages in flight were lost, its answer reopens the
+  // window.
   const windowFull = pr.state === "StateReplicate" && pr.inflights.full();
   const entries = windowFull ? emptyEntries : raftLog.entries(pr.next, r.config.maxSizePerMsg);
-  if (entries instanceof RaftError) return sendIfEmpty && maybeSendSnapshot(r, to, pr);
-  if (entries.length === 0 && !sendIfEmpty) return false;
+  if (entries instanceof RaftError) return ifEmpty === "sendIfEmpty" && maybeSendSnapshot(r, to, pr);
+  if (entries.length === 0 && ifEmpty === "skipIfEmpty") return false;
 
   r.send({
     type: MessageType.MsgApp,
@@ -77,7 +94,7 @@ export function maybeSendAppend(r: Raft, to: number, sendIfEmpty: boolean): bool
   return true;
 }
 
-/** Sends the newest snapshot, unless the node has not been heard of lately or there is none at the moment. */
+/** Sends the newest snapshot, unless the node was silent lately or the storage has none at the moment. */
 function maybeSendSnapshot(r: Raft, to: number, pr: Progress): boolean {
   if (!pr.recentActive) {
     r.logger.debug?.(`ignore sending snapshot to ${hex(to)} since it is not recently active`);
@@ -107,7 +124,7 @@ export function bcastAppend(r: Raft): void {
   });
 }
 
-/** The commit index of a heartbeat stops at what the node is known to hold: beyond that its log may still differ. */
+/** A heartbeat's commit index is at most the node's match: beyond that its log may still differ. */
 function sendHeartbeat(r: Raft, to: number, context: Uint8Array | undefined): void {
   const pr = r.trk.progress.get(to) as Progress;
   const commit = Math.min(pr.match, r.raftLog.committed);
@@ -123,9 +140,12 @@ export function bcastHeartbeat(r: Raft): void {
   });
 }
 
-/** Commits what a quorum has acknowledged, if that is of this term (paper figure 8). Returns whether the commit index rose. */
+/**
+ * Commits what a quorum has acknowledged, if it is of this term (paper figure 8). Returns whether the commit index
+ * rose.
+ */
 export function maybeCommit(r: Raft): boolean {
-  return r.raftLog.maybeCommit(r.term, r.trk.committed());
+  return r.raftLog.maybeCommit({ term: r.term, index: r.trk.committed() });
 }
 
 export function sendTimeoutNow(r: Raft, to: number): void {

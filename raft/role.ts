@@ -1,13 +1,13 @@
 // Changing roles: becomeFollower, becomeCandidate, becomePreCandidate, becomeLeader (paper figure 4).
 //
-// Each change but that to pre-candidate resets what belongs to one role and one term: the vote if the term is new, clocks, votes
-// received, what is known of the others' logs, pending reads.
+// Each change, but for that to pre-candidate, resets the state of one role and one term: the vote if the term is new,
+// the clocks, the votes received, the progress of the other nodes, the pending reads.
 //
 // Ports the functions of these names, and reset, of raft.go.
 
 import { panic } from "./logger.ts";
 import type { Raft } from "./raft.ts";
-import { makeEntry } from "./raftpb/index.ts";
+import { proposed } from "./raftpb/index.ts";
 import { ReadOnly } from "./read-only.ts";
 import { appendEntry } from "./replication.ts";
 import { Inflights } from "./tracker/inflights.ts";
@@ -41,7 +41,7 @@ export function reset(r: Raft, term: number): void {
   r.readOnly = new ReadOnly(r.readOnly.option);
 }
 
-/** Follower of `lead`, or of nobody yet, at `term`. */
+/** Follows `lead`, which is none if the leader of `term` is not known yet. */
 export function becomeFollower(r: Raft, term: number, lead: number): void {
   reset(r, term);
   r.lead = lead;
@@ -49,7 +49,7 @@ export function becomeFollower(r: Raft, term: number, lead: number): void {
   r.logger.info?.(`${hex(r.id)} became follower at term ${r.term}`);
 }
 
-/** A new term, and this node's vote in it for itself. */
+/** Starts a new term, and votes in it for itself. */
 export function becomeCandidate(r: Raft): void {
   if (r.state === "StateLeader") panic(r.logger, "invalid transition [leader -> candidate]");
   reset(r, r.term + 1);
@@ -58,7 +58,7 @@ export function becomeCandidate(r: Raft): void {
   r.logger.info?.(`${hex(r.id)} became candidate at term ${r.term}`);
 }
 
-/** Asks before it campaigns: term and vote stay as they are, so that asking disturbs nobody (thesis 9.6). */
+/** Asks before it campaigns. Term and vote stay, so that the asking disturbs no other node (thesis 9.6). */
 export function becomePreCandidate(r: Raft): void {
   if (r.state === "StateLeader") panic(r.logger, "invalid transition [leader -> pre-candidate]");
   r.trk.resetVotes();
@@ -67,22 +67,25 @@ export function becomePreCandidate(r: Raft): void {
   r.logger.info?.(`${hex(r.id)} became pre-candidate at term ${r.term}`);
 }
 
-/** Leads, and appends an empty entry: once that is committed, so is all before it (paper section 8). */
+/** Leads, and appends an empty entry: when that is committed, so are all entries before it (paper section 8). */
 export function becomeLeader(r: Raft): void {
   if (r.state === "StateFollower") panic(r.logger, "invalid transition [follower -> leader]");
   reset(r, r.term);
   r.lead = r.id;
   r.state = "StateLeader";
+  // A follower comes to replicate state once a probe has found how far its log matches. Of the leader's own log that is
+  // known: reset() has set its match to the last index, and its acknowledgements (appendEntry) only move it on.
   const pr = r.trk.progress.get(r.id) as Progress;
   pr.becomeReplicate();
+  // It counts itself among those that it has heard from; checkQuorum clears the flag of the others only.
   pr.recentActive = true;
 
-  // The log may hold a configuration change that is not applied yet. Rather than search for one, let no other in until all that
-  // is in the log now is applied.
+  // The log may hold a configuration change that is not applied yet. To search for one could be costly, so no other is
+  // admitted until the whole log as of now is applied.
   r.pendingConfIndex = r.raftLog.lastIndex();
 
   // An empty entry has payload size 0: no limit can refuse it.
-  if (!appendEntry(r, [makeEntry(undefined, 0, 0, undefined)])) panic(r.logger, "empty entry was dropped");
+  if (!appendEntry(r, [proposed(undefined)])) panic(r.logger, "empty entry was dropped");
   r.logger.info?.(`${hex(r.id)} became leader at term ${r.term}`);
 }
 

@@ -1,9 +1,9 @@
-// Snapshots (paper section 7): which are taken, what becomes of log and configuration, when a leader sends one, and what the outcome
-// does to the follower's progress.
+// Snapshots (paper section 7): which are taken, what becomes of log and configuration, when a leader sends one, and
+// what the outcome does to the follower's progress.
 
 import { describe, expect, test } from "vitest";
 import { errSnapshotTemporarilyUnavailable } from "./errors.ts";
-import { restore } from "./follower.ts";
+import { restore } from "./handle-append.ts";
 import type { Raft } from "./raft.ts";
 import { type ConfState, MessageType, makeConfState, makeSnapshot } from "./raftpb/index.ts";
 import { sendAppend } from "./replication.ts";
@@ -47,7 +47,7 @@ function leaderFromSnapshot(): Raft {
   return r;
 }
 
-describe("a snapshot", () => {
+describe("restore of a snapshot", () => {
   test("gives the node its log, term and voters [TestRestore]", () => {
     expectRestored(newNode(1, { voters: [1, 2] }), { voters: [1, 2, 3] });
   });
@@ -58,7 +58,7 @@ describe("a snapshot", () => {
     expect([1, 2, 3].map((id) => progressOf(r, id).isLearner)).toEqual([false, false, true]);
   });
 
-  test("is taken by a node that votes in the outgoing half only [TestRestoreWithVotersOutgoing]", () => {
+  test("succeeds on a node that votes in the outgoing half only [TestRestoreWithVotersOutgoing]", () => {
     const r = newNode(1, { voters: [1, 2] });
     expectRestored(r, { voters: [2, 3, 4], votersOutgoing: [1, 2, 3] });
     expect(r.trk.voterNodes()).toEqual([1, 2, 3, 4]);
@@ -78,7 +78,7 @@ describe("a snapshot", () => {
     expect(r.isLearner).toBe(false);
   });
 
-  test("of what is committed is ignored; of what is in the log it only moves the commit index [TestRestoreIgnoreSnapshot]", () => {
+  test("ignores one of committed entries; for one of entries in the log it only moves the commit index [TestRestoreIgnoreSnapshot]", () => {
     const r = newNode(1, { log: entriesFrom(1, 1, 1, 1), term: 1, commit: 1 });
     expect(restore(r, makeSnapshot(1, 1, makeConfState({ voters: [1, 2] })))).toBe(false);
     expect(r.raftLog.committed).toBe(1);
@@ -86,20 +86,20 @@ describe("a snapshot", () => {
     expect([r.raftLog.committed, logOf(r).length, r.trk.voterNodes()]).toEqual([2, 3, [1, 2, 3]]);
   });
 
-  test("that does not name the node is refused", () => {
+  test("refuses one that does not name the node", () => {
     const r = newNode(1);
     expect(restore(r, snapshotOf({ voters: [2, 3], learners: [4], autoLeave: false }))).toBe(false);
     expect(r.raftLog.lastIndex()).toBe(0);
   });
 
-  test("that is restored by anything but a follower ends that role rather than the log", () => {
+  test("on any role but follower ends that role, and keeps the log", () => {
     const r = newNode(1);
     lead(r);
     expect(restore(r, snapshotOf({ voters: [1, 2, 3] }))).toBe(false);
     expect([r.state, r.term, r.raftLog.committed]).toEqual(["StateFollower", 2, 0]);
   });
 
-  test("that comes by message tells who leads, and is acknowledged [TestRestoreFromSnapMsg]", () => {
+  test("by handleSnapshot makes the sender the leader, and is acknowledged [TestRestoreFromSnapMsg]", () => {
     const r = newNode(2, { voters: [1, 2] });
     receive(r, MsgSnap, { from: 1, term: 2, snapshot: snapshotOf({ voters: [1, 2] }) });
     expect([r.lead, r.term]).toEqual([1, 2]);
@@ -114,7 +114,7 @@ describe("a snapshot", () => {
     expect(take(r)).toMatchObject([{ type: MsgAppResp, to: 1, index: 1 }]);
   });
 
-  test("waits to be installed while nothing else is applied", () => {
+  test("holds up committed entries until the snapshot is installed", () => {
     const r = newNode(2, { voters: [1, 2] });
     receive(r, MsgSnap, { from: 1, term: 11, snapshot: snapshotOf({ voters: [1, 2] }) });
     receive(r, MsgApp, { from: 1, term: 11, logTerm: term, index, entries: entriesFrom(12, 11), commit: 12 });
@@ -124,15 +124,15 @@ describe("a snapshot", () => {
   });
 });
 
-describe("a leader sends a snapshot", () => {
-  test("to a node that needs what is compacted [TestProvideSnap]", () => {
+describe("maybeSendSnapshot", () => {
+  test("sends a snapshot to a node that needs compacted entries [TestProvideSnap]", () => {
     const r = leaderFromSnapshot();
     progressOf(r, 2).next = r.raftLog.firstIndex();
     receive(r, MsgAppResp, { index: progressOf(r, 2).next - 1, reject: true });
     expect(take(r)).toMatchObject([{ type: MsgSnap, to: 2, snapshot: { metadata: { index, term } } }]);
   });
 
-  test("but not while that node has not been heard of lately [TestIgnoreProvidingSnap]", () => {
+  test("sends none to a node that was silent lately [TestIgnoreProvidingSnap]", () => {
     const r = leaderFromSnapshot();
     progressOf(r, 2).next = r.raftLog.firstIndex() - 1;
     progressOf(r, 2).recentActive = false;
@@ -140,7 +140,7 @@ describe("a leader sends a snapshot", () => {
     expect(take(r)).toEqual([]);
   });
 
-  test("but not while the storage has none ready: it asks again later", () => {
+  test("sends none while the storage has none ready, and asks again later", () => {
     const r = newNode(1, { voters: [1, 2] });
     lead(r);
     applyNext(r);
@@ -159,7 +159,7 @@ describe("a leader sends a snapshot", () => {
     expect(take(r)).toMatchObject([{ type: MsgSnap, to: 2 }]);
   });
 
-  test("and panics if the storage has none at all, for then it has lost its log", () => {
+  test("panics if the storage has none at all: then it has lost its log", () => {
     const r = newNode(1, { voters: [1, 2], log: entriesFrom(1, 1, 1), term: 1, commit: 2, applied: 2 });
     storageOf(r).compact(2);
     lead(r);
@@ -169,7 +169,7 @@ describe("a leader sends a snapshot", () => {
     expect(() => sendAppend(r, 2)).toThrow(/need non-empty snapshot/);
   });
 
-  test("to a learner like to any other [TestLearnerReceiveSnapshot]", () => {
+  test("sends one to a learner as to a voter [TestLearnerReceiveSnapshot]", () => {
     const set = { voters: [1], learners: [2] };
     const n1 = newNode(1, set);
     restore(n1, snapshotOf(set));
@@ -184,7 +184,7 @@ describe("a leader sends a snapshot", () => {
     expect(n2.raftLog.committed).toBeGreaterThan(index);
   });
 
-  test("and then the log: a node that lags catches up by both [TestSlowNodeRestore]", () => {
+  test("brings back a node that lags, and appends follow [TestSlowNodeRestore]", () => {
     const net = Network.of(3);
     net.campaign(1);
     const [leader, slow] = [net.at(1), net.at(3)];
@@ -203,7 +203,7 @@ describe("a leader sends a snapshot", () => {
   });
 });
 
-describe("a follower's progress", () => {
+describe("the Progress of a follower that is sent a snapshot", () => {
   /** Node 2 is being sent the snapshot at 11; the leader's own first entry is at 12. */
   function sending(): Raft {
     const r = leaderFromSnapshot();
@@ -213,7 +213,7 @@ describe("a follower's progress", () => {
     return r;
   }
 
-  test("notes the index of the snapshot that was sent [TestSendingSnapshotSetPendingSnapshot]", () => {
+  test("has the index of the snapshot as pendingSnapshot [TestSendingSnapshotSetPendingSnapshot]", () => {
     const r = leaderFromSnapshot();
     progressOf(r, 2).next = r.raftLog.firstIndex();
     receive(r, MsgAppResp, { index: progressOf(r, 2).next - 1, reject: true });
@@ -255,7 +255,7 @@ describe("a follower's progress", () => {
     expect(progressOf(r, 2).inflights.count()).toBe(1);
   });
 
-  test("does not mind a report on a snapshot that is not pending", () => {
+  test("ignores a report on a snapshot that is not pending", () => {
     const r = leaderFromSnapshot();
     progressOf(r, 2).becomeReplicate();
     receive(r, MsgSnapStatus, { reject: true });

@@ -1,10 +1,10 @@
-// A candidate's and a pre-candidate's part of Step: count votes, and yield to a leader of the same term.
+// A candidate's and a pre-candidate's part of Step: it counts votes, and yields to a leader of its term.
 //
 // Ports stepCandidate of raft.go.
 
 import { campaign, poll } from "./election.ts";
 import { errProposalDropped, type RaftError } from "./errors.ts";
-import { handleAppendEntries, handleHeartbeat, handleSnapshot } from "./follower.ts";
+import { handleAppendEntries, handleHeartbeat, handleSnapshot } from "./handle-append.ts";
 import type { Raft } from "./raft.ts";
 import { type Message, MessageType, messageTypeName } from "./raftpb/index.ts";
 import { bcastAppend } from "./replication.ts";
@@ -17,7 +17,7 @@ export function stepCandidate(r: Raft, m: Message): RaftError | undefined {
     case MessageType.MsgProp:
       r.logger.info?.(`${hex(r.id)} no leader at term ${r.term}; dropping proposal`);
       return errProposalDropped;
-    // A leader of this very term speaks: the election is lost.
+    // The term has a leader: the election is lost.
     case MessageType.MsgApp:
       becomeFollower(r, m.term, m.from);
       handleAppendEntries(r, m);
@@ -58,7 +58,7 @@ function handleVoteResponse(r: Raft, m: Message): void {
       bcastAppend(r);
     }
   } else if (result === "VoteLost") {
-    // A pre-vote's answer may carry the term that was asked about: this node stays in its own.
+    // At r.term, not m.term: the answer to a pre-vote may carry the term asked about, which this node is not in.
     becomeFollower(r, r.term, none);
   }
 }

@@ -1,4 +1,4 @@
-// A leader's part of Step: take proposals, follow each node's progress, serve reads, hand over.
+// A leader's part of Step: proposals, each node's progress, reads, and leadership transfers.
 //
 // Ports stepLeader of raft.go.
 
@@ -14,7 +14,7 @@ import {
   EntryType,
   type Message,
   MessageType,
-  makeEntry,
+  proposed,
 } from "./raftpb/index.ts";
 import { releasePendingReadIndexMessages, respondToReadIndexReq, sendMsgReadIndexResponse } from "./read-index.ts";
 import {
@@ -22,8 +22,8 @@ import {
   bcastAppend,
   bcastHeartbeat,
   maybeCommit,
-  maybeSendAppend,
   sendAppend,
+  sendEntries,
   sendTimeoutNow,
 } from "./replication.ts";
 import { abortLeaderTransfer, becomeFollower } from "./role.ts";
@@ -50,7 +50,7 @@ export function stepLeader(r: Raft, m: Message): RaftError | undefined {
       break;
   }
 
-  // All others speak of a node that this leader tracks.
+  // All other types need the sender's Progress.
   const pr = r.trk.progress.get(m.from);
   if (pr === undefined) {
     r.logger.debug?.(`${hex(r.id)} no progress available for ${hex(m.from)}`);
@@ -69,7 +69,7 @@ export function stepLeader(r: Raft, m: Message): RaftError | undefined {
       handleSnapStatus(r, m, pr);
       break;
     case MessageType.MsgUnreachable:
-      // What was sent optimistically is probably lost.
+      // The appends in flight are probably lost.
       if (pr.state === "StateReplicate") pr.becomeProbe();
       r.logger.debug?.(`${hex(r.id)} failed to send message to ${hex(m.from)} because it is unreachable [${pr}]`);
       break;
@@ -94,7 +94,7 @@ function checkQuorum(r: Raft): void {
 
 function handleProposal(r: Raft, m: Message): RaftError | undefined {
   if (m.entries.length === 0) panic(r.logger, `${hex(r.id)} stepped empty MsgProp`);
-  // Removed from the configuration while leading: nothing new is taken.
+  // A leader that is removed from the configuration accepts no proposals.
   if (!r.trk.progress.has(r.id)) return errProposalDropped;
   if (r.leadTransferee !== none) {
     r.logger.debug?.(
@@ -109,9 +109,9 @@ function handleProposal(r: Raft, m: Message): RaftError | undefined {
 }
 
 /**
- * Lets through what is not a configuration change. A change is let through if none may be pending and it fits the active
- * configuration; otherwise an empty entry takes its place. These checks see the applied configuration, so they are the best that
- * can be done here, not the last word: that is spoken when the change is applied.
+ * The entry to append in place of a proposed one: the same, unless it is a configuration change that comes while
+ * another may be pending, or that does not fit the active configuration. An empty entry replaces such a change. These
+ * checks see the applied configuration only; the change is judged again when it is applied.
  */
 function admitConfChange(r: Raft, e: Entry, position: number): Entry {
   const cc = confChangeOf(e);
@@ -121,7 +121,7 @@ function admitConfChange(r: Raft, e: Entry, position: number): Entry {
     r.logger.info?.(
       `${hex(r.id)} ignoring conf change ${describeConfChange(cc)} at config ${r.trk.config}: ${failedCheck}`,
     );
-    return makeEntry(EntryType.EntryNormal, 0, 0, undefined);
+    return proposed(undefined, EntryType.EntryNormal);
   }
   r.pendingConfIndex = r.raftLog.lastIndex() + position + 1;
   return e;
@@ -139,8 +139,9 @@ function checkConfChange(r: Raft, cc: AnyConfChange): string | undefined {
 }
 
 function handleReadIndex(r: Raft, m: Message): void {
-  // Alone, a leader need not ask anyone. This is upstream's order: an application that must be safe after a power loss asks a
-  // single voter only once it has applied an entry of its own term (etcd-io/raft#105).
+  // A single voter is its own quorum. The check of the term comes second, as in etcd: after a power loss the commit
+  // index may be too low, so an application asks a single voter only once it has applied an entry of its own term
+  // (etcd-io/raft#105).
   if (r.trk.isSingleton()) {
     respondToReadIndexReq(r, m, r.raftLog.committed);
     return;
@@ -153,20 +154,23 @@ function handleReadIndex(r: Raft, m: Message): void {
 }
 
 /**
- * The follower does not hold what the append follows on. Its hint, the term that it has at rejectHint, lets the leader skip, in its
- * own log, every entry whose term is above that one: the follower's terms only fall from there on down, so none of these can match.
+ * The follower does not hold the entry before the appended ones. It answers with a hint: an index, and its own term
+ * there. The leader skips every entry of its own log whose term is above that term: below the hint the follower's terms
+ * only fall, so none can match.
  *
  *     index       1 2 3 4 5 6 7 8
  *     leader      2 2 4 4 4 6 6 6     probes at 8, learns (6, term 3), and probes next at 2, not at 6, 5, 4, 3
  *     follower    2 2 3 3 3 3
  *
- * The follower does the same with its own log before it answers; together they need at most one probe a term.
+ * The follower skips in its own log likewise before it answers. Together they need at most one probe per term.
  */
 function handleAppendRejected(r: Raft, m: Message, pr: Progress): void {
   r.logger.debug?.(
     `${hex(r.id)} received MsgAppResp(rejected, hint: (index ${m.rejectHint}, term ${m.logTerm})) from ${hex(m.from)} for index ${m.index}`,
   );
-  const nextProbe = m.logTerm > 0 ? r.raftLog.findConflictByTerm(m.rejectHint, m.logTerm).index : m.rejectHint;
+  const hint = { term: m.logTerm, index: m.rejectHint };
+  // Term 0: the follower does not know its term there, so there is nothing to skip by.
+  const nextProbe = hint.term > 0 ? r.raftLog.findConflictByTerm(hint).index : hint.index;
   if (!pr.maybeDecrTo(m.index, nextProbe)) return;
   r.logger.debug?.(`${hex(r.id)} decreased progress of ${hex(m.from)} to [${pr}]`);
   if (pr.state === "StateReplicate") pr.becomeProbe();
@@ -174,31 +178,38 @@ function handleAppendRejected(r: Raft, m: Message, pr: Progress): void {
 }
 
 function handleAppendAccepted(r: Raft, m: Message, pr: Progress): void {
-  // An answer that tells nothing new still ends probing: the logs are known to match there.
+  // An answer that tells nothing new still ends probing: the logs are known to match there. It does not end the wait
+  // for a snapshot: that the follower is where it was says nothing about the snapshot, and the entries after its match
+  // are gone here.
   const news = pr.maybeUpdate(m.index) || (pr.match === m.index && pr.state === "StateProbe");
   if (!news) return;
   if (pr.state === "StateProbe") {
     pr.becomeReplicate();
-  } else if (pr.state === "StateReplicate") {
-    pr.inflights.freeLE(m.index);
-  } else if (pr.match + 1 >= r.raftLog.firstIndex()) {
-    // Whatever snapshot it got and from wherever: its log now connects to this one.
+  } else if (pr.state === "StateSnapshot" && pr.match + 1 >= r.raftLog.firstIndex()) {
+    // The entries that the follower needs next are in this log again, so replication goes on. Its pendingSnapshot is
+    // not asked for: an application may bring a follower another snapshot than the one that the MsgSnap named, and any
+    // will do that connects the logs. Straight on to replicate state: this answer has told what a probe would ask, and
+    // the next append, which would end the probing, may be long in coming; until then the status would show a follower
+    // that is held up.
     r.logger.debug?.(
       `${hex(r.id)} recovered from needing snapshot, resumed sending replication messages to ${hex(m.from)} [${pr}]`,
     );
     pr.becomeProbe();
     pr.becomeReplicate();
+  } else if (pr.state === "StateReplicate") {
+    pr.inflights.freeLE(m.index);
   }
 
   if (maybeCommit(r)) {
+    // The commit index has risen, so an entry of this term is committed: reads that waited for that can be asked about.
     releasePendingReadIndexMessages(r);
     bcastAppend(r);
   } else if (m.from !== r.id && pr.canBumpCommit(r.raftLog.committed)) {
-    // It may not know the commit index yet; the next heartbeat would tell it, this tells it sooner.
+    // The follower may not know the commit index yet. The next heartbeat would tell it too, but later.
     sendAppend(r, m.from);
   }
-  // The window has moved: send as much as it lets through.
-  if (m.from !== r.id) while (maybeSendAppend(r, m.from, false));
+  // The window may have moved by several messages: fill it.
+  if (m.from !== r.id) sendEntries(r, m.from);
 
   if (m.from === r.leadTransferee && pr.match === r.raftLog.lastIndex()) {
     r.logger.info?.(`${hex(r.id)} sent MsgTimeoutNow to ${hex(m.from)} after received MsgAppResp`);
@@ -209,7 +220,10 @@ function handleAppendAccepted(r: Raft, m: Message, pr: Progress): void {
 function handleHeartbeatResp(r: Raft, m: Message, pr: Progress): void {
   pr.recentActive = true;
   pr.msgAppFlowPaused = false;
-  // Also when it has everything but is probed: an empty append and its answer bring it back to replicating.
+  // Three cases. A full window: if all that filled it was lost, this append, an empty one, finds that out. A probed
+  // follower that has everything: the answer to an empty append brings it back to replicate state. Snapshot state:
+  // sendAppend does nothing, because a follower in that state is always paused. The commit index need not be sent: the
+  // heartbeat carried it.
   if (pr.match < r.raftLog.lastIndex() || pr.state === "StateProbe") sendAppend(r, m.from);
 
   if (r.readOnly.option !== "safe" || m.context === undefined || m.context.length === 0) return;
@@ -219,13 +233,14 @@ function handleHeartbeatResp(r: Raft, m: Message, pr: Progress): void {
 
 function handleSnapStatus(r: Raft, m: Message, pr: Progress): void {
   if (pr.state !== "StateSnapshot") return;
-  // After a failure, probing starts from match, not from the snapshot.
+  // Before becomeProbe, which would otherwise probe from behind a snapshot that the follower does not have.
   if (m.reject) pr.pendingSnapshot = 0;
   pr.becomeProbe();
   r.logger.debug?.(
     `${hex(r.id)} snapshot ${m.reject ? "failed" : "succeeded"}, resumed sending replication messages to ${hex(m.from)} [${pr}]`,
   );
-  // Sent: wait for its acknowledgement. Failed: wait a heartbeat before the next try.
+  // Finished: the next append waits for the follower's acknowledgement. Failed: the next try waits for a heartbeat's
+  // answer.
   pr.msgAppFlowPaused = true;
 }
 
@@ -251,7 +266,7 @@ function handleTransferLeader(r: Raft, m: Message, pr: Progress): void {
     return;
   }
   r.logger.info?.(`${hex(r.id)} [term ${r.term}] starts to transfer leadership to ${hex(transferee)}`);
-  // It has one election timeout from now.
+  // The transferee has one election timeout from now.
   r.electionElapsed = 0;
   r.leadTransferee = transferee;
   if (pr.match === r.raftLog.lastIndex()) {

@@ -1,11 +1,11 @@
-// What a node does with a message before its role comes in: older terms, answers of its own storage, orders to forget; and what sending
-// does not allow.
+// What a node does with a message before its role comes in: older terms, answers of its own storage, orders to forget;
+// and what sending does not allow.
 
 import { describe, expect, test } from "vitest";
 import { describeMessage } from "./describe.ts";
 import { RaftPanic } from "./errors.ts";
 import type { Logger } from "./logger.ts";
-import { MessageType, makeConfState, makeEntry, makeSnapshot } from "./raftpb/index.ts";
+import { MessageType, makeConfState, makeSnapshot, proposed } from "./raftpb/index.ts";
 import { releasePendingReadIndexMessages } from "./read-index.ts";
 import { becomeFollower } from "./role.ts";
 import { bytes, campaign, entriesFrom, lead, Network, newNode, propose, receive, take } from "./testing.ts";
@@ -78,7 +78,7 @@ describe("a message of an older term", () => {
 });
 
 describe("the order to forget the leader", () => {
-  test("makes a follower free to vote, and stays without effect on who has no leader to forget", () => {
+  test("makes a follower free to vote, and has no effect on a node without a leader to forget", () => {
     const r = newNode(1, { checkQuorum: true, preVote: true });
     becomeFollower(r, 1, 2);
     receive(r, MsgPreVote, { from: 3, term: 2 });
@@ -182,7 +182,7 @@ describe("what is logged", () => {
     const { lines, logger } = collecting();
     const r = newNode(1, { logger });
     lead(r);
-    receive(r, MsgReadIndex, { from: 1, entries: [makeEntry(undefined, 0, 0, bytes("r"))] });
+    receive(r, MsgReadIndex, { from: 1, entries: [proposed(bytes("r"))] });
     releasePendingReadIndexMessages(r);
     expect(lines.at(-1)).toMatch(/^ERROR pending MsgReadIndex should be released only after first commit/);
     expect([r.pendingReadIndexMessages.length, r.readStates]).toEqual([1, []]);

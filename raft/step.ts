@@ -1,7 +1,7 @@
 // One message in: the term decides first (paper 5.1), then the type, then the role.
 //
-// A message of a higher term makes a follower of whoever gets it, but for a pre-vote; one of a lower term is stale and mostly
-// ignored. A message without a term is local, or a forwarded request.
+// A message of a higher term makes its receiver a follower, but for a pre-vote. A message of a lower term is stale, and
+// mostly ignored. A message without a term is local, or a forwarded request.
 //
 // Ports Step, appliedTo and appliedSnap of raft.go. Callers must not change a message after they have stepped it.
 
@@ -12,10 +12,10 @@ import {
   type Entry,
   type Message,
   MessageType,
-  makeEntry,
   makeMessage,
   marshalConfChange,
   messageTypeName,
+  proposed,
   type Snapshot,
 } from "./raftpb/index.ts";
 import { reduceUncommittedSize } from "./replication.ts";
@@ -53,7 +53,7 @@ export function step(r: Raft, m: Message): RaftError | undefined {
       hup(r, r.config.preVote ? "CampaignPreElection" : "CampaignElection");
       return undefined;
     case MsgStorageAppendResp:
-      if (m.index !== 0) r.raftLog.stableTo(m.logTerm, m.index);
+      if (m.index !== 0) r.raftLog.stableTo({ term: m.logTerm, index: m.index });
       if (m.snapshot !== undefined) appliedSnap(r, m.snapshot);
       return undefined;
     case MsgStorageApplyResp: {
@@ -76,19 +76,21 @@ export function step(r: Raft, m: Message): RaftError | undefined {
   return stepCandidate(r, m);
 }
 
-/** Steps down for a higher term where that is due. False if the message is to be ignored. */
+/** Becomes follower for a higher term, but for a pre-vote. False if the message is to be ignored. */
 function handleHigherTerm(r: Raft, m: Message): boolean {
   const { type } = m;
   if (type === MsgVote || type === MsgPreVote) {
     const remaining = r.config.electionTick - r.electionElapsed;
     const inLease = r.config.checkQuorum && r.lead !== none && remaining > 0;
     if (inLease && !isTransferVote(m)) {
-      // Whoever heard a leader within the last election timeout takes no part in deposing it (paper section 6, thesis 4.2.3).
+      // A node that heard a leader within the last election timeout helps no other to depose it (paper section 6,
+      // thesis 4.2.3).
       logVote(r, m, "ignored", `: lease is not expired (remaining ticks: ${remaining})`);
       return false;
     }
   }
-  // A pre-vote asks about a term that nobody is in; so does a granted answer to one. A refusal carries a real term.
+  // A pre-vote carries a term that no node is in yet, and so does a granted answer to one. A refusal carries a real
+  // term.
   if (type === MsgPreVote || (type === MsgPreVoteResp && !m.reject)) return true;
   r.logger.info?.(
     `${hex(r.id)} [term: ${r.term}] received a ${messageTypeName(type)} message with higher term from ${hex(m.from)} [term: ${m.term}]`,
@@ -101,17 +103,18 @@ function handleHigherTerm(r: Raft, m: Message): boolean {
 function handleLowerTerm(r: Raft, m: Message): void {
   const { type } = m;
   if ((r.config.checkQuorum || r.config.preVote) && (type === MsgHeartbeat || type === MsgApp)) {
-    // A leader of an older term. If this node was cut off and raised its term alone, the others' leases and pre-votes keep it from
-    // winning, and its higher term keeps it from following: this answer makes that leader step down, so that an election can
-    // put all into one term. With pre-vote a node hardly gets into this state.
+    // From a leader of an older term. A node that was cut off and raised its term alone is stuck: the others' leases
+    // keep it from winning, its higher term keeps it from following. This answer makes the leader step down, so that an
+    // election brings all nodes into one term. With pre-vote a node hardly gets into this state.
     r.send({ type: MsgAppResp, to: m.from });
   } else if (type === MsgPreVote) {
-    // Refused rather than ignored: a node of an older term must learn of the newer one, or a mixed cluster may never elect.
+    // Refused, not ignored: a node of an older term must learn of the newer one, or a cluster in which only some nodes
+    // use pre-vote may never elect a leader.
     logVote(r, m, "rejected");
     r.send({ type: MsgPreVoteResp, to: m.from, term: r.term, reject: true });
   } else if (type === MsgStorageAppendResp) {
-    // The entries may have been replaced since, in the unstable tail, by a later term's: their stability cannot be told from this
-    // answer (see newStorageAppendRespMsg). A snapshot is committed state, whatever the term.
+    // Entries of a later term may have replaced these in the unstable tail since, so this answer does not prove that
+    // they are stable (see newStorageAppendRespMsg). A snapshot is committed state in any term.
     if (m.index !== 0) {
       r.logger.info?.(
         `${hex(r.id)} [term: ${r.term}] ignored entry appends from a ${messageTypeName(type)} message with lower term [term: ${m.term}]`,
@@ -130,7 +133,10 @@ export function proposal(entry: Entry, from: number = none): Message {
   return makeMessage(MsgProp, { from, entries: [entry] });
 }
 
-/** Entries up to index, `size` encoded bytes of them, are applied. A leader then leaves a joint configuration that asks for it. */
+/**
+ * Entries up to index, `size` encoded bytes of them, are applied. A leader may then leave a joint configuration
+ * (autoLeave).
+ */
 function appliedTo(r: Raft, index: number, size: number): void {
   const applied = Math.max(index, r.raftLog.applied);
   r.raftLog.appliedTo(applied, size);
@@ -138,8 +144,8 @@ function appliedTo(r: Raft, index: number, size: number): void {
   const { config } = r.trk;
   if (!config.autoLeave || applied < r.pendingConfIndex || r.state !== "StateLeader") return;
   const { type, data } = marshalConfChange(undefined);
-  // It can be dropped only because leadership is being transferred. Then the next applied entry, or the next leader, tries again.
-  const dropped = step(r, proposal(makeEntry(type, 0, 0, data)));
+  // A leadership transfer may drop it. The next applied entry, or the next leader, tries again.
+  const dropped = step(r, proposal(proposed(data, type)));
   if (dropped === undefined) {
     r.logger.info?.(`initiating automatic transition out of joint configuration ${config}`);
   } else {

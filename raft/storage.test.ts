@@ -15,13 +15,13 @@ function storage(): MemoryStorage {
 }
 
 describe("MemoryStorage", () => {
-  test("knows the term of what it holds and of the entry before, nothing below and nothing above [TestStorageTerm]", () => {
+  test("term is known for its entries and the one before them, and for no other [TestStorageTerm]", () => {
     const ms = storage();
     expect([2, 3, 4, 6, 7].map((i) => ms.term(i))).toEqual([errCompacted, 3, 4, 6, errUnavailable]);
     expect([ms.firstIndex(), ms.lastIndex()]).toEqual([4, 6]);
   });
 
-  test("hands out entries up to a size, but at least one [TestStorageEntries]", () => {
+  test("entries hands out entries up to a size, but at least one [TestStorageEntries]", () => {
     const ms = storage();
     const size = entrySize(entriesFrom(4, 4)[0] as Entry);
     const indexes = (maxSize: number) => (ms.entries(4, 7, maxSize) as Entry[]).map((e) => e.index);
@@ -40,13 +40,13 @@ describe("MemoryStorage", () => {
     ["what is partly compacted", entriesFrom(2, 3, 3, 8), [8]],
     ["what is wholly compacted", entriesFrom(2, 3, 3), [4, 5, 6]],
     ["the next entry", entriesFrom(7, 6), [4, 5, 6, 6]],
-  ])("appends %s [TestStorageAppend]", (_what, appended, terms) => {
+  ])("append takes %s [TestStorageAppend]", (_what, appended, terms) => {
     const ms = storage();
     ms.append(appended);
     expect(ms.entries(4, ms.lastIndex() + 1, noLimit)).toEqual(entriesFrom(4, ...terms));
   });
 
-  test("panics at a gap [TestStorageAppend]", () => {
+  test("append panics at a gap [TestStorageAppend]", () => {
     expect(() => storage().append(entriesFrom(8, 7))).toThrow(/missing log entry \[last: 6, append at: 8\]/);
   });
 
@@ -61,7 +61,7 @@ describe("MemoryStorage", () => {
     expect((ms.entries(5, 6, noLimit) as Entry[]).map((e) => e.term)).toEqual([9]);
   });
 
-  test("never changes a list that it has handed out, whatever comes next", () => {
+  test("never changes a list that it has handed out, after any sequence of calls", () => {
     const step = fc.oneof(
       fc.record({
         append: fc.nat(12),
@@ -87,7 +87,7 @@ describe("MemoryStorage", () => {
     );
   });
 
-  test("begins behind what was compacted, and ends with what was appended [TestStorageFirstIndex, TestStorageLastIndex]", () => {
+  test("firstIndex follows compact, and lastIndex follows append [TestStorageFirstIndex, TestStorageLastIndex]", () => {
     const ms = storage();
     expect([ms.firstIndex(), ms.lastIndex()]).toEqual([4, 6]);
     ms.append(entriesFrom(7, 6));
@@ -96,7 +96,7 @@ describe("MemoryStorage", () => {
     expect([new MemoryStorage().firstIndex(), new MemoryStorage().lastIndex()]).toEqual([1, 0]);
   });
 
-  test("compacts: the last dropped entry's term stays known [TestStorageCompact]", () => {
+  test("compact keeps the term of the last dropped entry [TestStorageCompact]", () => {
     const ms = storage();
     expect(ms.compact(3)).toBe(errCompacted);
     expect(ms.compact(5)).toBeUndefined();
@@ -104,7 +104,7 @@ describe("MemoryStorage", () => {
     expect(() => ms.compact(7)).toThrow(/out of bound/);
   });
 
-  test("makes a snapshot with the entry's term, and keeps the configuration if none is given [TestStorageCreateSnapshot]", () => {
+  test("createSnapshot takes the entry's term, and keeps the configuration if none is given [TestStorageCreateSnapshot]", () => {
     const ms = storage();
     const cs = makeConfState({ voters: [1, 2] });
     const first = ms.createSnapshot(4, cs, new Uint8Array([1])) as Snapshot;
@@ -119,7 +119,7 @@ describe("MemoryStorage", () => {
     expect(first.metadata.index).toBe(4);
   });
 
-  test("takes a newer snapshot in place of its log, and refuses an older one [TestStorageApplySnapshot]", () => {
+  test("applySnapshot replaces the log by a newer snapshot, and refuses an older one [TestStorageApplySnapshot]", () => {
     const ms = storage();
     expect(ms.applySnapshot(makeSnapshot(3, 3))).toBe(errSnapOutOfDate);
     expect(ms.applySnapshot(makeSnapshot(9, 7))).toBeUndefined();

@@ -1,11 +1,11 @@
-// Storage: what raft reads back of what was made durable, and MemoryStorage, the mirror that the application loop keeps of its
-// log on disk.
+// Storage: the durable log as raft reads it, and MemoryStorage, the mirror of it that the application loop keeps in
+// memory.
 //
-// Promises of MemoryStorage: lists handed out are copies, never changed afterwards, whatever is appended or compacted; entries are
+// Promises of MemoryStorage: lists handed out are copies, which no later append or compaction changes; entries are
 // shared and never mutated. A misuse that would leave a gap is a RaftPanic.
 //
-// Ports storage.go. Leaves out the mutex (one thread here) and the call statistics of its tests. Errors of the interface are
-// returned, see errors.ts; a storage that fails in another way throws, and the node is lost.
+// Ports storage.go. Leaves out the mutex (one thread here) and the call statistics of its tests. Errors of the
+// interface are returned, see errors.ts; a storage that fails in another way throws, and the node is lost.
 
 import { errCompacted, errSnapOutOfDate, errUnavailable, type RaftError } from "./errors.ts";
 import { discardLogger, panic } from "./logger.ts";
@@ -17,8 +17,8 @@ export interface Storage {
   /** What was saved before a restart; the hard state is undefined if none ever was. */
   initialState(): { readonly hardState: HardState | undefined; readonly confState: ConfState };
   /**
-   * Entries [lo, hi) up to `maxSize` encoded bytes, at least one. errCompacted if lo is gone, errUnavailable if the log is
-   * empty. The caller owns the list, not the entries.
+   * Entries [lo, hi) up to `maxSize` encoded bytes, at least one. errCompacted if lo is gone, errUnavailable if the log
+   * is empty. The caller owns the list, not the entries.
    */
   entries(lo: number, hi: number, maxSize: number): Entry[] | RaftError;
   /** The term of entry i, for i in [firstIndex - 1, lastIndex]; errCompacted below, errUnavailable above. */
@@ -36,10 +36,11 @@ function mustBeIndex(call: string, i: number): void {
 }
 
 export class MemoryStorage implements Storage {
-  private hardState: HardState | undefined = undefined;
-  private snap: Snapshot = makeSnapshot(0, 0);
-  // ents[0] is a dummy at the last compacted position: only its term and index mean anything. ents[i] has index ents[0].index + i.
-  private ents: Entry[] = [makeEntry(undefined, 0, 0, undefined)];
+  hardState: HardState | undefined = undefined;
+  snap: Snapshot = makeSnapshot(0, 0);
+  // ents[0] is a dummy at the last compacted position: only its term and index mean anything. ents[i] has index
+  // ents[0].index + i.
+  ents: Entry[] = [makeEntry(undefined, 0, 0, undefined)];
 
   initialState(): { readonly hardState: HardState | undefined; readonly confState: ConfState } {
     return { hardState: this.hardState, confState: this.snap.metadata.confState };
@@ -50,7 +51,7 @@ export class MemoryStorage implements Storage {
   }
 
   entries(lo: number, hi: number, maxSize: number = noLimit): Entry[] | RaftError {
-    const offset = this.dummy().index;
+    const offset = this.#dummy().index;
     if (lo <= offset) return errCompacted;
     if (hi > this.lastIndex() + 1) {
       panic(discardLogger, `entries' hi(${hi}) is out of bound lastindex(${this.lastIndex()})`);
@@ -60,28 +61,29 @@ export class MemoryStorage implements Storage {
   }
 
   term(i: number): number | RaftError {
-    const offset = this.dummy().index;
+    const offset = this.#dummy().index;
     if (i < offset) return errCompacted;
     const e = this.ents[i - offset];
     return e === undefined ? errUnavailable : e.term;
   }
 
   lastIndex(): number {
-    return this.dummy().index + this.ents.length - 1;
+    return this.#dummy().index + this.ents.length - 1;
   }
 
   firstIndex(): number {
-    return this.dummy().index + 1;
+    return this.#dummy().index + 1;
   }
 
   snapshot(): Snapshot | RaftError {
     return this.snap;
   }
 
-  /** Replaces everything by the snapshot. errSnapOutOfDate unless it is newer than the one at hand. */
+  /** Replaces everything by the snapshot. errSnapOutOfDate unless it is newer than the current one. */
   applySnapshot(snapshot: Snapshot): RaftError | undefined {
     const { index, term } = snapshot.metadata;
-    // An application may have put nothing but a ConfState into a snapshot at index 0 to bootstrap: that one gives way to any.
+    // An application may have put nothing but a ConfState into a snapshot at index 0 to bootstrap: any snapshot
+    // replaces it.
     if (this.snap.metadata.index !== 0 && this.snap.metadata.index >= index) return errSnapOutOfDate;
     this.snap = snapshot;
     this.ents = [makeEntry(undefined, term, index, undefined)];
@@ -89,8 +91,9 @@ export class MemoryStorage implements Storage {
   }
 
   /**
-   * Makes the snapshot that snapshot() answers from now on. `confState` is the result of the last applyConfChange, or undefined if
-   * there was none since the last snapshot. errSnapOutOfDate at or below the last snapshot; panics beyond the last index.
+   * Makes the snapshot that snapshot() answers from now on. `confState` is the result of the last applyConfChange, or
+   * undefined if there was none since the last snapshot. errSnapOutOfDate at or below the last snapshot; panics beyond
+   * the last index.
    */
   createSnapshot(i: number, confState: ConfState | undefined, data: Uint8Array | undefined): Snapshot | RaftError {
     mustBeIndex("createSnapshot", i);
@@ -98,7 +101,7 @@ export class MemoryStorage implements Storage {
     if (i > this.lastIndex()) {
       panic(discardLogger, `snapshot ${i} is out of bound lastindex(${this.lastIndex()})`);
     }
-    const term = (this.ents[i - this.dummy().index] as Entry).term;
+    const term = (this.ents[i - this.#dummy().index] as Entry).term;
     this.snap = makeSnapshot(i, term, confState ?? this.snap.metadata.confState, data);
     return this.snap;
   }
@@ -106,7 +109,7 @@ export class MemoryStorage implements Storage {
   /** Drops entries up to and including `compactIndex`, which must be applied. errCompacted if they are gone already. */
   compact(compactIndex: number): RaftError | undefined {
     mustBeIndex("compact", compactIndex);
-    const offset = this.dummy().index;
+    const offset = this.#dummy().index;
     if (compactIndex <= offset) return errCompacted;
     if (compactIndex > this.lastIndex()) {
       panic(discardLogger, `compact ${compactIndex} is out of bound lastindex(${this.lastIndex()})`);
@@ -118,14 +121,16 @@ export class MemoryStorage implements Storage {
     return undefined;
   }
 
-  /** Appends, dropping what is compacted already and replacing what conflicts from the first entry on. Panics on a gap. */
+  /**
+   * Appends; skips entries that are compacted already, and cuts the log at the first of the others. Panics on a gap.
+   */
   append(entries: readonly Entry[]): void {
     const first = entries[0];
     if (first === undefined) return;
     const firstKept = this.firstIndex();
     if (first.index + entries.length - 1 < firstKept) return;
     const skip = Math.max(0, firstKept - first.index);
-    const at = (entries[skip] as Entry).index - this.dummy().index;
+    const at = (entries[skip] as Entry).index - this.#dummy().index;
     if (at > this.ents.length) {
       panic(discardLogger, `missing log entry [last: ${this.lastIndex()}, append at: ${first.index}]`);
     }
@@ -133,7 +138,7 @@ export class MemoryStorage implements Storage {
     for (let i = skip; i < entries.length; i++) this.ents.push(entries[i] as Entry);
   }
 
-  private dummy(): Entry {
+  #dummy(): Entry {
     return this.ents[0] as Entry;
   }
 }

@@ -1,9 +1,12 @@
-// Several RawNodes, each with an application loop that does its duties, and a network between them: a group as its users see it.
+// Several RawNodes, each with an application loop that does its duties, and a network between them: a group as its
+// users see it.
 //
-// A member persists, applies and sends what each Ready asks, in that order; its log outlives a restart, as if on disk. The network
-// loses what it is told to lose, holds what is for a paused member, and otherwise delivers in order.
+// A member does the duties of a Ready in the order of doc/duties.md, so what these tests show holds for the server's
+// loop. Its log outlives a restart, as if on disk. The network loses the messages for which `lose` is true, holds those
+// for a paused member, and otherwise delivers in order.
 //
-// Promises: deterministic, like testing.ts, whose nodes are driven below RawNode. Nothing outside of tests imports this file.
+// Promises: deterministic, like testing.ts, whose nodes are driven below RawNode. Nothing outside of tests imports this
+// file.
 
 import type { Config } from "./config.ts";
 import {
@@ -22,7 +25,7 @@ import type { ReadState } from "./types.ts";
 export class Member {
   readonly id: number;
   readonly storage = new MemoryStorage();
-  private readonly options: Partial<Config>;
+  readonly #options: Partial<Config>;
   node: RawNode;
   applied: string[] = [];
   readonly reads: ReadState[] = [];
@@ -37,38 +40,47 @@ export class Member {
   constructor(id: number, cs: ConfState, options: Partial<Config>) {
     this.id = id;
     this.confState = cs;
-    this.options = options;
+    this.#options = options;
     this.storage.applySnapshot(makeSnapshot(1, 1, cs));
     this.storage.setHardState(makeHardState(1, 0, 1));
-    this.node = this.start();
+    this.node = this.#start();
   }
 
-  private start(): RawNode {
+  #start(): RawNode {
     const common = { electionTick: 10, heartbeatTick: 1, maxSizePerMsg: 4096, maxInflightMsgs: 16, applied: 1 };
-    return new RawNode({ id: this.id, storage: this.storage, random: () => 0, ...common, ...this.options });
+    return new RawNode({ id: this.id, storage: this.storage, random: () => 0, ...common, ...this.#options });
   }
 
   /** Starts again from what was persisted: everything is applied anew. */
   restart(): void {
     this.applied = [];
-    this.node = this.start();
+    this.node = this.#start();
     this.stopped = false;
   }
 
-  /** Does what the next Ready asks; returns the messages. */
-  handle(): readonly Message[] {
+  /**
+   * Does what the next Ready asks. The storage is disk and mirror in one, and no snapshot is ever due: duties 1 to 3
+   * are one.
+   */
+  handle(send: (m: Message) => void = () => {}): void {
     const rd = this.node.ready();
-    if (rd.hardState !== undefined) this.storage.setHardState(rd.hardState);
+    // 1 to 3: snapshot, entries and hard state
     if (rd.snapshot !== undefined) this.storage.applySnapshot(rd.snapshot);
+    if (rd.hardState !== undefined) this.storage.setHardState(rd.hardState);
     this.storage.append(rd.entries);
-    this.reads.push(...rd.readStates);
-    for (const e of rd.committedEntries) this.apply(e);
-    this.node.advance();
+    // 4: messages
     this.sent.push(...rd.messages);
-    return rd.messages;
+    for (const m of rd.messages) send(m);
+    // 5: apply
+    if (rd.snapshot !== undefined) this.confState = rd.snapshot.metadata.confState;
+    for (const e of rd.committedEntries) this.#apply(e);
+    // 6: answer
+    this.reads.push(...rd.readStates);
+    // 8: advance
+    this.node.advance();
   }
 
-  private apply(e: Entry): void {
+  #apply(e: Entry): void {
     const cc = confChangeOf(e);
     if (cc !== undefined) this.confState = this.node.applyConfChange(cc);
     else if (e.data !== undefined) this.applied.push(new TextDecoder().decode(e.data));
@@ -109,7 +121,9 @@ export class Group {
       for (const member of this.members.values()) {
         while (!member.stopped && !member.paused && member.node.hasReady()) {
           busy = true;
-          for (const m of member.handle()) if (!this.lose(m)) this.members.get(m.to)?.receive(m);
+          member.handle((m) => {
+            if (!this.lose(m)) this.members.get(m.to)?.receive(m);
+          });
         }
       }
     }

@@ -1,15 +1,17 @@
-// What the core's own tests share: nodes in a chosen state, the messages that they send, and a small network between them.
+// What the core's own tests share: nodes in a chosen state, the messages that they send, and a small network between
+// them.
 //
-// Nodes are driven below RawNode, by message and by tick, so that a test can put one fact before the reader. Here all that is
-// unstable counts as durable as soon as a node's messages are taken: what a node sends to itself is delivered then, and not before.
+// Nodes are driven below RawNode, by message and by tick, so that a test can put one fact before the reader. Here all
+// that is unstable counts as durable as soon as a node's messages are taken: what a node sends to itself is delivered
+// then, and not before.
 //
-// Promises: deterministic. A network delivers in the order of sending, and loses nothing but what it was told to lose; without
-// `random` every election timeout is the shortest. Nothing outside of tests imports this file.
+// Promises: deterministic. A network delivers in the order of sending, and loses only what a test has cut or ignored;
+// without `random` every election timeout is the shortest. Nothing outside of tests imports this file.
 //
 // Counterpart of the helpers of raft_test.go. A node that only swallows messages is one that the network does not have.
 
+import { applyConfChange } from "./apply-conf-change.ts";
 import type { Config } from "./config.ts";
-import { applyConfChange } from "./membership.ts";
 import type { Raft } from "./raft.ts";
 import {
   type ConfChangeSingle,
@@ -24,6 +26,7 @@ import {
   makeHardState,
   makeMessage,
   makeSnapshot,
+  proposed,
 } from "./raftpb/index.ts";
 import { RawNode } from "./rawnode.ts";
 import { becomeCandidate, becomeLeader } from "./role.ts";
@@ -72,7 +75,7 @@ export function reconfigure(r: Raft, options: Partial<Config>): void {
   Object.assign(r.config, options);
 }
 
-/** Makes the node leader of the next term, without asking anyone. */
+/** Makes the node leader of the next term, without an election. */
 export function lead(r: Raft): void {
   becomeCandidate(r);
   becomeLeader(r);
@@ -90,7 +93,7 @@ export const campaign = (r: Raft) => step(r, makeMessage(MessageType.MsgHup, { f
 export const beat = (r: Raft) => step(r, makeMessage(MessageType.MsgBeat, { from: r.id, to: r.id }));
 
 export const proposalOf = (...data: (Uint8Array | undefined)[]): Partial<Message> => ({
-  entries: data.map((d) => makeEntry(undefined, 0, 0, d)),
+  entries: data.map((d) => proposed(d)),
 });
 
 /** Proposes one entry of this text; without text, an entry with no data. */
@@ -122,8 +125,7 @@ export const storageOf = (r: Raft): MemoryStorage => r.raftLog.storage as Memory
 /** Puts the unstable entries into storage and applies what is committed; returns what was applied. */
 export function applyNext(r: Raft): Entry[] {
   storageOf(r).append(r.raftLog.nextUnstableEnts());
-  const { term, index } = r.raftLog.lastEntryId();
-  r.raftLog.stableTo(term, index);
+  r.raftLog.stableTo(r.raftLog.lastEntryId());
   deliverOwn(r);
   const entries = r.raftLog.nextCommittedEnts(true);
   r.raftLog.appliedTo(r.raftLog.committed, 0);
@@ -138,7 +140,10 @@ export function applySnapshot(r: Raft): void {
   step(r, makeMessage(MessageType.MsgStorageAppendResp, { to: r.id, snapshot }));
 }
 
-/** Applies a change in the short notation, `v4 r3` for example: simple if it is one, else joint and to be left by `leave`. */
+/**
+ * Applies a change in the short notation, `v4 r3` for example: simple if it is one, else joint and to be left by
+ * `leave`.
+ */
 export const change = (r: Raft, notation: string): ConfState =>
   applyConfChange(r, makeConfChangeV2(confChangesFromString(notation) as ConfChangeSingle[]));
 export const leave = (r: Raft): ConfState => applyConfChange(r, makeConfChangeV2([]));
@@ -150,8 +155,8 @@ export const logOf = (r: Raft): [term: number, index: number][] => idsOf(r.raftL
 /** Nodes, and what is between them. */
 export class Network {
   readonly nodes: ReadonlyMap<number, Raft>;
-  private readonly cuts = new Set<string>();
-  private readonly ignored = new Set<MessageType>();
+  readonly #cuts = new Set<string>();
+  readonly #ignored = new Set<MessageType>();
   /** A message for which this is false is not delivered. */
   deliver: (m: Message) => boolean = () => true;
 
@@ -159,7 +164,7 @@ export class Network {
     this.nodes = new Map(nodes.map((r) => [r.id, r]));
   }
 
-  /** Nodes 1 to `size`, all voters; `dead` ones are voters that nobody hears of. */
+  /** Nodes 1 to `size`, all voters; `dead` ones are voters without a node. */
   static of(size: number, options: Setup = {}, dead: readonly number[] = []): Network {
     const voters = Array.from({ length: size }, (_, i) => i + 1);
     return new Network(...voters.filter((id) => !dead.includes(id)).map((id) => newNode(id, { voters, ...options })));
@@ -176,18 +181,18 @@ export class Network {
       const node = this.nodes.get(m.to);
       if (node === undefined) continue;
       step(node, m);
-      queue.push(...this.passing(node));
+      queue.push(...this.#passing(node));
     }
   }
 
   /** Delivers what the nodes have to say by now, after ticks for example. */
   settle(): void {
-    for (const node of this.nodes.values()) this.send(...this.passing(node));
+    for (const node of this.nodes.values()) this.send(...this.#passing(node));
   }
 
-  private passing(node: Raft): Message[] {
+  #passing(node: Raft): Message[] {
     return take(node).filter(
-      (m) => !this.ignored.has(m.type) && !this.cuts.has(`${m.from}-${m.to}`) && this.deliver(m),
+      (m) => !this.#ignored.has(m.type) && !this.#cuts.has(`${m.from}-${m.to}`) && this.deliver(m),
     );
   }
 
@@ -211,7 +216,7 @@ export class Network {
 
   /** Loses what goes between two nodes, both ways. */
   cut(one: number, other: number): void {
-    this.cuts.add(`${one}-${other}`).add(`${other}-${one}`);
+    this.#cuts.add(`${one}-${other}`).add(`${other}-${one}`);
   }
 
   isolate(id: number): void {
@@ -220,12 +225,12 @@ export class Network {
 
   /** Loses all messages of this type. */
   ignore(type: MessageType): void {
-    this.ignored.add(type);
+    this.#ignored.add(type);
   }
 
   /** Loses nothing any more. */
   recover(): void {
-    this.cuts.clear();
-    this.ignored.clear();
+    this.#cuts.clear();
+    this.#ignored.clear();
   }
 }

@@ -1,6 +1,6 @@
 // One tick of the logical clock: followers and candidates count towards an election, leaders towards a heartbeat.
 //
-// Ports tickElection, tickHeartbeat and pastElectionTimeout of raft.go.
+// Ports tickElection and tickHeartbeat of raft.go; its pastElectionTimeout is the comparison in tickElection.
 
 import type { Raft } from "./raft.ts";
 import { MessageType, makeMessage } from "./raftpb/index.ts";

@@ -1,4 +1,5 @@
-// Handing leadership over (thesis 3.10): the target is brought up to date and told to campaign, within one election timeout.
+// Handing leadership over (thesis 3.10): the target is brought up to date and told to campaign, within one election
+// timeout.
 
 import { describe, expect, test } from "vitest";
 import { errProposalDropped } from "./errors.ts";
@@ -130,7 +131,7 @@ describe("nothing happens if the target", () => {
     expect(take(r)).toEqual([]);
   });
 
-  test("was removed and is told to campaign all the same [TestTransferNonMember]", () => {
+  test("was removed and gets the order to campaign all the same [TestTransferNonMember]", () => {
     const r = newNode(1, { voters: [2, 3, 4] });
     receive(r, MsgTimeoutNow);
     for (const from of [2, 3]) receive(r, MsgVoteResp, { from });
@@ -138,7 +139,7 @@ describe("nothing happens if the target", () => {
   });
 
   test.each<StateType>(["StateCandidate", "StatePreCandidate", "StateLeader"])(
-    "is told to campaign while it is %s",
+    "gets the order to campaign while it is %s",
     (state) => {
       const r = newNode(1, { term: 4 });
       r.state = state;

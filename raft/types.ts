@@ -1,4 +1,5 @@
-// Small types that every file of the core shares: special ids, roles, the soft state, entry ids and slices of a leader's log.
+// Small types that every file of the core shares: special ids, roles, the soft state, entry ids and slices of a
+// leader's log.
 //
 // Ports types.go and the constants of raft.go and node.go.
 
@@ -6,9 +7,9 @@ import { type Entry, type HardState, makeHardState, type Snapshot } from "./raft
 
 /** No node: the placeholder where there is no leader, vote or transferee. */
 export const none = 0;
-/** The target of MsgStorageAppend: whoever persists entries, hard state and snapshots. Never encoded or decoded. */
+/** The target of MsgStorageAppend: the part of the application that persists. Never encoded or decoded. */
 export const localAppendThread = -1;
-/** The target of MsgStorageApply: whoever applies committed entries. Never encoded or decoded. */
+/** The target of MsgStorageApply: the part of the application that applies. Never encoded or decoded. */
 export const localApplyThread = -2;
 /** A size limit that limits nothing. */
 export const noLimit = Number.POSITIVE_INFINITY;
@@ -21,18 +22,28 @@ export interface SoftState {
   readonly raftState: StateType;
 }
 
-/** How a read index is confirmed (thesis 6.4): by a round of heartbeats, or by trusting the leader's lease and thus the clocks. */
+/**
+ * How a read index is confirmed (thesis 6.4): by a round of heartbeats, or by trusting the leader's lease and thus the
+ * clocks.
+ */
 export type ReadOnlyOption = "safe" | "leaseBased";
 
 export type SnapshotStatus = "finish" | "failure";
 
-/** Answers a readIndex: once the state machine has applied up to `index`, the read that `requestCtx` names is linearizable. */
+/**
+ * Answers a readIndex: once the state machine has applied up to `index`, the read that `requestCtx` names is
+ * linearizable.
+ */
 export interface ReadState {
   readonly index: number;
   readonly requestCtx: Uint8Array;
 }
 
-/** A position in a log. Two logs that hold the same (term, index) are equal up to it (the log matching property, paper 5.3). */
+/**
+ * What identifies an entry: two logs that hold an entry of the same term and index are equal up to it (log matching,
+ * paper 5.3). Every Entry is one, so an entry can be passed where its id is asked for. A pair of numbers could be
+ * swapped unnoticed.
+ */
 export interface EntryId {
   readonly term: number;
   readonly index: number;
@@ -55,8 +66,9 @@ export function isEmptySnap(snapshot: Snapshot | undefined): boolean {
 /**
  * Consecutive entries of a leader's log, as a MsgApp carries them.
  *
- * Well formed means: entries follow prev without a gap, terms never fall from prev onward, and none exceeds the leader's term.
- * Slices of the same leader term never disagree at an index; slices of different leader terms may, from some index on for ever.
+ * Well formed: entries follow prev without a gap, terms never fall from prev onward, and none exceeds the leader's
+ * term. Slices of one leader term never differ at an index. Slices of different leader terms may, and then they differ
+ * from some index onward.
  */
 export interface LogSlice {
   /** The term of the leader whose log this is. */

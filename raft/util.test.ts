@@ -1,4 +1,5 @@
-// The small rules: classes of messages, sizes, slices of a leader's log, when states are equal, and when a write must be durable.
+// The small rules: classes of messages, sizes, slices of a leader's log, when states are equal, and when a write must
+// be durable.
 
 import { describe, expect, test } from "vitest";
 import { type Entry, entrySize, MessageType, makeHardState, makeSnapshot, messageTypeName } from "./raftpb/index.ts";
@@ -19,8 +20,8 @@ import { entsSize, hex, isLocalMsg, isLocalMsgTarget, isResponseMsg, limitSize, 
 const named = (is: (type: MessageType) => boolean): string[] =>
   Object.values(MessageType).filter(is).map(messageTypeName);
 
-describe("types of messages", () => {
-  test("that must not come from another node are just these [TestIsLocalMsg]", () => {
+describe("message types", () => {
+  test("isLocalMsg names the types that must not come from another node [TestIsLocalMsg]", () => {
     expect(named(isLocalMsg)).toEqual([
       "MsgHup",
       "MsgBeat",
@@ -34,7 +35,7 @@ describe("types of messages", () => {
     ]);
   });
 
-  test("that answer something are just these [TestIsResponseMsg]", () => {
+  test("isResponseMsg names the types that answer another message [TestIsResponseMsg]", () => {
     expect(named(isResponseMsg)).toEqual([
       "MsgAppResp",
       "MsgVoteResp",
@@ -47,20 +48,20 @@ describe("types of messages", () => {
     ]);
   });
 
-  test("only requests for a vote have an answer of that kind", () => {
+  test("voteRespMsgType answers the two vote requests, and throws for any other type", () => {
     expect(voteRespMsgType(MessageType.MsgVote)).toBe(MessageType.MsgVoteResp);
     expect(voteRespMsgType(MessageType.MsgPreVote)).toBe(MessageType.MsgPreVoteResp);
     expect(() => voteRespMsgType(MessageType.MsgApp)).toThrow(/not a vote message: MsgApp/);
   });
 
-  test("for the local threads go to ids that no node has, and that print as in Go", () => {
+  test("the local threads have ids that no node has, and hex prints them as Go does", () => {
     expect([localAppendThread, localApplyThread, 0, 1].map(isLocalMsgTarget)).toEqual([true, true, false, false]);
     expect([localAppendThread, localApplyThread, 255].map(hex)).toEqual(["ffffffffffffffff", "fffffffffffffffe", "ff"]);
   });
 });
 
-describe("sizes", () => {
-  test("cut a list at a limit of bytes, and leave at least one entry [TestLimitSize]", () => {
+describe("limitSize", () => {
+  test("ends a list at a limit of bytes, after at least one entry [TestLimitSize]", () => {
     const entries = entriesFrom(4, 4, 5, 6);
     const upTo = (count: number) => entsSize(entries.slice(0, count));
     const lengths = (limits: number[]) => limits.map((limit) => limitSize(entries, 0, 3, limit));
@@ -72,7 +73,7 @@ describe("sizes", () => {
   });
 });
 
-describe("a slice of a leader's log", () => {
+describe("checkLogSlice", () => {
   const slice = (term: number, [index, prevTerm]: [number, number], entries: Entry[]): LogSlice => ({
     term,
     prev: { term: prevTerm, index },
@@ -87,7 +88,7 @@ describe("a slice of a leader's log", () => {
     ["of one entry of an earlier term", slice(2, [0, 0], entriesFrom(1, 1))],
     ["of several terms", slice(2, [1, 1], entriesFrom(2, 1, 1, 2))],
     ["beginning with a new term", slice(10, [123, 5], entriesFrom(124, 6))],
-  ])("%s, is well formed [TestLogSlice]", (_what, s) => {
+  ])("accepts a slice: %s [TestLogSlice]", (_what, s) => {
     expect(checkLogSlice(s)).toBeUndefined();
   });
 
@@ -102,13 +103,13 @@ describe("a slice of a leader's log", () => {
     ["with a step back", slice(10, [12, 2], [...entriesFrom(13, 2), ...entriesFrom(12, 2)]), /not consistent/],
     ["with a gap", slice(10, [12, 2], [...entriesFrom(13, 2), ...entriesFrom(15, 2)]), /not consistent/],
     ["whose term falls", slice(10, [12, 2], entriesFrom(13, 2, 1)), /{term:2 index:13} and {term:1 index:14}/],
-  ])("%s, is not [TestLogSlice]", (_what, s, reason) => {
+  ])("refuses a slice: %s [TestLogSlice]", (_what, s, reason) => {
     expect(checkLogSlice(s)).toMatch(reason);
   });
 });
 
-describe("states", () => {
-  test("are equal if all three numbers are; none at all is as good as an empty one [TestIsHardStateEqual]", () => {
+describe("hard states", () => {
+  test("are equal for hardStatesEqual if all three numbers are, and undefined counts as empty [TestIsHardStateEqual]", () => {
     expect([undefined, makeHardState(0, 0, 0)].map(isEmptyHardState)).toEqual([true, true]);
     for (const hs of [makeHardState(1, 0, 0), makeHardState(0, 1, 0), makeHardState(0, 0, 1)]) {
       expect([isEmptyHardState(hs), hardStatesEqual(hs, { ...hs })]).toEqual([false, true]);
@@ -117,7 +118,7 @@ describe("states", () => {
     expect([undefined, makeSnapshot(0, 0), makeSnapshot(1, 1)].map(isEmptySnap)).toEqual([true, true, false]);
   });
 
-  test("must be durable before anything is promised if there are entries, or term or vote changed", () => {
+  test("need an fsync by mustSync if there are entries, or term or vote changed", () => {
     const before = makeHardState(1, 1, 1);
     expect(mustSync(before, before, 0)).toBe(false);
     expect(mustSync(makeHardState(1, 1, 9), before, 0)).toBe(false);

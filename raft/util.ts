@@ -1,7 +1,8 @@
 // Classes of message types, and the sizes that flow control counts in.
 //
-// Two sizes: the encoded size of entries (entrySize) bounds messages and pages; the payload size, the bytes of data alone, bounds
-// the uncommitted tail and the window in flight. An empty entry has payload size 0 and therefore can never be refused.
+// Two sizes: the encoded size of entries (entrySize) bounds messages and pages; the payload size, the bytes of data
+// alone, bounds the uncommitted tail and the window in flight. An empty entry has payload size 0 and therefore can
+// never be refused.
 //
 // Ports the first and last part of util.go; its Describe functions are in describe.ts.
 
@@ -83,8 +84,8 @@ export function payloadsSize(entries: readonly Entry[]): number {
 }
 
 /**
- * The offset `end` such that entries[start, end) is the longest run within [start, stop) whose encoded size is at most maxSize;
- * at least one entry, whatever its size, unless the range is empty.
+ * The offset `end` such that entries[start, end) is the longest run within [start, stop) whose encoded size is at most
+ * maxSize; at least one entry, however large, unless the range is empty.
  */
 export function limitSize(entries: readonly Entry[], start: number, stop: number, maxSize: number): number {
   if (start >= stop || maxSize === Number.POSITIVE_INFINITY) return stop;

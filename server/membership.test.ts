@@ -11,8 +11,8 @@ import {
   encodeConfChangeV2,
   MessageType,
   makeConfChangeV2,
-  makeEntry,
   makeMessage,
+  proposed,
 } from "../raft/index.ts";
 import { encodeEnvelope } from "./envelope.ts";
 import type { ChangeOutcome, MemberChange } from "./interfaces.ts";
@@ -45,7 +45,7 @@ const allNoted = (members: readonly TestMember[]): Promise<void> =>
 function inject(members: readonly TestMember[], cc: ConfChangeV2): void {
   const leader = leaderOf(members);
   const from = followerOf(members).id;
-  const entry: Entry = makeEntry(EntryType.EntryConfChangeV2, 0, 0, encodeConfChangeV2(cc));
+  const entry: Entry = proposed(encodeConfChangeV2(cc), EntryType.EntryConfChangeV2);
   leader.server.inbox.receive(from, [makeMessage(MessageType.MsgProp, { from, to: leader.id, entries: [entry] })]);
 }
 

@@ -15,6 +15,7 @@ import {
   makeEntry,
   makeMessage,
   makeSnapshot,
+  proposed,
 } from "../raft/index.ts";
 import type { ChangeOutcome, LogStore } from "./interfaces.ts";
 import { encodeSnapshotHeader } from "./snapshot-header.ts";
@@ -157,7 +158,7 @@ describe("a change of the members", () => {
     const other = members.find((m) => m !== leader) as TestMember;
     // As it happens when leadership moves between the asking and the applying.
     const data = encodeConfChangeV2(makeConfChangeV2([{ type, nodeId: leader.id }]));
-    const entries = [makeEntry(EntryType.EntryConfChangeV2, 0, 0, data)];
+    const entries = [proposed(data, EntryType.EntryConfChangeV2)];
     const { id } = leader;
     leader.server.inbox.receive(other.id, [makeMessage(MessageType.MsgProp, { from: other.id, to: id, entries })]);
     await until(() => roleOf(other, id) !== "voter");

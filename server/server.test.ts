@@ -8,8 +8,8 @@ import {
   type HardState,
   MessageType,
   makeConfChange,
-  makeEntry,
   makeMessage,
+  proposed,
 } from "../raft/index.ts";
 import type { LogStore } from "./interfaces.ts";
 import { leaderOf, put, type TestMember, TestServers, until } from "./testing.ts";
@@ -158,9 +158,9 @@ describe("a member", () => {
     const follower = members.find((m) => m !== leader) as TestMember;
     const { clusterId: _, ...before } = follower.server.status();
     const remove = (id: number): Entry =>
-      makeEntry(EntryType.EntryConfChange, 0, 0, encodeConfChange({ ...makeConfChange(0, id), type: 1 }));
+      proposed(encodeConfChange({ ...makeConfChange(0, id), type: 1 }), EntryType.EntryConfChange);
     // As a peer could send them: the leader takes them, and every member must get over them.
-    for (const entry of [makeEntry(undefined, 0, 0, new Uint8Array([9, 9])), remove(99)]) {
+    for (const entry of [proposed(new Uint8Array([9, 9])), remove(99)]) {
       leader.server.inbox.receive(follower.id, [
         { ...emptyProposal, from: follower.server.status().id, to: leader.server.status().id, entries: [entry] },
       ]);

@@ -207,7 +207,7 @@ export class Snapshots {
 
   private isWanted(m: Message, { index, term, confState }: SnapshotMetadata): boolean {
     const { raft } = this.parts.node;
-    if (m.term < raft.term || index <= raft.raftLog.committed || raft.raftLog.matchTerm(term, index)) return false;
+    if (m.term < raft.term || index <= raft.raftLog.committed || raft.raftLog.matchTerm({ term, index })) return false;
     return names(confState, raft.id);
   }
 

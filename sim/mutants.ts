@@ -177,9 +177,9 @@ export const mutants: readonly Mutant[] = [
       server: (server) => {
         const { raftLog } = server.node.raft;
         const commit = raftLog.maybeCommit.bind(raftLog);
-        raftLog.maybeCommit = (term, index) => {
+        raftLog.maybeCommit = ({ term, index }) => {
           const found = raftLog.term(index);
-          return commit(typeof found === "number" ? found : term, index);
+          return commit({ term: typeof found === "number" ? found : term, index });
         };
       },
     },

@@ -3,7 +3,7 @@
 import { type AddressInfo, createServer } from "node:net";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { WebSocket } from "ws";
-import { MessageType, makeEntry, makeMessage } from "../raft/raftpb/index.ts";
+import { MessageType, makeMessage, proposed } from "../raft/raftpb/index.ts";
 import { maxFrameItems } from "./frame.ts";
 import type { TransportLimits } from "./index.ts";
 import { append, clusterId, eventually, Forwarder, heartbeat, Member, pair, rawServer } from "./test-support.ts";
@@ -71,7 +71,7 @@ describe("the queue", () => {
 
   test("splits frames before they hold more messages and entries than a receiver takes", async () => {
     const [a, b] = await pair();
-    const entries = new Array(maxFrameItems - 1).fill(makeEntry(undefined, 0, 0, undefined));
+    const entries = new Array(maxFrameItems - 1).fill(proposed(undefined));
     const full = makeMessage(MessageType.MsgProp, { from: 1, to: 2, entries });
     const over = makeMessage(MessageType.MsgProp, { from: 1, to: 2, entries: [...entries, entries[0]] });
     a.transport.send([full, heartbeat(1, 2), over]);

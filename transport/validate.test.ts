@@ -17,6 +17,7 @@ import {
   makeMessage,
   makeSnapshot,
   messageTypeName,
+  proposed,
 } from "../raft/raftpb/index.ts";
 import { ProgressTracker } from "../raft/tracker/tracker.ts";
 import { isCarried, type Link, maxNumber, validateMessage, validateSnapshotMessage } from "./validate.ts";
@@ -25,12 +26,10 @@ const T = MessageType;
 const link: Link = { self: 2, peer: 1 };
 const context = (size: number): Uint8Array => new Uint8Array(size);
 const entry = (term: number, index: number): Entry => makeEntry(EntryType.EntryNormal, term, index, undefined);
-const proposal: Entry = makeEntry(undefined, 0, 0, context(5));
-const confChange: Entry = makeEntry(
-  EntryType.EntryConfChange,
-  0,
-  0,
+const proposal: Entry = proposed(context(5));
+const confChange: Entry = proposed(
   encodeConfChange(makeConfChange(ConfChangeType.ConfChangeAddNode, 3)),
+  EntryType.EntryConfChange,
 );
 
 type Fields = Partial<Omit<Message, "type">>;
@@ -107,7 +106,7 @@ describe.each(named)("%s", (_name, type, set) => {
   });
 
   test("carries entries only if its type has them", () => {
-    const withOne = check({ entries: [makeEntry(undefined, 0, 0, undefined)] });
+    const withOne = check({ entries: [proposed(undefined)] });
     if (set.entries === undefined) expect(withOne).toMatch(/carries entries/);
     else if (type === T.MsgApp) expect(withOne).toMatch(/has index 0 where 8 follows/);
     else expect(withOne).toBeUndefined();
@@ -167,7 +166,7 @@ describe("the entries of a proposal", () => {
     validateMessage(message(T.MsgProp, { term: 0, entries }), link);
 
   test("may be an empty v2 conf change, which leaves a joint configuration", () => {
-    expect(check(makeEntry(EntryType.EntryConfChangeV2, 0, 0, undefined))).toBeUndefined();
+    expect(check(proposed(undefined, EntryType.EntryConfChangeV2))).toBeUndefined();
   });
 
   test("may not be missing", () => {
@@ -181,12 +180,12 @@ describe("the entries of a proposal", () => {
 
   test("may not be a conf change that does not decode", () => {
     for (const type of [EntryType.EntryConfChange, EntryType.EntryConfChangeV2]) {
-      expect(check(makeEntry(type, 0, 0, Uint8Array.of(0xff)))).toMatch(/does not decode/);
+      expect(check(proposed(Uint8Array.of(0xff), type))).toMatch(/does not decode/);
     }
   });
 
   test("may not be a conf change of an absurd size", () => {
-    expect(check(makeEntry(EntryType.EntryConfChangeV2, 0, 0, context(65537)))).toMatch(/conf change of 65537 bytes/);
+    expect(check(proposed(context(65537), EntryType.EntryConfChangeV2))).toMatch(/conf change of 65537 bytes/);
   });
 
   test("may not be of an unknown type", () => {

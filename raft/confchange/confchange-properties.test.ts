@@ -1,5 +1,5 @@
-// Whatever is changed, and in whatever order: the rules of a configuration hold, joint and simple changes end in the same place, and
-// a configuration survives the way through its ConfState.
+// Whatever is changed, and in whatever order: the rules of a configuration hold, joint and simple changes end in the
+// same place, and a configuration survives the way through its ConfState.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -84,7 +84,7 @@ function expectLegal(before: Configuration, after: Configuration): void {
   }
 }
 
-describe("whatever is changed,", () => {
+describe("after any sequence of changes,", () => {
   test("every configuration on the way is legal, and one that is refused leaves the old one as it was", () => {
     fc.assert(
       fc.property(start, steps, (first, all) => {

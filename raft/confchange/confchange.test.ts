@@ -67,7 +67,7 @@ describe("configuration changes", () => {
     );
   });
 
-  test("a type that nobody knows is refused", () => {
+  test("a change of an unknown type is refused", () => {
     expect(on(reach("v1")).simple([{ type: 9 as ConfChangeType, nodeId: 2 }])).toMatchObject({
       message: "unexpected conf type 9",
     });

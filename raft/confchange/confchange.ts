@@ -4,8 +4,8 @@
 // enterJoint:  any changes; from then on the old and the new voters must both agree (thesis 4.3)
 // leaveJoint:  the new voters alone decide, and staged learners become learners
 //
-// Changes are made to the incoming half; the outgoing one is a copy of the voters before. A Changer never alters what it was given:
-// it returns the new configuration, or a ConfChangeError. The invariants are checked before and after.
+// Changes are made to the incoming half; the outgoing one is a copy of the voters before. A Changer never alters what
+// it was given: it returns the new configuration, or a ConfChangeError. The invariants are checked before and after.
 //
 // Ports confchange/confchange.go.
 
@@ -47,18 +47,18 @@ export class Changer {
   }
 
   enterJoint(autoLeave: boolean, changes: readonly ConfChangeSingle[]): Configuration | ConfChangeError {
-    return this.attempt((draft) => {
+    return this.#attempt((draft) => {
       if (draft.outgoing.size > 0) throw new ConfChangeError("config is already joint");
-      // An empty configuration may be filled, for convenience, but has nobody who could leave a joint one.
+      // An empty configuration may be filled by a simple change, but has no voter that could leave a joint one.
       if (draft.incoming.size === 0) throw new ConfChangeError("can't make a zero-voter config joint");
       for (const id of draft.incoming) draft.outgoing.add(id);
-      this.apply(draft, changes);
+      this.#apply(draft, changes);
       return autoLeave;
     });
   }
 
   leaveJoint(): Configuration | ConfChangeError {
-    return this.attempt((draft) => {
+    return this.#attempt((draft) => {
       if (draft.outgoing.size === 0) throw new ConfChangeError("can't leave a non-joint config");
       for (const id of draft.learnersNext) {
         draft.learners.add(id);
@@ -74,9 +74,9 @@ export class Changer {
   }
 
   simple(changes: readonly ConfChangeSingle[]): Configuration | ConfChangeError {
-    return this.attempt((draft) => {
+    return this.#attempt((draft) => {
       if (draft.outgoing.size > 0) throw new ConfChangeError("can't apply simple config change in joint config");
-      this.apply(draft, changes);
+      this.#apply(draft, changes);
       if (symdiff(this.tracker.config.voters.incoming.ids, draft.incoming) > 1) {
         throw new ConfChangeError("more than one voter changed without entering joint config");
       }
@@ -84,9 +84,9 @@ export class Changer {
     });
   }
 
-  private attempt(change: (draft: Draft) => boolean): Configuration | ConfChangeError {
+  #attempt(change: (draft: Draft) => boolean): Configuration | ConfChangeError {
     try {
-      const draft = this.checkAndCopy();
+      const draft = this.#checkAndCopy();
       const autoLeave = change(draft);
       return checkAndReturn(draft, autoLeave);
     } catch (error) {
@@ -95,7 +95,7 @@ export class Changer {
     }
   }
 
-  private checkAndCopy(): Draft {
+  #checkAndCopy(): Draft {
     const { config, progress } = this.tracker;
     checkInvariants({ config, progress });
     const copies = new Map<number, Progress>();
@@ -110,14 +110,14 @@ export class Changer {
     };
   }
 
-  private apply(draft: Draft, changes: readonly ConfChangeSingle[]): void {
+  #apply(draft: Draft, changes: readonly ConfChangeSingle[]): void {
     for (const cc of changes) {
       const id = cc.nodeId ?? 0;
       // An application that refuses a change when it applies it sets the node id to 0: nothing happens then.
       if (id === 0) continue;
       const type = cc.type ?? ConfChangeType.ConfChangeAddNode;
-      if (type === ConfChangeType.ConfChangeAddNode) this.makeVoter(draft, id);
-      else if (type === ConfChangeType.ConfChangeAddLearnerNode) this.makeLearner(draft, id);
+      if (type === ConfChangeType.ConfChangeAddNode) this.#makeVoter(draft, id);
+      else if (type === ConfChangeType.ConfChangeAddLearnerNode) this.#makeLearner(draft, id);
       else if (type === ConfChangeType.ConfChangeRemoveNode) remove(draft, id);
       else if (type !== ConfChangeType.ConfChangeUpdateNode) {
         throw new ConfChangeError(`unexpected conf type ${type}`);
@@ -126,10 +126,10 @@ export class Changer {
     if (draft.incoming.size === 0) throw new ConfChangeError("removed all voters");
   }
 
-  private makeVoter(draft: Draft, id: number): void {
+  #makeVoter(draft: Draft, id: number): void {
     const pr = draft.progress.get(id);
     if (pr === undefined) {
-      this.initProgress(draft, id, false);
+      this.#initProgress(draft, id, false);
       return;
     }
     pr.isLearner = false;
@@ -138,11 +138,11 @@ export class Changer {
     draft.incoming.add(id);
   }
 
-  /** A voter of the outgoing half is staged in learnersNext; anyone else is a learner at once. */
-  private makeLearner(draft: Draft, id: number): void {
+  /** A voter of the outgoing half is staged in learnersNext; any other node is a learner at once. */
+  #makeLearner(draft: Draft, id: number): void {
     const pr = draft.progress.get(id);
     if (pr === undefined) {
-      this.initProgress(draft, id, true);
+      this.#initProgress(draft, id, true);
       return;
     }
     if (pr.isLearner) return;
@@ -156,7 +156,7 @@ export class Changer {
     }
   }
 
-  private initProgress(draft: Draft, id: number, isLearner: boolean): void {
+  #initProgress(draft: Draft, id: number, isLearner: boolean): void {
     (isLearner ? draft.learners : draft.incoming).add(id);
     const { maxInflight, maxInflightBytes } = this.tracker;
     // Active at first, or a check of the quorum before it had a chance to speak would make the leader step down.

@@ -1,8 +1,9 @@
 // Rebuilds a configuration from the ConfState of a snapshot, by making the changes that lead to it.
 //
-// A joint one is rebuilt in two steps: first the outgoing voters are added one by one, then one joint change removes them all and
-// adds the incoming voters, the learners and the staged learners. For example, voters (1 2 3) && (1 2 4 6), learners (5), learners
-// next (4): add 1 2 4 6; then enter joint with remove 1 2 4 6, add 1 2 3, learner 5, learner 4.
+// A joint one is rebuilt in two steps: first the outgoing voters are added one by one, then one joint change removes
+// them all and adds the incoming voters, the learners and the staged learners. For example, voters (1 2 3) && (1 2 4
+// 6), learners (5), learners next (4): add 1 2 4 6; then enter joint with remove 1 2 4 6, add 1 2 3, learner 5, learner
+// 4.
 //
 // Ports confchange/restore.go.
 

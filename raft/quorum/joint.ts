@@ -1,7 +1,7 @@
 // Two majorities that must agree: joint consensus (paper section 6, thesis 4.3).
 //
-// While a configuration changes, the incoming voters and the outgoing ones each decide by majority, and only what both decide
-// stands. Outside of a change the outgoing half is empty.
+// While a configuration changes, the incoming voters and the outgoing ones each decide by majority, and only what both
+// decide stands. Outside of a change the outgoing half is empty.
 //
 // Ports quorum/joint.go; its array [2]MajorityConfig has names here.
 

@@ -1,13 +1,14 @@
 // A set of voters that decides by majority: floor(n / 2) + 1 of n.
 //
-// An empty set stands for the absent half of a joint configuration: it commits everything and wins every vote, so that the
-// other half decides alone. Sets are never mutated in place.
+// An empty set stands for the absent half of a joint configuration: it commits everything and wins every vote, so that
+// the other half decides alone. Sets are never mutated in place.
 //
 // Ports quorum/majority.go.
 
 import { type AckedIndexer, indexToString, type VoteResult, type Votes } from "./quorum.ts";
 
-// Committed indexes are computed for every acknowledgement a leader gets: one scratch list spares an allocation each time.
+// Committed indexes are computed for every acknowledgement a leader gets: one scratch list spares an allocation each
+// time.
 const scratch: number[] = [];
 
 export class MajorityConfig {
@@ -41,7 +42,8 @@ export class MajorityConfig {
   committedIndex(acked: AckedIndexer): number {
     const n = this.ids.size;
     if (n === 0) return Number.POSITIVE_INFINITY;
-    // Sorted by insertion, ascending; who has not answered counts as 0. The one at n - (n/2 + 1) has a majority at or above it.
+    // Sorted by insertion, ascending; a voter without an answer counts as 0. A majority is at or above the index at n -
+    // (n/2 + 1).
     let filled = 0;
     for (const id of this.ids) {
       const index = acked(id) ?? 0;
@@ -69,7 +71,8 @@ export class MajorityConfig {
   }
 
   /**
-   * A picture: one line a voter with its acknowledged index and a bar whose length is the number of voters strictly behind it.
+   * A picture: one line a voter with its acknowledged index and a bar whose length is the number of voters strictly
+   * behind it.
    *
    *        idx
    *     x>       5    (id=1)

@@ -1,7 +1,7 @@
 // The vocabulary of quorums: what a vote can come to, and how to ask what a voter has acknowledged.
 //
-// Ports quorum/quorum.go. An index without a value is `undefined`; "everything is committed", which an empty configuration answers,
-// is Infinity (Go: MaxUint64, printed as ∞).
+// Ports quorum/quorum.go. An index without a value is `undefined`; "everything is committed", which an empty
+// configuration answers, is Infinity (Go: MaxUint64, printed as ∞).
 
 /** pending: neither side can be sure yet. */
 export type VoteResult = "VotePending" | "VoteLost" | "VoteWon";

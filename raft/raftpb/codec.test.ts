@@ -1,4 +1,4 @@
-// The codec against protobufjs' own reading of raft.proto, against itself, and against bytes that nobody wrote on purpose.
+// The codec against protobufjs' own reading of raft.proto, against itself, and against random bytes.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -7,6 +7,7 @@ import protobuf from "protobufjs";
 import { describe, expect, test } from "vitest";
 import * as codec from "./codec.ts";
 import { type Entry, type Message, MessageType, makeEntry, makeMessage, type Snapshot } from "./types.ts";
+import { DecodeError } from "./wire.ts";
 
 const schema = protobuf.parse(fs.readFileSync(path.join(import.meta.dirname, "raft.proto"), "utf8"), {
   keepCase: true,
@@ -157,7 +158,7 @@ describe.each(kinds)("%s", (name, arbitrary, encode, decode) => {
         try {
           expectSafe(decode(random));
         } catch (error) {
-          expect(error).toBeInstanceOf(codec.DecodeError);
+          expect(error).toBeInstanceOf(DecodeError);
         }
       }),
       { numRuns: 2000 },
@@ -174,7 +175,7 @@ describe.each(kinds)("%s", (name, arbitrary, encode, decode) => {
           try {
             expectSafe(decode(broken));
           } catch (error) {
-            expect(error).toBeInstanceOf(codec.DecodeError);
+            expect(error).toBeInstanceOf(DecodeError);
           }
         }
       }),
@@ -204,7 +205,7 @@ describe("numbers", () => {
     expect(decode(encoded(2n ** 53n - 1n))).toBeDefined();
     fc.assert(
       fc.property(fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }), (value) => {
-        expect(() => decode(encoded(value))).toThrow(codec.DecodeError);
+        expect(() => decode(encoded(value))).toThrow(DecodeError);
       }),
     );
   });
@@ -234,7 +235,7 @@ describe("numbers", () => {
       hardState,
     );
     expect(codec.decodeSnapshot(new Uint8Array(0)).metadata).toMatchObject({ index: 0, term: 0 });
-    expect(() => codec.decodeSnapshot(Uint8Array.of(0x12, 0x01, 0x0f))).toThrow(codec.DecodeError);
+    expect(() => codec.decodeSnapshot(Uint8Array.of(0x12, 0x01, 0x0f))).toThrow(DecodeError);
   });
 
   test.each([2 ** 53, 1.5, Number.NaN, Number.POSITIVE_INFINITY, -3])("%d cannot be encoded", (term) => {

@@ -1,16 +1,16 @@
 // Encoding and decoding of the messages of raft.proto.
 //
-// Promises: decode(encode(x)) equals x; a decoder throws DecodeError and nothing else, whatever the bytes; no number that
+// Promises: decode(encode(x)) equals x; a decoder throws DecodeError and nothing else on any bytes; no number that
 // a double cannot hold exactly passes in either direction; unknown fields are skipped, as proto2 asks.
 //
-// Written by hand on protobufjs' minimal Writer and Reader rather than through its reflection: the decoders build the plain
-// objects of types.ts directly, one hidden class each, and nothing here needs eval or a file, so that it runs in a browser.
-// Numbers are written even when zero (as etcd 3.5 does, and its readers expect on disk); what types.ts calls optional is
-// left out when undefined. The two local-thread ids are negative and are refused: they never leave the process.
+// Written by hand on protobufjs' minimal Writer and Reader rather than through its reflection: the decoders build the
+// plain objects of types.ts directly, one hidden class each, and nothing here needs eval or a file, so that it runs in
+// a browser. Numbers are written even when zero (as etcd 3.5 does, and its readers expect on disk); what types.ts calls
+// optional is left out when undefined. The two local-thread ids are negative and are refused: they never leave the
+// process.
 //
 // Decoded byte fields are views of the input, not copies: a caller that reuses its buffer copies first.
 
-import protobuf from "protobufjs/minimal.js";
 import {
   type ConfChange,
   type ConfChangeSingle,
@@ -32,125 +32,28 @@ import {
   type Snapshot,
   type SnapshotMetadata,
 } from "./types.ts";
+import {
+  DecodeError,
+  decodeWith,
+  encode,
+  nextTag,
+  type Reader,
+  tag,
+  varintSize,
+  type Writer,
+  wireBytes,
+  wireVarint,
+  writeBytes,
+  writeField,
+  writeNested,
+} from "./wire.ts";
 
-/** The bytes are not an encoding of the message asked for, or hold a number beyond 2^53 - 1. */
-export class DecodeError extends Error {
-  readonly code = "RAFTPB_DECODE";
-  override readonly name = "DecodeError";
-}
-
-const TWO_32 = 2 ** 32;
-const MAX_DEPTH = 8; // messages nest only through `responses`, one level deep; the limit keeps hostile input off the stack
-
-/** A Reader whose 64-bit numbers are exact or an error, and that hands out plain Uint8Array views. */
-export class Reader extends protobuf.Reader {
-  /** An unsigned varint as a number. Throws DecodeError beyond 2^53 - 1. */
-  number(): number {
-    let low = 0;
-    for (let shift = 0; shift < 28; shift += 7) {
-      const byte = this.byte();
-      low |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return low;
-    }
-    let value = low;
-    for (let scale = 2 ** 28; scale <= 2 ** 63; scale *= 128) {
-      const byte = this.byte();
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) {
-        if (!Number.isSafeInteger(value)) throw new DecodeError(`number ${value} is beyond 2^53 - 1`);
-        return value;
-      }
-    }
-    throw new DecodeError("varint longer than 10 bytes");
-  }
-
-  byte(): number {
-    if (this.pos >= this.len) throw new DecodeError("unexpected end of input");
-    return this.buf[this.pos++] as number;
-  }
-
-  /** A length-delimited field as a view of the input. */
-  slice(): Uint8Array {
-    const end = this.end();
-    const view = this.buf.subarray(this.pos, end) as Uint8Array;
-    this.pos = end;
-    return view;
-  }
-
-  /** Reads a length and returns the position where the field that it opens ends. */
-  end(): number {
-    const end = this.number() + this.pos;
-    if (end > this.len) throw new DecodeError(`length runs ${end - this.len} bytes past the end of the input`);
-    return end;
-  }
-
-  /** An enum value; throws DecodeError above `last`. */
-  enumeration(last: number, what: string): number {
-    const value = this.number();
-    if (value > last) throw new DecodeError(`unknown ${what} ${value}`);
-    return value;
-  }
-}
-
-type DecodeFields<T> = (reader: Reader, end: number, depth: number) => T;
-
-function decodeWith<T>(what: string, bytes: Uint8Array, fields: DecodeFields<T>): T {
-  const reader = new Reader(bytes);
-  try {
-    return fields(reader, bytes.length, 0);
-  } catch (cause) {
-    // protobufjs' own complaints (a bad wire type, a group left open) are the input's fault as well.
-    if (cause instanceof DecodeError) throw new DecodeError(`${what}: ${cause.message}`);
-    throw new DecodeError(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`);
-  }
-}
-
-const wireVarint = 0;
-const wireBytes = 2;
-const tag = (field: number, wire: number): number => (field << 3) | wire;
-
-/** Reads the next tag, or 0 at the end of the enclosing message. */
-function nextTag(reader: Reader, end: number): number {
-  if (reader.pos < end) {
-    const t = reader.number();
-    if (t >>> 3 === 0 || t >= TWO_32) throw new DecodeError(`illegal tag ${t}`);
-    return t;
-  }
-  if (reader.pos > end) throw new DecodeError("field runs past the end of its message");
-  return 0;
-}
-
-const encode = (write: (w: protobuf.Writer) => void): Uint8Array => {
-  const writer = new protobuf.Writer();
-  write(writer);
-  return writer.finish();
-};
-
-/** Writes an unsigned number; throws RangeError for one that the wire must not carry. */
-function writeNumber(w: protobuf.Writer, value: number): void {
-  if (value >>> 0 === value) w.uint32(value);
-  else if (Number.isSafeInteger(value) && value > 0) w.uint64(value);
-  else throw new RangeError(`cannot encode ${value}: terms, indexes and ids are integers in [0, 2^53)`);
-}
-
-function writeField(w: protobuf.Writer, field: number, value: number): void {
-  w.uint32(tag(field, wireVarint));
-  writeNumber(w, value);
-}
-
-function writeBytes(w: protobuf.Writer, field: number, bytes: Uint8Array): void {
-  w.uint32(tag(field, wireBytes)).bytes(bytes);
-}
-
-function writeNested<T>(w: protobuf.Writer, field: number, value: T, write: (w: protobuf.Writer, v: T) => void): void {
-  w.uint32(tag(field, wireBytes)).fork();
-  write(w, value);
-  w.ldelim();
-}
+/** Messages nest only through `responses`, one level deep; the limit keeps hostile input off the stack. */
+const maxDepth = 8;
 
 // Entry
 
-export function writeEntry(w: protobuf.Writer, e: Entry): void {
+export function writeEntry(w: Writer, e: Entry): void {
   if (e.type !== undefined) writeField(w, 1, e.type);
   writeField(w, 2, e.term);
   writeField(w, 3, e.index);
@@ -177,7 +80,7 @@ function readEntry(r: Reader, end: number): Entry {
 
 // HardState
 
-function writeHardState(w: protobuf.Writer, hs: HardState): void {
+function writeHardState(w: Writer, hs: HardState): void {
   writeField(w, 1, hs.term);
   writeField(w, 2, hs.vote);
   writeField(w, 3, hs.commit);
@@ -201,7 +104,7 @@ function readHardState(r: Reader, end: number): HardState {
 
 // ConfState and snapshots
 
-export function writeConfState(w: protobuf.Writer, cs: ConfState): void {
+export function writeConfState(w: Writer, cs: ConfState): void {
   for (const id of cs.voters) writeField(w, 1, id);
   for (const id of cs.learners) writeField(w, 2, id);
   for (const id of cs.votersOutgoing) writeField(w, 3, id);
@@ -229,7 +132,7 @@ export function readConfState(r: Reader, end: number): ConfState {
   return { voters, learners, votersOutgoing, learnersNext, autoLeave };
 }
 
-function writeSnapshotMetadata(w: protobuf.Writer, m: SnapshotMetadata): void {
+function writeSnapshotMetadata(w: Writer, m: SnapshotMetadata): void {
   writeNested(w, 1, m.confState, writeConfState);
   writeField(w, 2, m.index);
   writeField(w, 3, m.term);
@@ -248,7 +151,7 @@ function readSnapshotMetadata(r: Reader, end: number): SnapshotMetadata {
   return { confState: confState ?? makeConfState(), index, term };
 }
 
-function writeSnapshot(w: protobuf.Writer, s: Snapshot): void {
+function writeSnapshot(w: Writer, s: Snapshot): void {
   if (s.data !== undefined) writeBytes(w, 1, s.data);
   writeNested(w, 2, s.metadata, writeSnapshotMetadata);
 }
@@ -269,7 +172,7 @@ function readSnapshot(r: Reader, end: number): Snapshot {
 
 // Message
 
-function writeMessage(w: protobuf.Writer, m: Message): void {
+function writeMessage(w: Writer, m: Message): void {
   writeField(w, 1, m.type);
   writeField(w, 2, m.to);
   writeField(w, 3, m.from);
@@ -290,7 +193,7 @@ export const encodeMessage = (m: Message): Uint8Array => encode((w) => writeMess
 export const decodeMessage = (bytes: Uint8Array): Message => decodeWith("Message", bytes, readMessage);
 
 function readMessage(r: Reader, end: number, depth: number): Message {
-  if (depth > MAX_DEPTH) throw new DecodeError("messages nested too deeply");
+  if (depth > maxDepth) throw new DecodeError("messages nested too deeply");
   let type: MessageType = 0;
   let to = 0;
   let from = 0;
@@ -345,7 +248,7 @@ function readMessage(r: Reader, end: number, depth: number): Message {
 
 // Configuration changes
 
-function writeConfChange(w: protobuf.Writer, cc: ConfChange): void {
+function writeConfChange(w: Writer, cc: ConfChange): void {
   if (cc.id !== undefined) writeField(w, 1, cc.id);
   if (cc.type !== undefined) writeField(w, 2, cc.type);
   if (cc.nodeId !== undefined) writeField(w, 3, cc.nodeId);
@@ -370,7 +273,7 @@ function readConfChange(r: Reader, end: number): ConfChange {
   return { kind: "v1", id, type, nodeId, context };
 }
 
-function writeConfChangeSingle(w: protobuf.Writer, cc: ConfChangeSingle): void {
+function writeConfChangeSingle(w: Writer, cc: ConfChangeSingle): void {
   if (cc.type !== undefined) writeField(w, 1, cc.type);
   if (cc.nodeId !== undefined) writeField(w, 2, cc.nodeId);
 }
@@ -386,7 +289,7 @@ function readConfChangeSingle(r: Reader, end: number): ConfChangeSingle {
   return { type, nodeId };
 }
 
-function writeConfChangeV2(w: protobuf.Writer, cc: ConfChangeV2): void {
+function writeConfChangeV2(w: Writer, cc: ConfChangeV2): void {
   if (cc.transition !== undefined) writeField(w, 1, cc.transition);
   for (const change of cc.changes) writeNested(w, 2, change, writeConfChangeSingle);
   if (cc.context !== undefined) writeBytes(w, 3, cc.context);
@@ -407,13 +310,6 @@ function readConfChangeV2(r: Reader, end: number): ConfChangeV2 {
     else r.skipType(t & 7);
   }
   return { kind: "v2", transition, changes, context };
-}
-
-/** Bytes of an unsigned varint. */
-export function varintSize(value: number): number {
-  let size = 1;
-  for (let v = value; v >= 128; v = Math.floor(v / 128)) size++;
-  return size;
 }
 
 /** Encoded size of an entry in bytes: Go's proto.Size, which flow control and pagination count. */

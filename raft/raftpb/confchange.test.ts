@@ -114,7 +114,7 @@ describe("the short notation", () => {
   });
 });
 
-test("configurations are equivalent whatever the order of their lists; leaving automatically makes a difference [raftpb.TestConfState_Equivalent]", () => {
+test("confStatesEquivalent ignores the order of the lists, and compares autoLeave [raftpb.TestConfState_Equivalent]", () => {
   const full = { voters: [1, 2, 3], learners: [5, 4, 6], votersOutgoing: [9, 8, 7], learnersNext: [10, 20, 15] };
   const reordered = { voters: [2, 1, 3], learners: [4, 5, 6], votersOutgoing: [7, 9, 8], learnersNext: [20, 10, 15] };
   const same = (a: Partial<ConfState>, b: Partial<ConfState>) =>

@@ -1,7 +1,9 @@
-// Configuration changes: v1 and v2 seen as one, their joint-consensus rules, and the short notation of scripts and logs.
+// Configuration changes: v1 and v2 seen as one, their joint-consensus rules, and the short notation of scripts and
+// logs.
 //
-// Ports raftpb/confchange.go and confstate.go. Go's ConfChangeI interface is the union AnyConfChange here, told apart by
-// `kind`; EnsureConfState and its kin are not needed, because the factories of types.ts leave no key out.
+// Ports raftpb/confchange.go and confstate.go. Go's ConfChangeI interface is the union AnyConfChange here,
+// discriminated by `kind`; EnsureConfState and its kin are not needed, because the factories of types.ts leave no key
+// out.
 
 import { decodeConfChange, decodeConfChangeV2, encodeConfChange, encodeConfChangeV2 } from "./codec.ts";
 import {
@@ -34,8 +36,8 @@ export function changesOf(cc: AnyConfChange): { readonly type: ConfChangeType; r
 }
 
 /**
- * The entry type and data that carry the change. No change at all (undefined) becomes a v2 entry without data: it decodes to
- * the empty change, which leaves a joint configuration, and its payload size of 0 can never be refused.
+ * The entry type and data that carry the change. No change at all (undefined) becomes a v2 entry without data: it
+ * decodes to the empty change, which leaves a joint configuration, and its payload size of 0 can never be refused.
  */
 export function marshalConfChange(cc: AnyConfChange | undefined): { type: EntryType; data: Uint8Array | undefined } {
   if (cc === undefined) return { type: EntryType.EntryConfChangeV2, data: undefined };
@@ -52,7 +54,9 @@ export function confChangeOf(e: Entry): AnyConfChange | undefined {
   return undefined;
 }
 
-/** Whether applying the change enters a joint configuration and, if so, whether that is left automatically (thesis 4.3). */
+/**
+ * Whether applying the change enters a joint configuration and, if so, whether that is left automatically (thesis 4.3).
+ */
 export function enterJoint(cc: ConfChangeV2): { autoLeave: boolean } | undefined {
   const transition = cc.transition ?? ConfChangeTransition.ConfChangeTransitionAuto;
   if (transition === ConfChangeTransition.ConfChangeTransitionAuto && cc.changes.length <= 1) return undefined;
@@ -103,7 +107,7 @@ export function confChangesToString(changes: readonly ConfChangeSingle[]): strin
 
 const sorted = (ids: readonly number[]): string => [...ids].sort((a, b) => a - b).join(" ");
 
-/** Whether both describe the same configuration, whatever the order of their lists. */
+/** Whether both describe the same configuration; the order of their lists does not count. */
 export function confStatesEquivalent(a: ConfState, b: ConfState): boolean {
   return (
     sorted(a.voters) === sorted(b.voters) &&

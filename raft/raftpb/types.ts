@@ -1,12 +1,13 @@
 // The messages of raft.proto as plain objects, and the factories that make them.
 //
-// Promises: a factory sets every key, always in the same order, so that the engine sees one hidden class on the hot path;
-// nothing in raft/ mutates an object that it has handed out. Terms, indexes and ids are safe integers (codec.ts refuses
-// others).
+// Promises: a factory sets every key, always in the same order, so that the engine sees one hidden class on the hot
+// path; nothing in raft/ mutates an object that it has handed out. Terms, indexes and ids are safe integers (codec.ts
+// refuses others).
 //
-// Presence: raft reads Go's optional numbers through getters that turn nil into 0, so they are plain numbers here and 0 stands
-// for absent. `undefined` stands for nil where the difference can be seen: an entry's type and data and a conf change's fields,
-// because the encoded size of an entry drives pagination; a snapshot, because its presence is a signal.
+// Presence: raft reads Go's optional numbers through getters that turn nil into 0, so they are plain numbers here and 0
+// stands for absent. `undefined` stands for nil where the difference can be seen: an entry's type and data and a conf
+// change's fields, because the encoded size of an entry drives pagination; a snapshot, because its presence is a
+// signal.
 //
 // Ports raftpb/raft.pb.go and alias.go. Leaves out Go's generated accessors.
 
@@ -153,6 +154,11 @@ export function makeEntry(
   data: Uint8Array | undefined,
 ): Entry {
   return { type, term, index, data };
+}
+
+/** An entry that has no place in a log yet: a leader gives it term and index when it appends it. */
+export function proposed(data: Uint8Array | undefined, type?: EntryType): Entry {
+  return makeEntry(type, 0, 0, data);
 }
 
 /** A message of the given type; keys that are not given are 0, false, empty or undefined. */

@@ -7,8 +7,8 @@ function fill(inflights: Inflights, from: number, to: number): void {
   for (let index = from; index < to; index++) inflights.add(index, 100 + index);
 }
 
-describe("inflights", () => {
-  test("are a list of which a prefix is freed, limited by count and softly by bytes [tracker.TestInflightsAdd, tracker.TestInflightFreeTo]", () => {
+describe("Inflights", () => {
+  test("is a list of which freeLE frees a prefix, limited by count and softly by bytes [tracker.TestInflightsAdd, tracker.TestInflightFreeTo]", () => {
     const step = fc.oneof(fc.record({ add: fc.nat(50) }), fc.record({ free: fc.nat(5) }));
     fc.assert(
       fc.property(
@@ -44,7 +44,7 @@ describe("inflights", () => {
     );
   });
 
-  test("are freed up to an index, also after the ring has wrapped; what is lower frees nothing [tracker.TestInflightFreeTo]", () => {
+  test("freeLE frees up to an index, also after the ring has wrapped, and nothing for a lower index [tracker.TestInflightFreeTo]", () => {
     const inflights = new Inflights(10, 0);
     fill(inflights, 0, 10);
     const left = [0, 4, 8, 3].map((to) => {
@@ -68,7 +68,7 @@ describe("inflights", () => {
     ["of eight, bytes just reached", 8, 406, 4, 3, 8],
     ["of fifteen, bytes well exceeded", 15, 408, 5, 1, 6],
   ])(
-    "%s: size %i and %i bytes are full at %i, and with those up to %i freed at %i [tracker.TestInflightsFull]",
+    "full, %s: size %i and %i bytes are full at %i, and with those up to %i freed at %i [tracker.TestInflightsFull]",
     (_what, size, maxBytes, fullAt, free, againAt) => {
       const inflights = new Inflights(size, maxBytes);
       const fillUp = (from: number, to: number) => {
@@ -85,7 +85,7 @@ describe("inflights", () => {
     },
   );
 
-  test("that are reset leave no bytes behind [tracker.TestInflightsReset]", () => {
+  test("reset leaves no messages and no bytes [tracker.TestInflightsReset]", () => {
     const inflights = new Inflights(10, 1000);
     for (let epoch = 0, index = 0; epoch < 100; epoch++) {
       inflights.reset();
@@ -98,7 +98,7 @@ describe("inflights", () => {
     }
   });
 
-  test("that are cloned share nothing", () => {
+  test("clone shares nothing with its original", () => {
     const inflights = new Inflights(3, 0);
     inflights.add(1, 1);
     const copy = inflights.clone();

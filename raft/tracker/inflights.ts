@@ -1,10 +1,11 @@
-// The append messages that a leader has sent to one follower and that are not acknowledged yet: a sliding window, limited by
-// count and by bytes.
+// The append messages that a leader has sent to one follower and that are not acknowledged yet: a sliding window,
+// limited by count and by bytes.
 //
-// A message is known by the index of its last entry; indexes are added in ascending order. The byte limit is soft: the message
-// that crosses it is let through, the next is not.
+// A message is known by the index of its last entry; indexes are added in ascending order. The byte limit is soft: the
+// message that crosses it is let through, the next is not.
 //
-// Ports tracker/inflights.go. A ring buffer that doubles as needed up to the limit, because a process may hold many idle groups.
+// Ports tracker/inflights.go. A ring buffer that doubles as needed up to the limit, because a process may hold many
+// idle groups.
 
 interface Inflight {
   readonly index: number;
@@ -12,12 +13,12 @@ interface Inflight {
 }
 
 export class Inflights {
-  private start = 0;
-  private items = 0;
-  private bytes = 0;
-  private buffer: Inflight[] = [];
-  private readonly size: number;
-  private readonly maxBytes: number;
+  start = 0;
+  items = 0;
+  bytes = 0;
+  buffer: Inflight[] = [];
+  readonly size: number;
+  readonly maxBytes: number;
 
   /** At most `size` messages; at most `maxBytes` payload bytes, 0 for no limit. */
   constructor(size: number, maxBytes: number) {
@@ -34,7 +35,9 @@ export class Inflights {
     return copy;
   }
 
-  /** Adds a message whose last entry has the given index. Throws if the window is full: the caller asks full() first. */
+  /**
+   * Adds a message whose last entry has the given index. Throws if the window is full: the caller asks full() first.
+   */
   add(index: number, bytes: number): void {
     if (this.full()) throw new Error("cannot add into a Full inflights");
     let next = this.start + this.items;

@@ -4,8 +4,8 @@ import { Progress, type ProgressStateType, progressMapString } from "./progress.
 
 const progress = (match: number, next: number): Progress => new Progress(match, next, new Inflights(2, 0), false, true);
 
-describe("the state of a progress", () => {
-  test("becomes probing behind what is matched, or behind a snapshot that arrived [tracker.TestProgressBecomeProbe]", () => {
+describe("Progress", () => {
+  test("becomeProbe probes behind match, or behind the pending snapshot [tracker.TestProgressBecomeProbe]", () => {
     const from = (state: ProgressStateType, pendingSnapshot: number) => {
       const pr = progress(1, 5);
       pr.state = state;
@@ -18,13 +18,13 @@ describe("the state of a progress", () => {
     expect(from("StateSnapshot", 0)).toEqual(["StateProbe", 1, 2, 0]); // it failed
   });
 
-  test("becomes replicating behind what is matched [tracker.TestProgressBecomeReplicate]", () => {
+  test("becomeReplicate sends from match + 1 on [tracker.TestProgressBecomeReplicate]", () => {
     const pr = progress(1, 5);
     pr.becomeReplicate();
     expect([pr.state, pr.match, pr.next]).toEqual(["StateReplicate", 1, 2]);
   });
 
-  test("becomes a snapshot's, behind which it would go on [tracker.TestProgressBecomeSnapshot]", () => {
+  test("becomeSnapshot sends nothing, and would go on behind the snapshot [tracker.TestProgressBecomeSnapshot]", () => {
     const pr = progress(1, 5);
     pr.becomeSnapshot(10);
     expect([pr.state, pr.match, pr.next, pr.pendingSnapshot, pr.isPaused()]).toEqual([
@@ -43,7 +43,7 @@ describe("the state of a progress", () => {
     ["StateReplicate", true, true],
     ["StateSnapshot", false, true],
     ["StateSnapshot", true, true],
-  ])("%s with appends held up %s: paused %s [tracker.TestProgressIsPaused]", (state, heldUp, paused) => {
+  ])("isPaused in %s with msgAppFlowPaused %s is %s [tracker.TestProgressIsPaused]", (state, heldUp, paused) => {
     const pr = progress(1, 5);
     pr.state = state;
     pr.msgAppFlowPaused = heldUp;
@@ -51,8 +51,8 @@ describe("the state of a progress", () => {
   });
 });
 
-describe("an answer", () => {
-  test("that is genuine lets appends go on, whether it accepts or rejects [tracker.TestProgressResume]", () => {
+describe("Progress takes an answer:", () => {
+  test("maybeUpdate and maybeDecrTo end the pause for an answer that is not stale [tracker.TestProgressResume]", () => {
     const pr = progress(0, 2);
     pr.msgAppFlowPaused = true;
     expect([pr.maybeDecrTo(1, 1), pr.msgAppFlowPaused]).toEqual([true, false]);
@@ -60,7 +60,7 @@ describe("an answer", () => {
     expect([pr.maybeUpdate(2), pr.msgAppFlowPaused]).toEqual([true, false]);
   });
 
-  test("that accepts never lowers match, and keeps next above it [tracker.TestProgressUpdate]", () => {
+  test("maybeUpdate never lowers match, and keeps next above it [tracker.TestProgressUpdate]", () => {
     const after = (n: number) => {
       const pr = progress(3, 5);
       return [pr.maybeUpdate(n), pr.match, pr.next];
@@ -86,7 +86,7 @@ describe("an answer", () => {
     ["StateProbe", 0, 10, 9, 2, true, 3],
     ["StateProbe", 4, 10, 9, 2, true, 5], // never below match + 1
   ])(
-    "in %s with match %i and next %i, a rejection of %i with hint %i: genuine %s, next %i [tracker.TestProgressMaybeDecr]",
+    "maybeDecrTo in %s with match %i and next %i, rejected %i, hint %i: returns %s, next %i [tracker.TestProgressMaybeDecr]",
     (state, match, next, rejected, hint, genuine, after) => {
       const pr = progress(match, next);
       pr.state = state;
@@ -95,8 +95,8 @@ describe("an answer", () => {
   );
 });
 
-describe("what is sent", () => {
-  test("while probing is one append; while replicating a full window pauses", () => {
+describe("Progress records what was sent:", () => {
+  test("sentEntries pauses after one append while probing, and at a full window while replicating", () => {
     const probe = progress(0, 1);
     probe.sentEntries(0, 0);
     expect(probe.isPaused()).toBe(false);
@@ -112,7 +112,7 @@ describe("what is sent", () => {
     expect(() => replicate.sentEntries(1, 1)).toThrow(/unhandled state/);
   });
 
-  test("of the commit index is not sent twice, nor before the entries that it would commit", () => {
+  test("canBumpCommit is false for a commit index that is in flight, or beyond the entries that were sent", () => {
     const pr = progress(3, 6);
     pr.sentCommit = 3;
     expect([3, 4, 9].map((commit) => pr.canBumpCommit(commit))).toEqual([false, true, true]);
@@ -121,8 +121,8 @@ describe("what is sent", () => {
   });
 });
 
-describe("the text of a progress", () => {
-  test("names what is worth knowing [tracker.TestProgressString]", () => {
+describe("the text of Progress", () => {
+  test("toString names state, match, next, and what is unusual [tracker.TestProgressString]", () => {
     const pr = new Progress(1, 2, new Inflights(1, 0), true);
     pr.inflights.add(123, 1);
     pr.state = "StateSnapshot";
@@ -132,7 +132,7 @@ describe("the text of a progress", () => {
     expect(String(progress(1, 2))).toBe("StateProbe match=1 next=2");
   });
 
-  test("of several is one a line, in ascending order of id", () => {
+  test("progressMapString prints one progress a line, in ascending order of id", () => {
     const map = new Map([
       [10, progress(1, 2)],
       [9, progress(3, 4)],

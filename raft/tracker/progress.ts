@@ -8,8 +8,9 @@
 //      |            reported, or caught up           ^
 //      +---------------------------------------------+
 //
-// probe: where the logs match is not known; one append per heartbeat interval. replicate: appends stream, `next` runs ahead
-// optimistically, within the window of inflights. snapshot: a snapshot is on its way, nothing else is sent.
+// probe: the leader does not know where the logs match, and sends one append per heartbeat interval. replicate: appends
+// stream, and `next` runs ahead of their answers, within the window of inflights. snapshot: a snapshot is on its way,
+// and nothing else is sent.
 //
 // Invariant: match < next. Ports tracker/progress.go and state.go.
 
@@ -22,14 +23,27 @@ export class Progress {
   match: number;
   /** The next entry to send; what lies between match and next is in flight. In snapshot state: pendingSnapshot + 1. */
   next: number;
-  /** The highest commit index in flight to the follower: spares a message that would tell it nothing new. */
+  /** The highest commit index in flight to the follower: spares a message that would bring it no news. */
   sentCommit = 0;
   state: ProgressStateType = "StateProbe";
-  /** In snapshot state, the index of the snapshot that was sent; else 0. */
+  /**
+   * In snapshot state, the index of the snapshot that the MsgSnap named; else 0. Two things end that state:
+   *
+   * - An acknowledgement that connects the follower to the leader's log again. It is not compared with this index: an
+   *   application may take the snapshot from elsewhere than this leader, at an index that is ahead of the one asked
+   *   for, or behind it.
+   * - The application's report on the sending (reportSnapshot). After a success, probing starts behind this index,
+   *   after a failure behind match. Normally the acknowledgement comes first. If it is lost, the report keeps the
+   *   follower from waiting for ever.
+   */
   pendingSnapshot = 0;
-  /** Whether anything was heard since the last check of the quorum. Always true of the leader itself. */
+  /** Whether the follower was heard since the last check of the quorum. Always true of the leader itself. */
   recentActive: boolean;
-  /** An append is out that must be answered, or a heartbeat be, before the next one goes. */
+  /**
+   * Paused until the append in flight, or a heartbeat, is answered: while probing, and when the window is full. An
+   * append must still go now and then, or a follower whose messages were all lost would never be heard of again; one a
+   * heartbeat does not flood it.
+   */
   msgAppFlowPaused = false;
   readonly inflights: Inflights;
   isLearner: boolean;
@@ -59,7 +73,7 @@ export class Progress {
     this.inflights.reset();
   }
 
-  /** Probes from match + 1, or after a snapshot that is known to have arrived from behind it, if that is further. */
+  /** Probes from match + 1, or from behind the pending snapshot if that is further. */
   becomeProbe(): void {
     const pending = this.state === "StateSnapshot" ? this.pendingSnapshot : 0;
     this.resetState("StateProbe");
@@ -79,7 +93,7 @@ export class Progress {
     this.sentCommit = snapshotIndex;
   }
 
-  /** Notes an append with this many entries, from `next` on, of this many payload bytes. Not in snapshot state. */
+  /** Records an append of this many entries, from `next` on, and payload bytes. Not in snapshot state. */
   sentEntries(entries: number, bytes: number): void {
     switch (this.state) {
       case "StateReplicate":
@@ -87,7 +101,8 @@ export class Progress {
           this.next += entries;
           this.inflights.add(this.next - 1, bytes);
         }
-        // A message that fills the window, or an empty one sent although it is full, is a probe: wait for its answer.
+        // A message that fills the window, or an empty one that is sent in spite of a full window, is a probe: its
+        // answer is awaited.
         this.msgAppFlowPaused = this.inflights.full();
         break;
       case "StateProbe":
@@ -98,7 +113,7 @@ export class Progress {
     }
   }
 
-  /** Whether telling this commit index can move the follower's: not if one that reaches next - 1 is already on its way. */
+  /** Whether this commit index can raise the follower's: not if one that reaches next - 1 is already on its way. */
   canBumpCommit(index: number): boolean {
     return index > this.sentCommit && this.sentCommit < this.next - 1;
   }
@@ -113,8 +128,8 @@ export class Progress {
   }
 
   /**
-   * A rejection of the append at `rejected`, with the follower's hint where the logs may match. False if it is stale: of a
-   * position already matched, or not the one being probed.
+   * A rejection of the append at `rejected`, with the follower's hint where the logs may match. False if it is stale:
+   * of a position already matched, or not the one being probed.
    */
   maybeDecrTo(rejected: number, matchHint: number): boolean {
     if (this.state === "StateReplicate") {
@@ -123,7 +138,7 @@ export class Progress {
       this.sentCommit = Math.min(this.sentCommit, this.next - 1);
       return true;
     }
-    // A follower that is probed has one append out at a time, so a genuine rejection is of exactly that one.
+    // A probed follower has one append in flight at a time, so a rejection of any other is stale.
     if (this.next - 1 !== rejected) return false;
     this.next = Math.max(Math.min(rejected, matchHint + 1), this.match + 1);
     this.sentCommit = Math.min(this.sentCommit, this.next - 1);

@@ -1,7 +1,8 @@
 // The active configuration, and a leader's progress of each node in it; on a candidate, the votes.
 //
-// Config and ProgressMap are replaced as wholes, never changed in place, so what was handed out stays as it was; a Progress itself
-// is live. Nodes are visited in ascending order of id: the order in which messages go out must not depend on a map.
+// Config and ProgressMap are replaced as wholes, never changed in place, so what was handed out stays as it was; a
+// Progress itself is live. Nodes are visited in ascending order of id: the order in which messages go out must not
+// depend on a map.
 //
 // Ports tracker/tracker.go. Its maps that are nil when empty are empty sets here.
 
@@ -18,14 +19,14 @@ export interface ConfigFields {
   readonly autoLeave: boolean;
 }
 
-/** Who votes, who only listens. */
+/** The voters, and the learners, which get the log and do not vote. */
 export class Config implements ConfigFields {
   readonly voters: JointConfig;
   /** Never intersects the voters of either half: a node has one role. */
   readonly learners: ReadonlySet<number>;
   /**
-   * Voters of the outgoing half that become learners when the joint configuration is left. They cannot be learners before,
-   * because until then they still vote.
+   * Voters of the outgoing half that become learners when the joint configuration is left. They cannot be learners
+   * before, because until then they still vote.
    */
   readonly learnersNext: ReadonlySet<number>;
   /** The joint configuration is left without the application asking. */
@@ -55,8 +56,8 @@ export class ProgressTracker {
   votes: Map<number, boolean> = new Map();
   readonly maxInflight: number;
   readonly maxInflightBytes: number;
-  private ids: readonly number[] = [];
-  private readonly matchOf = (id: number): number | undefined => this.progress.get(id)?.match;
+  ids: readonly number[] = [];
+  readonly #matchOf = (id: number): number | undefined => this.progress.get(id)?.match;
 
   constructor(maxInflight: number, maxInflightBytes: number, config = new Config(), progress: ProgressMap = new Map()) {
     this.maxInflight = maxInflight;
@@ -89,7 +90,7 @@ export class ProgressTracker {
 
   /** The highest index that the voters have acknowledged to this leader as a quorum. */
   committed(): number {
-    return this.config.voters.committedIndex(this.matchOf);
+    return this.config.voters.committedIndex(this.#matchOf);
   }
 
   visit(visitor: (id: number, pr: Progress) => void): void {
@@ -115,7 +116,7 @@ export class ProgressTracker {
     this.votes = new Map();
   }
 
-  /** Notes a vote; the first one of a node counts. */
+  /** Records a vote; a node's first vote counts. */
   recordVote(id: number, granted: boolean): void {
     if (!this.votes.has(id)) this.votes.set(id, granted);
   }

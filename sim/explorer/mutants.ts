@@ -39,9 +39,9 @@ function majorityWithLearners(node: RawNode): number {
 function commitsEarlierTerms({ raft }: RawNode): void {
   const { raftLog } = raft;
   const commit = raftLog.maybeCommit.bind(raftLog);
-  raftLog.maybeCommit = (term, index) => {
+  raftLog.maybeCommit = ({ term, index }) => {
     const found = raftLog.term(index);
-    return commit(typeof found === "number" ? found : term, index);
+    return commit({ term: typeof found === "number" ? found : term, index });
   };
 }
 

@@ -15,6 +15,7 @@ import {
   makeMessage,
   makeSnapshot,
   marshalConfChange,
+  proposed,
 } from "../../raft/raftpb/index.ts";
 import type { Random } from "../../sim/random.ts";
 import { isCarried } from "../../transport/validate.ts";
@@ -58,7 +59,7 @@ function someEntries(random: Random, { type, entries }: Message, at: { index: nu
   if (type !== MessageType.MsgProp) return entries;
   return Array.from({ length: 1 + random.below(3) }, () => {
     const contents = someContents(random);
-    return makeEntry(contents.type, 0, 0, contents.data);
+    return proposed(contents.data, contents.type);
   });
 }
 

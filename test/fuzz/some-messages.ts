@@ -13,6 +13,7 @@ import {
   makeMessage,
   makeSnapshot,
   marshalConfChange,
+  proposed,
 } from "../../raft/raftpb/index.ts";
 import { encodeEnvelope } from "../../server/envelope.ts";
 import { FrameWriter, itemsOf } from "../../transport/frame.ts";
@@ -60,18 +61,18 @@ export const someMessages = {
   heartbeat: makeMessage(MessageType.MsgHeartbeat, { ...at, commit: 10 }),
   "heartbeat-with-a-read": makeMessage(MessageType.MsgHeartbeat, { ...at, commit: 9, context: readPosition }),
   "heartbeat-ok": makeMessage(MessageType.MsgHeartbeatResp, { ...at, context: readPosition }),
-  proposal: makeMessage(MessageType.MsgProp, { ...ends, entries: [makeEntry(undefined, 0, 0, command(3, "c"))] }),
+  proposal: makeMessage(MessageType.MsgProp, { ...ends, entries: [proposed(command(3, "c"))] }),
   "proposal-of-a-change": makeMessage(MessageType.MsgProp, {
     ...ends,
-    entries: [makeEntry(change.type, 0, 0, change.data)],
+    entries: [proposed(change.data, change.type)],
   }),
   transfer: makeMessage(MessageType.MsgTransferLeader, at),
   "timeout-now": makeMessage(MessageType.MsgTimeoutNow, at),
-  read: makeMessage(MessageType.MsgReadIndex, { ...ends, entries: [makeEntry(undefined, 0, 0, command(4, "d"))] }),
+  read: makeMessage(MessageType.MsgReadIndex, { ...ends, entries: [proposed(command(4, "d"))] }),
   "read-ok": makeMessage(MessageType.MsgReadIndexResp, {
     ...at,
     index: 9,
-    entries: [makeEntry(undefined, 0, 0, command(4, "d"))],
+    entries: [proposed(command(4, "d"))],
   }),
   snapshot: makeMessage(MessageType.MsgSnap, {
     ...at,

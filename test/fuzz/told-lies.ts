@@ -14,6 +14,7 @@ import {
   makeEntry,
   makeSnapshot,
   marshalConfChange,
+  proposed,
 } from "../../raft/raftpb/index.ts";
 import { encodeEnvelope } from "../../server/envelope.ts";
 import type { TestMember } from "../../server/testing.ts";
@@ -145,7 +146,7 @@ function entriesOf(type: MessageType, choice: number, at: { index: number; term:
       return [contents(choice, 0, 0)];
     case MessageType.MsgReadIndex:
     case MessageType.MsgReadIndexResp:
-      return [makeEntry(undefined, 0, 0, Uint8Array.of(choice))];
+      return [proposed(Uint8Array.of(choice))];
     default:
       return [];
   }

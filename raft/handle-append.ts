@@ -2,7 +2,7 @@
 //
 // Ports handleAppendEntries, handleHeartbeat, handleSnapshot and restore of raft.go.
 
-import { restoreConfig } from "./membership.ts";
+import { restoreConfig } from "./apply-conf-change.ts";
 import type { Raft } from "./raft.ts";
 import { type ConfState, type Message, MessageType, makeSnapshot, type Snapshot } from "./raftpb/index.ts";
 import { becomeFollower } from "./role.ts";
@@ -11,11 +11,12 @@ import { hex } from "./util.ts";
 
 const { MsgAppResp, MsgHeartbeatResp } = MessageType;
 
-/** Appends if the logs match before the new entries; else answers where they may match. */
+/** Appends if the logs match before the new entries; otherwise the answer says where they may match. */
 export function handleAppendEntries(r: Raft, m: Message): void {
   const { raftLog } = r;
   if (m.index < raftLog.committed) {
-    // Older than what is committed here, and so surely known: say how far this log is known to match.
+    // An append of what is committed here already, and so equal to it. The answer says how far the logs are known to
+    // match.
     r.send({ type: MsgAppResp, to: m.from, index: raftLog.committed });
     return;
   }
@@ -29,8 +30,9 @@ export function handleAppendEntries(r: Raft, m: Message): void {
   r.logger.debug?.(
     `${hex(r.id)} [logterm: ${ours}, index: ${m.index}] rejected MsgApp [logterm: ${m.logTerm}, index: ${m.index}] from ${hex(m.from)}`,
   );
-  // The hint skips all entries here whose term is above that of the leader's entry: none of them can be in its log before it.
-  const hint = raftLog.findConflictByTerm(Math.min(m.index, raftLog.lastIndex()), m.logTerm);
+  // The hint skips the entries here whose term is above that of the leader's entry: the leader has none of them before
+  // it.
+  const hint = raftLog.findConflictByTerm({ term: m.logTerm, index: Math.min(m.index, raftLog.lastIndex()) });
   r.send({
     type: MsgAppResp,
     to: m.from,
@@ -56,13 +58,17 @@ export function handleSnapshot(r: Raft, m: Message): void {
   r.send({ type: MsgAppResp, to: m.from, index: restored ? r.raftLog.lastIndex() : r.raftLog.committed });
 }
 
-/** Replaces log and configuration by the snapshot's. False if it is of no use: old, not for this node, or known already. */
+/**
+ * Replaces log and configuration by the snapshot's. False for a snapshot that is old, not for this node, or in the log
+ * already.
+ */
 export function restore(r: Raft, snapshot: Snapshot): boolean {
   const { index, term, confState } = snapshot.metadata;
   const { raftLog } = r;
   if (index <= raftLog.committed) return false;
   if (r.state !== "StateFollower") {
-    // Only followers get here; a leader that took a snapshot could end up in a new term without having followed anyone.
+    // Only a follower gets here. A leader that restored a snapshot could reach a new term without having been a
+    // follower.
     r.logger.warning?.(`${hex(r.id)} attempted to restore snapshot as leader; should never happen`);
     becomeFollower(r, r.term + 1, none);
     return false;
@@ -76,7 +82,7 @@ export function restore(r: Raft, snapshot: Snapshot): boolean {
   }
 
   const last = raftLog.lastEntryId();
-  if (raftLog.matchTerm(term, index)) {
+  if (raftLog.matchTerm({ term, index })) {
     r.logger.info?.(
       `${hex(r.id)} [commit: ${raftLog.committed}, lastindex: ${last.index}, lastterm: ${last.term}] fast-forwarded commit to snapshot [index: ${index}, term: ${term}]`,
     );

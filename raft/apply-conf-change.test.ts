@@ -1,4 +1,5 @@
-// Changes of the configuration as one node sees them: when a change may be proposed, what applying it does, and what it holds up.
+// Changes of the configuration as one node sees them: when a change may be proposed, what applying it does, and what it
+// holds up.
 
 import { describe, expect, test } from "vitest";
 import type { Raft } from "./raft.ts";
@@ -13,6 +14,7 @@ import {
   makeEntry,
   makeMessage,
   marshalConfChange,
+  proposed,
 } from "./raftpb/index.ts";
 import { appendEntry } from "./replication.ts";
 import {
@@ -38,7 +40,7 @@ const removeNode2 = makeConfChange(1, 2);
 
 const entryOf = (cc: AnyConfChange | undefined): Entry => {
   const { type, data } = marshalConfChange(cc);
-  return makeEntry(type, 0, 0, data);
+  return proposed(data, type);
 };
 const proposeChange = (r: Raft, ...changes: (AnyConfChange | undefined)[]) =>
   receive(r, MsgProp, { from: r.id, entries: changes.map(entryOf) });
@@ -72,7 +74,7 @@ describe("proposing a change", () => {
   test("is counted by its place among the entries that are proposed with it", () => {
     const r = newNode(1, { voters: [1, 2] });
     lead(r);
-    receive(r, MsgProp, { from: 1, entries: [makeEntry(undefined, 0, 0, bytes("x")), entryOf(removeNode2)] });
+    receive(r, MsgProp, { from: 1, entries: [proposed(bytes("x")), entryOf(removeNode2)] });
     expect(r.pendingConfIndex).toBe(3);
   });
 
@@ -188,7 +190,7 @@ describe("a committed change that is not applied", () => {
   test.each([
     ["[TestConfChangeCheckBeforeCampaign]", removeNode2],
     ["[TestConfChangeV2CheckBeforeCampaign]", asV2(removeNode2)],
-  ])("keeps a node from campaigning, even when it is told to %s", (_goName, cc) => {
+  ])("keeps a node from campaigning, even on an order to %s", (_goName, cc) => {
     const net = Network.of(3);
     net.campaign(1);
     const [n1, n2] = [net.at(1), net.at(2)];
