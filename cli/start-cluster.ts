@@ -139,14 +139,17 @@ async function announceReady(cluster: LocalCluster, screen: Screen, ended: Abort
   }
 }
 
-/** The member that leads, if it could answer a linearizable read: a majority has followed it just now, and would take a write. */
+/**
+ * The member that leads, once a member here has answered a linearizable read: then a majority has followed the leader just now, and would take
+ * a write. The leader may run elsewhere.
+ */
 async function provenLeader(cluster: LocalCluster): Promise<number | undefined> {
   for (const id of cluster.running) {
     try {
-      const status = (await (await get(`${cluster.clientUrl(id)}/_status`)).json()) as MemberStatus;
-      if (status.id !== id || status.role !== "leader") continue;
       const read = await get(`${cluster.clientUrl(id)}/greeting`);
-      if (read.status === 200 || read.status === 404) return id;
+      if (read.status !== 200 && read.status !== 404) continue;
+      const status = (await (await get(`${cluster.clientUrl(id)}/_status`)).json()) as MemberStatus;
+      if (status.id === id && status.leader !== 0) return status.leader;
     } catch {
       // It does not answer yet.
     }
