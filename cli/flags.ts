@@ -5,7 +5,7 @@
 // (command.ts); that each is given once, and with a value, is checked in read.ts.
 
 import net from "node:net";
-import { MAX_KEY_BYTES } from "../kvstore/key.ts";
+import { maxKeyBytes } from "../kvstore/key.ts";
 
 /** The command line is wrong: exit code 2. */
 export class UsageError extends Error {
@@ -141,8 +141,8 @@ export const key: Kind<string> = {
   name: "key",
   read: (value, name) => {
     const size = Buffer.byteLength(value);
-    if (size <= MAX_KEY_BYTES) return value;
-    throw new UsageError(`${name} has ${size} bytes, and a key at most ${MAX_KEY_BYTES}`);
+    if (size <= maxKeyBytes) return value;
+    throw new UsageError(`${name} has ${size} bytes, and a key at most ${maxKeyBytes}`);
   },
 };
 

@@ -11,13 +11,13 @@ import { type Problem, quoted } from "./problem.ts";
 
 const authority = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._~%!$&'()*+,;=-]+))(?::([0-9]*))?$/;
 const hostName = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
-const MAX_NAME_CHARS = 253;
-const MAX_PORT = 65_535;
-const MAX_REMEMBERED = 100;
+const maxNameChars = 253;
+const maxPort = 65_535;
+const maxRemembered = 100;
 
 /** Whether this is a name as DNS has it: letters, digits, hyphens, dots; no port, no wildcard, no dot at either end. */
 export function isHostName(text: string): boolean {
-  return text.length <= MAX_NAME_CHARS && hostName.test(text);
+  return text.length <= maxNameChars && hostName.test(text);
 }
 
 /** Returns what is wrong with a host and port, as the Host header or the target of a request has them. */
@@ -31,12 +31,10 @@ export function makeHostCheck(names: readonly string[]): (host: string) => Probl
     const [, address, name, port] = authority.exec(host) ?? [];
     const isWellFormed = address === undefined ? name !== undefined : isIPv6(address);
     if (!isWellFormed || (port !== undefined && port !== "" && !isPort(Number(port)))) {
-      return badHost(
-        `the host ${quoted(host)} is not an address or a name with, at most, a port from 1 to ${MAX_PORT}`,
-      );
+      return badHost(`the host ${quoted(host)} is not an address or a name with, at most, a port from 1 to ${maxPort}`);
     }
     if (name !== undefined && !isIPv4(name) && !allowed.has(name.toLowerCase())) return misdirected(name);
-    if (passed.size < MAX_REMEMBERED) passed.add(host);
+    if (passed.size < maxRemembered) passed.add(host);
     return undefined;
   };
 }
@@ -67,7 +65,7 @@ export function wrongScheme(scheme: string): Problem {
 }
 
 function isPort(port: number): boolean {
-  return port >= 1 && port <= MAX_PORT;
+  return port >= 1 && port <= maxPort;
 }
 
 function misdirected(name: string): Problem {

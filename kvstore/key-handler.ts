@@ -40,13 +40,13 @@ export interface KeyHandlerOptions {
 
 export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void;
 
-const ALLOWED = "GET, HEAD, PUT, POST, DELETE";
-const JSON_GROWTH = 6; // a byte may be written as \u0000
-const JSON_FRAME = 64; // {"value":""} with some white space
-const SUCCESS = Buffer.from('{"success":true}\n');
+const allowed = "GET, HEAD, PUT, POST, DELETE";
+const jsonGrowth = 6; // a byte may be written as \u0000
+const jsonFrame = 64; // {"value":""} with some white space
+const success = Buffer.from('{"success":true}\n');
 const successHeaders: OutgoingHttpHeaders = {
   "content-type": "application/json",
-  "content-length": SUCCESS.length,
+  "content-length": success.length,
   "x-content-type-options": "nosniff",
 };
 const loneSurrogate = /\p{Surrogate}/u;
@@ -84,7 +84,7 @@ export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandle
       const remove = (): void => write(res, encodeDelete(key), prefersJson(req));
       return readBody(req, res, 0, remove, unexpectedBody);
     }
-    readBody(req, res, JSON_GROWTH * maxValueBytes + JSON_FRAME, (body) => {
+    readBody(req, res, jsonGrowth * maxValueBytes + jsonFrame, (body) => {
       const value = valueOfJson(body);
       if (!(value instanceof Uint8Array)) sendProblem(res, value);
       else if (value.length > maxValueBytes) sendProblem(res, tooLarge(maxValueBytes));
@@ -108,7 +108,7 @@ export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandle
       case "HEAD":
         return read(req, res, key, query);
       default:
-        return sendProblem(res, methodNotAllowed(req, ALLOWED));
+        return sendProblem(res, methodNotAllowed(req, allowed));
     }
   };
 }
@@ -137,7 +137,7 @@ function answerWrite(res: ServerResponse, outcome: ProposeOutcome, asJson: boole
   if (outcome.result instanceof CommandError) return sendProblem(res, undecodable(outcome.result));
   if (asJson) {
     res.writeHead(200, successHeaders);
-    res.end(SUCCESS);
+    res.end(success);
   } else {
     res.writeHead(204);
     res.end();

@@ -8,7 +8,7 @@
 import type { Problem } from "./problem.ts";
 
 /** The longest key, in bytes of UTF-8. As escapes it takes three times as much, which still fits the limit on headers. */
-export const MAX_KEY_BYTES = 4096;
+export const maxKeyBytes = 4096;
 
 const unescaped = /[^!-~]|#/;
 
@@ -25,7 +25,7 @@ export function parseKey(path: string): string | Problem {
     }
   }
   const size = Buffer.byteLength(key);
-  if (size > MAX_KEY_BYTES) return badKey(`the key has ${size} bytes, more than ${MAX_KEY_BYTES}`);
+  if (size > maxKeyBytes) return badKey(`the key has ${size} bytes, more than ${maxKeyBytes}`);
   return key;
 }
 
@@ -39,6 +39,6 @@ function badKey(message: string): Problem {
     status: 400,
     code: "BAD_KEY",
     message,
-    next: `send /KEY, with a key of 1 to ${MAX_KEY_BYTES} bytes of UTF-8, percent-encoded (encodeURIComponent in JavaScript)`,
+    next: `send /KEY, with a key of 1 to ${maxKeyBytes} bytes of UTF-8, percent-encoded (encodeURIComponent in JavaScript)`,
   };
 }

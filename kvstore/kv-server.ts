@@ -23,7 +23,7 @@ import { makeHttpApi } from "./http-api.ts";
 import { makeGuard } from "./http-guard.ts";
 import { type KeyHandlerOptions, makeKeyHandler } from "./key-handler.ts";
 import type { KvMap } from "./map.ts";
-import { LINGER_MS, type Problem, problemAsBytes, sendProblem } from "./problem.ts";
+import { lingerMs, type Problem, problemAsBytes, sendProblem } from "./problem.ts";
 import { withRaftexampleCalls } from "./raftexample-api.ts";
 
 export interface KvServerOptions extends KeyHandlerOptions {
@@ -45,8 +45,8 @@ export interface KvServerOptions extends KeyHandlerOptions {
   readonly idleTimeoutMs?: number;
 }
 
-const MAX_HEADER_BYTES = 16 * 1024;
-const MAX_PIPELINED = 64;
+const maxHeaderBytes = 16 * 1024;
+const maxPipelined = 64;
 
 export function createKvServer(options: KvServerOptions): http.Server {
   const { maxConnections = 10_000, headersTimeoutMs = 10_000, requestTimeoutMs = 30_000, logger } = options;
@@ -83,12 +83,12 @@ export function createKvServer(options: KvServerOptions): http.Server {
     const count = (waiting.get(socket) ?? 0) + 1;
     waiting.set(socket, count);
     res.once("close", () => waiting.set(socket, (waiting.get(socket) ?? 1) - 1));
-    return count > MAX_PIPELINED ? tooManyAtOnce : undefined;
+    return count > maxPipelined ? tooManyAtOnce : undefined;
   }
 
   const server = http.createServer(
     {
-      maxHeaderSize: MAX_HEADER_BYTES,
+      maxHeaderSize: maxHeaderBytes,
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: keepAliveTimeoutMs,
@@ -124,14 +124,14 @@ function refuseSocket(error: NodeJS.ErrnoException, socket: Duplex, latest: Serv
     return;
   }
   socket.end(problemAsBytes(problemOf(error)));
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  const timer = setTimeout(() => socket.destroy(), lingerMs);
   socket.once("close", () => clearTimeout(timer));
 }
 
 function problemOf(error: NodeJS.ErrnoException): Problem {
   switch (error.code) {
     case "HPE_HEADER_OVERFLOW": {
-      const message = `the request line and the headers exceed ${MAX_HEADER_BYTES} bytes`;
+      const message = `the request line and the headers exceed ${maxHeaderBytes} bytes`;
       return { status: 431, code: "HEADERS_TOO_LARGE", message, next: "use a shorter key or fewer headers" };
     }
     case "HPE_CHUNK_EXTENSIONS_OVERFLOW": {
@@ -152,7 +152,7 @@ function problemOf(error: NodeJS.ErrnoException): Problem {
 const tooManyAtOnce: Problem = {
   status: 429,
   code: "TOO_MANY_AT_ONCE",
-  message: `more than ${MAX_PIPELINED} requests wait for their answers on this connection; this one and what follows were not carried out`,
+  message: `more than ${maxPipelined} requests wait for their answers on this connection; this one and what follows were not carried out`,
   next: "wait for answers, or use several connections",
   headers: { connection: "close" },
 };

@@ -21,15 +21,15 @@ export class KvSnapshotError extends Error {
   readonly code = "KV_SNAPSHOT";
 }
 
-const MAGIC = [0x4b, 0x56, 0x4d, 0x41, 0x50];
-const VERSION = 1;
-const ENTRY = 1;
-const END = 2;
+const magic = [0x4b, 0x56, 0x4d, 0x41, 0x50];
+const formatVersion = 1;
+const entryTag = 1;
+const endTag = 2;
 // The head, and what an entry or the end begins with, have one size: so a reader always needs one of two things, a prefix or the rest.
-const PREFIX_SIZE = 7;
-const CHUNK_SIZE = 128 * 1024;
-const MAX_ENTRIES_IN_CHUNK = 4096;
-const TWO_TO_32 = 2 ** 32;
+const prefixSize = 7;
+const chunkSize = 128 * 1024;
+const maxEntriesInChunk = 4096;
+const twoTo32 = 2 ** 32;
 
 const encoder = new TextEncoder();
 // As in the command codec: without ignoreBOM a leading U+FEFF would be dropped.
@@ -52,26 +52,26 @@ export function hashKey(key: string): number {
  */
 export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Stored>>): Generator<Uint8Array, undefined> {
   // Given away as soon as half of it is full, so that a prefix with the longest key always fits; values are cut.
-  const buffer = new Uint8Array(2 * CHUNK_SIZE);
-  buffer.set(MAGIC);
-  buffer[5] = VERSION >>> 8;
-  buffer[6] = VERSION;
-  let size = PREFIX_SIZE;
+  const buffer = new Uint8Array(2 * chunkSize);
+  buffer.set(magic);
+  buffer[5] = formatVersion >>> 8;
+  buffer[6] = formatVersion;
+  let size = prefixSize;
   let count = 0;
   for (const shard of shards) {
     if (shard.size === 0) continue;
     for (const { key, stored } of sortedEntries(shard)) {
       const value = bytesOf(stored);
-      const keySize = encoder.encodeInto(key, buffer.subarray(size + PREFIX_SIZE)).written;
-      setPrefix(buffer, size, ENTRY, keySize, value.length);
-      size += PREFIX_SIZE + keySize;
+      const keySize = encoder.encodeInto(key, buffer.subarray(size + prefixSize)).written;
+      setPrefix(buffer, size, entryTag, keySize, value.length);
+      size += prefixSize + keySize;
       count++;
       for (let offset = 0; ; ) {
         const part = value.subarray(offset, offset + buffer.length - size);
         buffer.set(part, size);
         size += part.length;
         offset += part.length;
-        if (size >= CHUNK_SIZE || count % MAX_ENTRIES_IN_CHUNK === 0) {
+        if (size >= chunkSize || count % maxEntriesInChunk === 0) {
           yield buffer.slice(0, size);
           size = 0;
         }
@@ -79,8 +79,8 @@ export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Stored>>): 
       }
     }
   }
-  setPrefix(buffer, size, END, Math.floor(count / TWO_TO_32), count % TWO_TO_32);
-  yield buffer.slice(0, size + PREFIX_SIZE);
+  setPrefix(buffer, size, endTag, Math.floor(count / twoTo32), count % twoTo32);
+  yield buffer.slice(0, size + prefixSize);
 }
 
 function sortedEntries(shard: ReadonlyMap<string, Stored>): { key: string; stored: Stored }[] {
@@ -149,8 +149,8 @@ export class SnapshotDecoder {
 
   /** As far as it can be known from `available` bytes: at first the size of the prefix. */
   #sizeOfNext(bytes: Uint8Array, offset: number, available: number): number {
-    if (available < PREFIX_SIZE || this.#expected !== "entry or end" || bytes[offset] !== ENTRY) return PREFIX_SIZE;
-    return PREFIX_SIZE + twoBytesAt(bytes, offset + 1) + fourBytesAt(bytes, offset + 3);
+    if (available < prefixSize || this.#expected !== "entry or end" || bytes[offset] !== entryTag) return prefixSize;
+    return prefixSize + twoBytesAt(bytes, offset + 1) + fourBytesAt(bytes, offset + 3);
   }
 
   #keep(part: Uint8Array): void {
@@ -166,24 +166,24 @@ export class SnapshotDecoder {
 
   #readNext(bytes: Uint8Array, offset: number, size: number): void {
     if (this.#expected === "head") this.#readHead(bytes, offset);
-    else if (bytes[offset] === ENTRY) this.#readEntry(bytes, offset, offset + size);
-    else if (bytes[offset] === END) this.#readEnd(bytes, offset);
-    else throw this.#error(`${bytes[offset]} is neither ${ENTRY} (entry) nor ${END} (end)`);
+    else if (bytes[offset] === entryTag) this.#readEntry(bytes, offset, offset + size);
+    else if (bytes[offset] === endTag) this.#readEnd(bytes, offset);
+    else throw this.#error(`${bytes[offset]} is neither ${entryTag} (entry) nor ${endTag} (end)`);
     this.#offset += size;
   }
 
   #readHead(bytes: Uint8Array, offset: number): void {
-    if (MAGIC.some((byte, i) => bytes[offset + i] !== byte))
+    if (magic.some((byte, i) => bytes[offset + i] !== byte))
       throw this.#error("it is not one: it must begin with KVMAP");
-    const version = twoBytesAt(bytes, offset + MAGIC.length);
-    if (version !== VERSION) {
-      throw this.#error(`version ${version} is not known here, only ${VERSION}: run one release on all members`);
+    const version = twoBytesAt(bytes, offset + magic.length);
+    if (version !== formatVersion) {
+      throw this.#error(`version ${version} is not known here, only ${formatVersion}: run one release on all members`);
     }
     this.#expected = "entry or end";
   }
 
   #readEntry(bytes: Uint8Array, offset: number, end: number): void {
-    const keyOffset = offset + PREFIX_SIZE;
+    const keyOffset = offset + prefixSize;
     const keyEnd = keyOffset + twoBytesAt(bytes, offset + 1);
     const key = this.#decodeKey(bytes.subarray(keyOffset, keyEnd));
     const hash = hashKey(key);
@@ -197,7 +197,7 @@ export class SnapshotDecoder {
   }
 
   #readEnd(bytes: Uint8Array, offset: number): void {
-    const count = twoBytesAt(bytes, offset + 1) * TWO_TO_32 + fourBytesAt(bytes, offset + 3);
+    const count = twoBytesAt(bytes, offset + 1) * twoTo32 + fourBytesAt(bytes, offset + 3);
     if (count !== this.#count) throw this.#error(`it should have ${count} entries, and has ${this.#count}`);
     this.#expected = "nothing";
   }

@@ -25,9 +25,9 @@ type Shard = Map<string, Stored>;
 /** By number; undefined where there was never a key. */
 type Shards = (Shard | undefined)[];
 
-const SHARD_BITS = 12;
-const shardOf = (hash: number): number => hash >>> (32 - SHARD_BITS);
-const makeShards = (): Shards => new Array<Shard | undefined>(2 ** SHARD_BITS).fill(undefined);
+const shardBits = 12;
+const shardOf = (hash: number): number => hash >>> (32 - shardBits);
+const makeShards = (): Shards => new Array<Shard | undefined>(2 ** shardBits).fill(undefined);
 
 function put(shards: Shards, hash: number, key: string, value: Stored): void {
   const number = shardOf(hash);

@@ -41,7 +41,7 @@ export interface ApiOptions {
   readonly logger: KvLogger;
 }
 
-const MAX_BODY_BYTES = 16 * 1024;
+const maxBodyBytes = 16 * 1024;
 const jsonType = /^application\/json\s*(;|$)/i;
 
 const exampleAddress = { peerUrl: "http://127.0.0.1:2680" };
@@ -65,7 +65,7 @@ export function membershipRoutes({ member, logger }: ApiOptions): readonly Route
           else fail(res, error, logger);
         }
       };
-      readBody(req, res, MAX_BODY_BYTES, take, bodyTooLarge);
+      readBody(req, res, maxBodyBytes, take, bodyTooLarge);
     };
   }
 

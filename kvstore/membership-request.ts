@@ -19,8 +19,8 @@ export class BodyError extends Error {
 }
 
 /** How many changes one request may ask for. */
-export const MAX_CHANGES = 64;
-const SHOWN_CHARS = 60;
+export const maxChanges = 64;
+const shownChars = 60;
 const kinds = ["add", "update", "remove", "promote", "demote"] as const;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -52,8 +52,8 @@ export function parseChanges(value: unknown): MemberChange[] {
   const { changes } = fieldsOf("body", value, ["changes"]);
   if (!Array.isArray(changes)) throw new BodyError(`changes must be a list, not ${shown(changes)}`);
   if (changes.length === 0) throw new BodyError("changes is an empty list");
-  if (changes.length > MAX_CHANGES) {
-    throw new BodyError(`changes has ${changes.length} items, more than ${MAX_CHANGES}`);
+  if (changes.length > maxChanges) {
+    throw new BodyError(`changes has ${changes.length} items, more than ${maxChanges}`);
   }
   const ids = new Set<number>();
   return changes.map((item: unknown, i) => {
@@ -128,5 +128,5 @@ function within<T>(place: string, parse: () => T): T {
 
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
-  return text.length <= SHOWN_CHARS ? text : `${text.slice(0, SHOWN_CHARS)}...`;
+  return text.length <= shownChars ? text : `${text.slice(0, shownChars)}...`;
 }

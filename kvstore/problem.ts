@@ -20,8 +20,8 @@ export interface Problem {
 }
 
 /** How long a socket that is about to be closed goes on reading, so that the client can read the answer. */
-export const LINGER_MS = 1000;
-const MAX_REST_BYTES = 65_536;
+export const lingerMs = 1000;
+const maxRestBytes = 65_536;
 
 /** Answers with the problem and takes care of the request's unread body. */
 export function sendProblem(res: ServerResponse, problem: Problem): void {
@@ -32,14 +32,14 @@ export function sendProblem(res: ServerResponse, problem: Problem): void {
     "x-content-type-options": "nosniff",
     ...problem.headers,
   };
-  if (res.req.complete || declaredBodySize(res.req.headers) <= MAX_REST_BYTES) {
+  if (res.req.complete || declaredBodySize(res.req.headers) <= maxRestBytes) {
     res.writeHead(problem.status, headers);
     res.end(body);
     return;
   }
   res.writeHead(problem.status, { ...headers, connection: "close" });
   res.write(body); // complete for the client, by its content-length; end() only starts the closing
-  const timer = setTimeout(() => res.end(), LINGER_MS);
+  const timer = setTimeout(() => res.end(), lingerMs);
   res.once("close", () => clearTimeout(timer));
   res.req.once("end", () => res.end());
   res.req.resume();
@@ -76,11 +76,11 @@ export function declaredBodySize(headers: IncomingHttpHeaders): number {
   return Number(headers["content-length"] ?? 0);
 }
 
-const QUOTED_CHARS = 60;
+const quotedChars = 60;
 
 /** Text of a client's as a message shows it: on one line, and not without end. */
 export function quoted(text: string): string {
-  return JSON.stringify(text.length <= QUOTED_CHARS ? text : `${text.slice(0, QUOTED_CHARS)}...`);
+  return JSON.stringify(text.length <= quotedChars ? text : `${text.slice(0, quotedChars)}...`);
 }
 
 function bodyOf({ code, message, next, details }: Problem): Buffer {

@@ -18,8 +18,8 @@ import { BodyError, parseMemberId, parsePeerUrl } from "./membership-request.ts"
 import { sendProblem } from "./problem.ts";
 import { queryOf, writeRefusal } from "./refusals.ts";
 
-const MAX_URL_BYTES = 1024;
-const EXAMPLE = "http://127.0.0.1:2680, the peer URL and nothing else";
+const maxUrlBytes = 1024;
+const example = "http://127.0.0.1:2680, the peer URL and nothing else";
 
 /** The handler of keys with the two calls in front of it. */
 export function withRaftexampleCalls({ member, logger }: ApiOptions, handleKey: RequestHandler): RequestHandler {
@@ -39,10 +39,10 @@ export function withRaftexampleCalls({ member, logger }: ApiOptions, handleKey: 
     }
     const add = (body: Uint8Array): void => {
       const peerUrl = peerUrlOf(body);
-      if (peerUrl instanceof BodyError) sendProblem(res, badBody(peerUrl, EXAMPLE));
+      if (peerUrl instanceof BodyError) sendProblem(res, badBody(peerUrl, example));
       else change(res, { kind: "add", id, peerUrl, learner: false });
     };
-    readBody(req, res, MAX_URL_BYTES, add, bodyTooLarge);
+    readBody(req, res, maxUrlBytes, add, bodyTooLarge);
   };
 }
 
