@@ -36,7 +36,7 @@ export class Dial {
   ending: Ending = "absent";
   /** The first thing that went wrong; set by the time of "close". */
   failure: string | undefined;
-  private isAnswered = false;
+  #isAnswered = false;
 
   constructor({ identity, url, limits, onRejected, onAnswered }: DialTarget, path: string) {
     const address = new URL(path, url);
@@ -56,8 +56,8 @@ export class Dial {
       limits.handshakeTimeoutMs,
     );
     const answered = (clusterId: number | undefined): void => {
-      if (!this.isAnswered) onAnswered(clusterId);
-      this.isAnswered = true;
+      if (!this.#isAnswered) onAnswered(clusterId);
+      this.#isAnswered = true;
     };
     socket.on("unexpected-response", (_request, response) => {
       answered(clusterIn(response.headers));

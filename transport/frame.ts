@@ -30,24 +30,24 @@ export const itemsOf = (m: Message): number => 1 + m.entries.length;
 export class FrameWriter {
   messages = 0;
   items = 0;
-  private writer = new protobuf.Writer();
+  #writer = new protobuf.Writer();
 
   /** Bytes of the frame so far. */
   get size(): number {
-    return this.writer.len;
+    return this.#writer.len;
   }
 
   /** Adds a message given as its encoding and its number of items. */
   add(encoded: Uint8Array, items: number): void {
-    this.writer.uint32(messageTag).bytes(encoded);
+    this.#writer.uint32(messageTag).bytes(encoded);
     this.messages++;
     this.items += items;
   }
 
   /** Returns the frame and starts the next. */
   take(): Uint8Array {
-    const frame = this.writer.finish();
-    this.writer = new protobuf.Writer();
+    const frame = this.#writer.finish();
+    this.#writer = new protobuf.Writer();
     this.messages = 0;
     this.items = 0;
     return frame;

@@ -25,13 +25,13 @@ export interface IncomingOptions {
 }
 
 export class IncomingConnection {
-  private readonly socket: WebSocket;
-  private readonly options: IncomingOptions;
-  private ended = false;
+  readonly #socket: WebSocket;
+  readonly #options: IncomingOptions;
+  #ended = false;
 
   constructor(socket: WebSocket, options: IncomingOptions) {
-    this.socket = socket;
-    this.options = options;
+    this.#socket = socket;
+    this.#options = options;
     const { limits, link, logger } = options;
     const peer = link.peer;
     const heard = watchSilence(socket, limits.idleTimeoutMs, () => {
@@ -40,17 +40,17 @@ export class IncomingConnection {
     });
     socket.on("message", (data, isBinary) => {
       heard();
-      if (!this.ended) this.receive(data, isBinary);
+      if (!this.#ended) this.#receive(data, isBinary);
     });
     socket.on("ping", (payload) => {
       heard();
       if (socket.readyState !== socket.OPEN) return;
-      if (socket.bufferedAmount > maxWaitingPongBytes) this.violated("pings that nobody reads the answers to");
+      if (socket.bufferedAmount > maxWaitingPongBytes) this.#violated("pings that nobody reads the answers to");
       else socket.pong(payload);
     });
     // ws has closed the connection by itself when it reports an error; those with a code of its own are the peer's breach of RFC 6455.
     socket.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code?.startsWith("WS_ERR_") === true) this.violated(error.message);
+      if (error.code?.startsWith("WS_ERR_") === true) this.#violated(error.message);
       else logger.debug?.({ peer, reason: error.message }, "a connection from peer failed");
     });
     socket.on("close", (code) => {
@@ -61,41 +61,41 @@ export class IncomingConnection {
 
   /** Ends the connection and ignores what still arrives; resolves when the socket is gone. */
   end(code: number, reason: string): Promise<void> {
-    this.ended = true;
-    return closeSocket(this.socket, code, reason, this.options.limits.closeTimeoutMs);
+    this.#ended = true;
+    return closeSocket(this.#socket, code, reason, this.#options.limits.closeTimeoutMs);
   }
 
-  private receive(data: RawData, isBinary: boolean): void {
-    const { counters, handler, link } = this.options;
-    const messages = this.take(data, isBinary);
+  #receive(data: RawData, isBinary: boolean): void {
+    const { counters, handler, link } = this.#options;
+    const messages = this.#take(data, isBinary);
     if (messages === undefined) return;
     counters.receivedFrames++;
     counters.receivedMessages += messages.length;
     const broken = handler.receive(link.peer, messages);
-    if (broken !== undefined) this.violated(broken);
+    if (broken !== undefined) this.#violated(broken);
   }
 
   /** The frame's messages if all of them keep the rules. */
-  private take(data: RawData, isBinary: boolean): Message[] | undefined {
+  #take(data: RawData, isBinary: boolean): Message[] | undefined {
     // ws hands over one Buffer a message unless told otherwise; the test is for the type's sake.
-    if (!isBinary || !Buffer.isBuffer(data)) return this.violated("a text frame");
+    if (!isBinary || !Buffer.isBuffer(data)) return this.#violated("a text frame");
     let messages: Message[];
     try {
       // Plain bytes, not a Buffer: the codec's views take after what they view.
       messages = decodeFrame(unseal(new Uint8Array(data.buffer, data.byteOffset, data.length)));
     } catch (cause) {
-      return this.violated(`a frame that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`);
+      return this.#violated(`a frame that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`);
     }
     for (const m of messages) {
-      const broken = validateMessage(m, this.options.link);
-      if (broken !== undefined) return this.violated(broken);
+      const broken = validateMessage(m, this.#options.link);
+      if (broken !== undefined) return this.#violated(broken);
     }
     return messages;
   }
 
-  private violated(reason: string): undefined {
-    if (this.ended) return;
-    const { counters, link, logger } = this.options;
+  #violated(reason: string): undefined {
+    if (this.#ended) return;
+    const { counters, link, logger } = this.#options;
     counters.violations++;
     logger.warn?.({ peer: link.peer, reason }, "peer broke a rule; closing its connection");
     void this.end(closeCode.policyViolation, reason);

@@ -19,16 +19,16 @@ export const maxSnapshotFrameBytes = 128 * 1024;
 /** What data adds up to. */
 export class Sum {
   size = 0;
-  private crc = 0;
+  #crc = 0;
 
   add(data: Uint8Array): void {
     this.size += data.length;
-    this.crc = crc32(data, this.crc);
+    this.#crc = crc32(data, this.#crc);
   }
 
   /** The end frame. */
   toString(): string {
-    return `end ${this.size} ${this.crc.toString(16).padStart(8, "0")}`;
+    return `end ${this.size} ${this.#crc.toString(16).padStart(8, "0")}`;
   }
 }
 

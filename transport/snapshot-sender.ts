@@ -72,20 +72,20 @@ class Transfer {
   readonly sum = new Sum();
   /** Why the snapshot was not taken, undefined if it was. */
   readonly answered: Promise<string | undefined>;
-  private readonly counters: PeerCounters;
-  private readonly opened: Promise<void>;
-  private heard: () => void = () => {};
-  private over = false;
+  readonly #counters: PeerCounters;
+  readonly #opened: Promise<void>;
+  #heard: () => void = () => {};
+  #over = false;
 
   constructor(target: SnapshotTarget) {
     const { counters, limits } = target;
-    this.counters = counters;
+    this.#counters = counters;
     this.dial = new Dial(target, peerPath.snapshot);
     const { dial } = this;
     const { socket } = dial;
-    this.opened = new Promise((resolve) => {
+    this.#opened = new Promise((resolve) => {
       socket.once("open", () => {
-        this.heard = watchSilence(
+        this.#heard = watchSilence(
           socket,
           limits.idleTimeoutMs,
           () => dial.end(`the peer was silent for ${limits.idleTimeoutMs} ms`),
@@ -96,18 +96,18 @@ class Transfer {
         resolve();
       });
     });
-    socket.on("ping", () => this.heard());
-    socket.on("pong", () => this.heard());
+    socket.on("ping", () => this.#heard());
+    socket.on("pong", () => this.#heard());
     this.answered = new Promise((resolve) => {
       socket.on("message", (data, isBinary) => {
         const answer = isBinary ? undefined : readAnswer(String(data));
-        this.over = true;
+        this.#over = true;
         if (answer === true) resolve(undefined);
         else if (answer !== undefined) resolve(`refused by the peer: ${printable(answer)}`);
         else dial.end("the peer answered with something else than taken or refused");
       });
       socket.on("close", () => {
-        this.over = true;
+        this.#over = true;
         resolve(dial.failure);
       });
     });
@@ -115,29 +115,29 @@ class Transfer {
 
   /** Sends message, data and end; stops early when there is an answer. Rejects with the error of `chunks`. */
   async run(message: Message, chunks: AsyncIterator<Uint8Array>): Promise<void> {
-    await this.opened;
-    await this.send(seal(encodeMessage(message)));
-    while (!this.over) {
+    await this.#opened;
+    await this.#send(seal(encodeMessage(message)));
+    while (!this.#over) {
       const next = await chunks.next();
-      if (this.over) return;
+      if (this.#over) return;
       if (next.done === true) {
-        await this.send(this.sum.toString());
+        await this.#send(this.sum.toString());
         return;
       }
-      for (let offset = 0; offset < next.value.length && !this.over; offset += maxSnapshotFrameBytes) {
+      for (let offset = 0; offset < next.value.length && !this.#over; offset += maxSnapshotFrameBytes) {
         const frame = next.value.subarray(offset, offset + maxSnapshotFrameBytes);
         this.sum.add(frame);
-        this.counters.sentSnapshotBytes += frame.length;
-        await this.send(frame);
+        this.#counters.sentSnapshotBytes += frame.length;
+        await this.#send(frame);
       }
     }
   }
 
   /** Resolves a turn of the event loop after the system has taken the frame, or the connection has broken. */
-  private send(frame: Uint8Array | string): Promise<void> {
+  #send(frame: Uint8Array | string): Promise<void> {
     return new Promise((resolve) => {
       this.dial.socket.send(frame, () => {
-        this.heard();
+        this.#heard();
         setImmediate(resolve);
       });
     });

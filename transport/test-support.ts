@@ -52,17 +52,17 @@ export class Member {
   receiveSnapshot: TransportHandler["receiveSnapshot"] = (from, message, chunks) =>
     this.keepSnapshot(from, message, chunks);
   request: TransportHandler["request"] = async (_from, body) => body;
-  admit: TransportHandler["admit"] = (from) => this.admitKnown(from);
+  admit: TransportHandler["admit"] = (from) => this.#admitKnown(from);
   addresses: TransportHandler["addresses"] = () => [];
-  private started: WebSocketTransport | undefined;
+  #started: WebSocketTransport | undefined;
 
   constructor(id: number) {
     this.id = id;
   }
 
   get transport(): WebSocketTransport {
-    if (this.started === undefined) throw new Error("listen first");
-    return this.started;
+    if (this.#started === undefined) throw new Error("listen first");
+    return this.#started;
   }
 
   get url(): string {
@@ -90,7 +90,7 @@ export class Member {
       random: () => set.random ?? 0,
       limits: { ...quick, ...limits },
     });
-    this.started = transport;
+    this.#started = transport;
     onTestFinished(() => transport.close());
     return this;
   }
@@ -127,7 +127,7 @@ export class Member {
     this.snapshots.push({ from, message, data: Buffer.concat(parts) });
   }
 
-  private admitKnown(from: number): Rejection | undefined {
+  #admitKnown(from: number): Rejection | undefined {
     const known = this.transport.stats().peers.some(({ id, url }) => id === from && url !== undefined);
     return known ? undefined : { kind: "unknown", message: `member ${from} is not known to member ${this.id}` };
   }
@@ -247,20 +247,20 @@ export function gate(): { opened: Promise<void>; open: () => void } {
 export class Source implements AsyncIterable<Uint8Array> {
   given = 0;
   ended = false;
-  private readonly chunk: Uint8Array;
-  private readonly count: number;
+  readonly #chunk: Uint8Array;
+  readonly #count: number;
 
   constructor(chunk: Uint8Array, count = Number.POSITIVE_INFINITY) {
-    this.chunk = chunk;
-    this.count = count;
+    this.#chunk = chunk;
+    this.#count = count;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     return {
       next: async () => {
-        if (this.given < this.count) {
+        if (this.given < this.#count) {
           this.given++;
-          return { done: false, value: this.chunk };
+          return { done: false, value: this.#chunk };
         }
         this.ended = true;
         return { done: true, value: undefined };
@@ -275,42 +275,42 @@ export class Source implements AsyncIterable<Uint8Array> {
 
 /** Stands between a member and a peer. After `cut` what flowed flows no more, yet nothing is closed; new connections work. */
 export class Forwarder {
-  private readonly server: Server;
-  private readonly sockets = new Set<Socket>();
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
 
   constructor(targetPort: () => number) {
-    this.server = createServer((near) => {
+    this.#server = createServer((near) => {
       const far = netConnect(targetPort(), "127.0.0.1");
       for (const [one, other] of [
         [near, far],
         [far, near],
       ] as const) {
-        this.sockets.add(one);
+        this.#sockets.add(one);
         one.on("data", (bytes) => other.write(bytes));
         one.on("error", () => {});
         one.on("close", () => {
           // Over a cut wire not even the end of a connection gets through.
-          if (this.sockets.delete(one) && !one.isPaused()) other.destroy();
+          if (this.#sockets.delete(one) && !one.isPaused()) other.destroy();
         });
       }
     });
   }
 
   async listen(): Promise<string> {
-    await new Promise<void>((resolve) => this.server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     onTestFinished(() => {
-      for (const socket of this.sockets) socket.destroy();
-      this.server.close();
+      for (const socket of this.#sockets) socket.destroy();
+      this.#server.close();
     });
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   cut(): void {
-    for (const socket of this.sockets) socket.pause();
+    for (const socket of this.#sockets) socket.pause();
   }
 
   /** Breaks all connections, as a reset does. */
   break(): void {
-    for (const socket of this.sockets) socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
   }
 }
