@@ -7,13 +7,13 @@ import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { removeTemporary, temporary } from "../wal/testing.ts";
 import type { SnapshotPosition, Snapshotter } from "./index.ts";
 import { chunksOf, closeStores, collect, filesIn, metadataAt, noise, openStore, PowerCut } from "./testing.ts";
-import { PIECE_BYTES, SYNC_BYTES } from "./write.ts";
+import { pieceBytes, syncBytes } from "./write.ts";
 
 afterEach(closeStores);
 afterAll(removeTemporary);
 
-const old = noise(PIECE_BYTES + 1, 1);
-const young = noise(SYNC_BYTES + 3 * PIECE_BYTES + 7, 2);
+const old = noise(pieceBytes + 1, 1);
+const young = noise(syncBytes + 3 * pieceBytes + 7, 2);
 const at = (index: number): SnapshotPosition => ({ index, term: 1 });
 
 /**
@@ -57,7 +57,7 @@ describe("after a power cut at any call", () => {
   it("of a save, the older snapshot is there, and the new one whole or not at all; whole, if save had resolved", async () => {
     const calls = await atEachCall(
       (store) => store.save(metadataAt(10), chunksOf(old)),
-      (store) => store.save(metadataAt(20), chunksOf(young, PIECE_BYTES)),
+      (store) => store.save(metadataAt(20), chunksOf(young, pieceBytes)),
       async (store, saved, what) => {
         const found = await store.list();
         expect(found, what).toEqual(saved || found.length === 2 ? [at(10), at(20)] : [at(10)]);

@@ -6,7 +6,7 @@ import protobuf from "protobufjs";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { encodeSnapshot, makeConfState, makeSnapshot } from "../raft/raftpb/index.ts";
 import { removeTemporary, slowCrc32c, temporary, text } from "../wal/testing.ts";
-import { HEAD_BYTES } from "./format.ts";
+import { headBytes } from "./format.ts";
 import { chunksOf, closeStores, collect, confState, metadataAt, noise, openStore } from "./testing.ts";
 
 afterEach(closeStores);
@@ -72,7 +72,7 @@ describe("a file", () => {
     const varint = [0, 7, 14, 21].map((shift) => ((crc >>> shift) & 0x7f) | 0x80);
     const head = Buffer.from([0x08, ...varint, crc >>> 28, 0x12, 0x80 | inner.length, 0x80, 0x80, 0x80, 0]);
     expect(bytes.toString("hex")).toBe(Buffer.concat([head, inner]).toString("hex"));
-    expect(HEAD_BYTES).toBe(bytes.indexOf("hi"));
+    expect(headBytes).toBe(bytes.indexOf("hi"));
   });
 });
 

@@ -12,12 +12,12 @@ import type { SnapshotMetadata } from "../raft/raftpb/index.ts";
 import { crc32c } from "../wal/crc32c.ts";
 import type { File } from "../wal/file-system.ts";
 import { damaged, disk, type SnapError, unreadable } from "./errors.ts";
-import { decodeHead, decodeTail, FormatError, type Layout, LONGEST_HEAD_BYTES } from "./format.ts";
+import { decodeHead, decodeTail, FormatError, type Layout, longestHeadBytes } from "./format.ts";
 import { type SnapshotPosition, samePosition } from "./names.ts";
 
-const CHUNK_BYTES = 256 * 1024;
+const chunkBytes = 256 * 1024;
 /** More than a hundred thousand members. A damaged size must not ask for a buffer of any size. */
-const LONGEST_TAIL_BYTES = 1024 * 1024;
+const longestTailBytes = 1024 * 1024;
 
 /**
  * Yields the data in chunks of 256 KiB and returns the metadata, once the checksum holds. Throws SnapError DAMAGED, UNREADABLE,
@@ -29,8 +29,8 @@ export async function* readSnapshot(
 ): AsyncGenerator<Uint8Array, SnapshotMetadata, void> {
   const layout = await readLayout(file);
   let crc = crc32c(await readRange(file, layout.start, layout.dataStart));
-  for (let start = layout.dataStart; start < layout.dataEnd; start += CHUNK_BYTES) {
-    const chunk = await readRange(file, start, Math.min(start + CHUNK_BYTES, layout.dataEnd));
+  for (let start = layout.dataStart; start < layout.dataEnd; start += chunkBytes) {
+    const chunk = await readRange(file, start, Math.min(start + chunkBytes, layout.dataEnd));
     crc = crc32c(chunk, crc);
     yield chunk;
   }
@@ -51,11 +51,11 @@ export async function readMetadata(file: File, position: SnapshotPosition): Prom
 async function readLayout(file: File): Promise<Layout> {
   const size = await disk(() => file.size());
   if (size === 0) throw damaged(file.path, "it is empty");
-  const head = await readRange(file, 0, Math.min(size, LONGEST_HEAD_BYTES));
+  const head = await readRange(file, 0, Math.min(size, longestHeadBytes));
   try {
     const layout = decodeHead(head, size);
     const tailSize = layout.end - layout.dataEnd;
-    if (tailSize > LONGEST_TAIL_BYTES) throw new FormatError(`its metadata would be ${tailSize} bytes long`);
+    if (tailSize > longestTailBytes) throw new FormatError(`its metadata would be ${tailSize} bytes long`);
     return layout;
   } catch (cause) {
     if (cause instanceof FormatError) throw damaged(file.path, cause.message);

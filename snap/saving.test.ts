@@ -6,7 +6,7 @@ import { FileSystemError } from "../wal/file-system.ts";
 import { removeTemporary, text, unsynced, watched } from "../wal/testing.ts";
 import { SnapError } from "./index.ts";
 import { chunksOf, closeStores, collect, filesIn, metadataAt, nameAt, noise, openStore } from "./testing.ts";
-import { PIECE_BYTES, SYNC_BYTES } from "./write.ts";
+import { pieceBytes, syncBytes } from "./write.ts";
 
 afterEach(closeStores);
 afterAll(removeTemporary);
@@ -20,7 +20,7 @@ describe("saving", () => {
     const source = async function* () {
       for (let i = 0; i < 3; i++) {
         events.push("asked");
-        yield new Uint8Array(2 * PIECE_BYTES - 1);
+        yield new Uint8Array(2 * pieceBytes - 1);
       }
       events.push("asked");
     };
@@ -38,7 +38,7 @@ describe("saving", () => {
       if (saving) setImmediate(count);
     };
     setImmediate(count);
-    await store.save(metadataAt(5), chunksOf(new Uint8Array(20 * PIECE_BYTES), 20 * PIECE_BYTES));
+    await store.save(metadataAt(5), chunksOf(new Uint8Array(20 * pieceBytes), 20 * pieceBytes));
     saving = false;
     expect(turns).toBeGreaterThanOrEqual(20);
   });
@@ -53,8 +53,8 @@ describe("saving", () => {
     });
     const { store } = await openStore({ fileSystem });
     calls.length = 0;
-    await store.save(metadataAt(5), chunksOf(new Uint8Array(2 * SYNC_BYTES + 10), PIECE_BYTES));
-    const each = SYNC_BYTES / PIECE_BYTES;
+    await store.save(metadataAt(5), chunksOf(new Uint8Array(2 * syncBytes + 10), pieceBytes));
+    const each = syncBytes / pieceBytes;
     expect(calls).toEqual([
       "open after 0",
       `datasync after ${each}`,

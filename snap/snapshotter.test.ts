@@ -8,7 +8,7 @@ import { FileSystemError } from "../wal/file-system.ts";
 import { nodeFileSystem } from "../wal/node-file-system.ts";
 import { removeTemporary, temporary, text, unsynced, watched } from "../wal/testing.ts";
 import { chunksOf, closeStores, collect, confState, filesIn, metadataAt, nameAt, noise, openStore } from "./testing.ts";
-import { PIECE_BYTES, SYNC_BYTES } from "./write.ts";
+import { pieceBytes, syncBytes } from "./write.ts";
 
 afterEach(closeStores);
 afterAll(removeTemporary);
@@ -26,10 +26,10 @@ describe("a saved snapshot", () => {
     [0, 1],
     [1, 1],
     [300, 7],
-    [PIECE_BYTES, PIECE_BYTES],
+    [pieceBytes, pieceBytes],
     [5_000_000, 77_777],
     [5_000_000, 5_000_000],
-    [2 * SYNC_BYTES, 1_000_003],
+    [2 * syncBytes, 1_000_003],
   ])("of %i bytes, given in chunks of %i, is read as it was given", async (size, chunkSize) => {
     const { store, directory } = await openStore();
     const data = noise(size);

@@ -13,10 +13,10 @@ import type { SnapshotMetadata } from "../raft/raftpb/index.ts";
 import { crc32c } from "../wal/crc32c.ts";
 import type { File } from "../wal/file-system.ts";
 import { disk, SnapError } from "./errors.ts";
-import { encodeHead, encodeTail, HEAD_BYTES, SIZE_LIMIT } from "./format.ts";
+import { encodeHead, encodeTail, headBytes, sizeLimit } from "./format.ts";
 
-export const PIECE_BYTES = 256 * 1024;
-export const SYNC_BYTES = 4 * 1024 * 1024;
+export const pieceBytes = 256 * 1024;
+export const syncBytes = 4 * 1024 * 1024;
 
 /**
  * Fills an empty file. `turn` is awaited after each piece; what it throws ends the writing, and so does what `chunks` throws.
@@ -32,26 +32,26 @@ export async function writeSnapshot(
   const data = { size: 0, crc: 0 };
   let synced = 0;
   for await (const chunk of chunks) {
-    for (let start = 0; start < chunk.length; start += PIECE_BYTES) {
-      const piece = chunk.subarray(start, start + PIECE_BYTES);
-      const offset = HEAD_BYTES + data.size;
-      if (offset + piece.length + tail.length > SIZE_LIMIT) throw tooLarge(file.path);
+    for (let start = 0; start < chunk.length; start += pieceBytes) {
+      const piece = chunk.subarray(start, start + pieceBytes);
+      const offset = headBytes + data.size;
+      if (offset + piece.length + tail.length > sizeLimit) throw tooLarge(file.path);
       await disk(() => file.writeAt(piece, offset));
       data.crc = crc32c(piece, data.crc);
       data.size += piece.length;
-      if (data.size - synced >= SYNC_BYTES) {
+      if (data.size - synced >= syncBytes) {
         await disk(() => file.datasync());
         synced = data.size;
       }
       await turn();
     }
   }
-  await disk(() => file.writeAt(tail, HEAD_BYTES + data.size));
+  await disk(() => file.writeAt(tail, headBytes + data.size));
   await disk(() => file.writeAt(encodeHead(data, tail), 0));
   await disk(() => file.datasync());
 }
 
 function tooLarge(file: string): SnapError {
-  const text = `${file}: the snapshot is larger than ${SIZE_LIMIT} bytes, which a file cannot hold. Make the state smaller.`;
+  const text = `${file}: the snapshot is larger than ${sizeLimit} bytes, which a file cannot hold. Make the state smaller.`;
   return new SnapError("TOO_LARGE", file, text);
 }
