@@ -13,7 +13,7 @@
 import type { File, FileSystem } from "./file-system.ts";
 import { writeZerosTo } from "./segment.ts";
 
-const COPY_SIZE = 1024 * 1024;
+const copySize = 1024 * 1024;
 
 /**
  * Copies the first `end` bytes of `file` to `path`, in place of what is there, and zeros behind them up to `size`. If `check` throws, `path`
@@ -30,7 +30,7 @@ export async function copyTo(
 ): Promise<void> {
   const copy = await fileSystem.open(`${path}.tmp`, "create");
   try {
-    const buffer = new Uint8Array(Math.min(COPY_SIZE, end));
+    const buffer = new Uint8Array(Math.min(copySize, end));
     for (let offset = 0; offset < end; ) {
       const read = await file.read(buffer.subarray(0, Math.min(buffer.length, end - offset)), offset);
       if (read === 0) throw new Error(`${file.path}: became shorter while it was copied`);

@@ -8,10 +8,10 @@
 
 import { crc32c } from "./crc32c.ts";
 import type { File } from "./file-system.ts";
-import { frameSize, HEAD_RECORDS, RecordType, readFrame, readLengthWord, type WalRecord, WORD_SIZE } from "./record.ts";
+import { frameSize, headRecords, RecordType, readFrame, readLengthWord, type WalRecord, wordSize } from "./record.ts";
 
-const CHUNK_SIZE = 1024 * 1024;
-const SECTOR_SIZE = 512;
+const chunkSize = 1024 * 1024;
+const sectorSize = 512;
 
 /** A stretch of a file in memory. */
 export class Window {
@@ -34,8 +34,8 @@ export class Window {
   /** Brings [offset, offset + count) into `bytes`, and what follows it up to a chunk. The range must lie within the file. */
   async load(offset: number, count: number): Promise<void> {
     if (this.has(offset, count)) return;
-    const wanted = Math.min(Math.max(count, CHUNK_SIZE), this.size - offset);
-    if (this.#buffer.length < wanted || this.#buffer.length > 2 * CHUNK_SIZE) this.#buffer = new Uint8Array(wanted);
+    const wanted = Math.min(Math.max(count, chunkSize), this.size - offset);
+    if (this.#buffer.length < wanted || this.#buffer.length > 2 * chunkSize) this.#buffer = new Uint8Array(wanted);
     this.bytes = this.#buffer.subarray(0, wanted);
     this.start = offset;
     const read = await this.file.read(this.bytes, offset);
@@ -90,8 +90,8 @@ export class Decoder {
     const offset = this.#offset;
     const left = window.size - offset;
     if (left === 0) return { kind: "end", offset };
-    if (left < WORD_SIZE) return bad(offset, "the file ends within a length word", "torn");
-    if (!window.has(offset, WORD_SIZE)) await window.load(offset, WORD_SIZE);
+    if (left < wordSize) return bad(offset, "the file ends within a length word", "torn");
+    if (!window.has(offset, wordSize)) await window.load(offset, wordSize);
     const recordSize = readLengthWord(window.bytes, offset - window.start);
     if (recordSize === 0) return { kind: "end", offset };
     if (recordSize === undefined) return bad(offset, "not a length word", "unclear");
@@ -102,7 +102,7 @@ export class Decoder {
     const record = readFrame(window.bytes, at, offset, recordSize, this.salt);
     const reason = typeof record === "string" ? record : this.#follow(record);
     if (typeof record === "string" || reason !== undefined) {
-      const torn = hasZeroSector(window.bytes, at + WORD_SIZE, at + size, window.start);
+      const torn = hasZeroSector(window.bytes, at + wordSize, at + size, window.start);
       return bad(offset, reason ?? "", torn ? "torn" : "unclear");
     }
     if (this.ours && record.durable === undefined) {
@@ -115,7 +115,7 @@ export class Decoder {
     else this.vouched = Math.max(this.vouched, Math.min(record.durable ?? 0, offset)); // none can tell of what comes after it
     this.count++;
     this.#offset += size;
-    if (this.count === HEAD_RECORDS && this.allotted > 0) this.vouched = this.#offset;
+    if (this.count === headRecords && this.allotted > 0) this.vouched = this.#offset;
     return { kind: "record", offset, record };
   }
 
@@ -155,7 +155,7 @@ const bad = (offset: number, reason: string, looks: BadFrame["looks"]): BadFrame
 /** Whether some sector's share of bytes [from, to) is all zero; `fileOffset` is the file offset of bytes[0]. */
 function hasZeroSector(bytes: Uint8Array, from: number, to: number, fileOffset: number): boolean {
   for (let start = from; start < to; ) {
-    const end = Math.min(to, start + SECTOR_SIZE - ((fileOffset + start) % SECTOR_SIZE));
+    const end = Math.min(to, start + sectorSize - ((fileOffset + start) % sectorSize));
     if (isZero(bytes, start, end)) return true;
     start = end;
   }
@@ -166,7 +166,7 @@ function hasZeroSector(bytes: Uint8Array, from: number, to: number, fileOffset: 
 export async function usedFrom(window: Window, from: number): Promise<number> {
   let used = from;
   for (let offset = from, next = from; offset < window.size; offset = next) {
-    next = Math.min(offset + WORD_SIZE, window.size);
+    next = Math.min(offset + wordSize, window.size);
     if (!window.has(offset, next - offset)) await window.load(offset, next - offset);
     if (!isZero(window.bytes, offset - window.start, next - window.start)) used = next;
   }

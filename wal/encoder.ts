@@ -8,10 +8,10 @@
 
 import { maxFrameSize, type RecordData, RecordType, writeFrame } from "./record.ts";
 
-const BUFFER_SIZE = 1024 * 1024;
+const bufferSize = 1024 * 1024;
 
 export class Encoder {
-  #buffer = new Uint8Array(BUFFER_SIZE);
+  #buffer = new Uint8Array(bufferSize);
   #used = 0;
   #chain: number;
   /** Of the segment that the records are for. */
@@ -45,7 +45,7 @@ export class Encoder {
     const batch = this.#buffer.subarray(0, this.#used);
     this.#used = 0;
     // A batch beyond the usual size got a buffer of its own: let it go.
-    if (this.#buffer.length > BUFFER_SIZE) this.#buffer = new Uint8Array(BUFFER_SIZE);
+    if (this.#buffer.length > bufferSize) this.#buffer = new Uint8Array(bufferSize);
     return batch;
   }
 

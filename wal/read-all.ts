@@ -25,7 +25,7 @@ import {
 import { damaged, replaceThisMember, WalError } from "./errors.ts";
 import { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
 
-const SLAB_SIZE = 64 * 1024;
+const slabSize = 64 * 1024;
 
 /** The snapshot to read on from. */
 export interface StartAt {
@@ -120,9 +120,9 @@ export class ReadAll {
 
   /** A copy that shares its memory with its neighbours: an allocation for each entry would be a quarter of the time to open a log. */
   #copy(bytes: Uint8Array): Uint8Array {
-    if (bytes.length > SLAB_SIZE / 8) return bytes.slice();
+    if (bytes.length > slabSize / 8) return bytes.slice();
     if (this.#slabUsed + bytes.length > this.#slab.length) {
-      this.#slab = new Uint8Array(SLAB_SIZE);
+      this.#slab = new Uint8Array(slabSize);
       this.#slabUsed = 0;
     }
     const start = this.#slabUsed;

@@ -25,17 +25,17 @@ export interface WalRecord {
 }
 
 /** Bytes of a frame's length word. */
-export const WORD_SIZE = 8;
+export const wordSize = 8;
 /** etcd writes crc, metadata and state (or the empty snapshot) into a segment before it gets its name; so do we. */
-export const HEAD_RECORDS = 3;
+export const headRecords = 3;
 
-const TAG_TYPE = 0x08; // field 1, varint
-const TAG_CRC = 0x10; // field 2, varint
-const TAG_DATA = 0x1a; // field 3, bytes
-const TAG_DURABLE = 0x70; // field 14, varint
-const TAG_CHECKSUM = 0x7d; // field 15, four bytes
-const CHECKSUM_SIZE = 4;
-const LONGEST_CRC = 5; // a varint of 32 bits
+const tagType = 0x08; // field 1, varint
+const tagCrc = 0x10; // field 2, varint
+const tagData = 0x1a; // field 3, bytes
+const tagDurable = 0x70; // field 14, varint
+const tagChecksum = 0x7d; // field 15, four bytes
+const checksumSize = 4;
+const longestCrc = 5; // a varint of 32 bits
 
 const readFixed32 = (b: Uint8Array, at: number): number =>
   (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
@@ -44,7 +44,7 @@ const readFixed32 = (b: Uint8Array, at: number): number =>
 const paddingOf = (recordSize: number): number => (8 - (recordSize % 8)) % 8;
 
 /** Size of the frame with length word and padding. */
-export const frameSize = (recordSize: number): number => WORD_SIZE + recordSize + paddingOf(recordSize);
+export const frameSize = (recordSize: number): number => wordSize + recordSize + paddingOf(recordSize);
 
 /**
  * The record size that the length word at `at` states: 0 for a zero word (the end of the used space), undefined for a word that
@@ -92,18 +92,18 @@ export function writeFrame(
   record: { type: RecordType; data: RecordData; durable: number; salt: number },
 ): { size: number; chain: number } {
   const { type, data, durable, salt } = record;
-  const crcAt = at + WORD_SIZE + 3;
-  into[crcAt - 3] = TAG_TYPE;
+  const crcAt = at + wordSize + 3;
+  into[crcAt - 3] = tagType;
   into[crcAt - 2] = type;
-  into[crcAt - 1] = TAG_CRC;
+  into[crcAt - 1] = tagCrc;
   const dataSize = dataSizeOf(data);
   let crc = chain;
   let start: number;
   if (data === undefined) start = writeVarint(into, crcAt, crc);
   else {
     // The chain stands before the data that it covers: they leave room for its longest form, and move up if it is shorter.
-    const tagAt = crcAt + LONGEST_CRC;
-    into[tagAt] = TAG_DATA;
+    const tagAt = crcAt + longestCrc;
+    into[tagAt] = tagData;
     start = writeVarint(into, tagAt + 1, dataSize);
     if (data instanceof Uint8Array) into.set(data, start);
     else writeEntry(into, start, data);
@@ -113,15 +113,15 @@ export function writeFrame(
     start -= tagAt - end;
   }
   let p = start + dataSize;
-  into[p++] = TAG_DURABLE;
+  into[p++] = tagDurable;
   p = writeVarint(into, p, durable + salt);
-  into[p++] = TAG_CHECKSUM;
-  const recordSize = p + CHECKSUM_SIZE - at - WORD_SIZE;
+  into[p++] = tagChecksum;
+  const recordSize = p + checksumSize - at - wordSize;
   writeLengthWord(into, at, recordSize);
   // The chain has passed over the data: where the checksum came to them with another register, it leaves them with another.
   const throughData = crc32cCombine(chain ^ crc32c(into, offset ^ salt, at, start), crc, dataSize);
   const checksum = crc32c(into, throughData, start + dataSize, p);
-  for (let i = 0; i < CHECKSUM_SIZE; i++) into[p++] = checksum >>> (8 * i);
+  for (let i = 0; i < checksumSize; i++) into[p++] = checksum >>> (8 * i);
   const size = frameSize(recordSize);
   while (p < at + size) into[p++] = 0;
   return { size, chain: crc };
@@ -171,7 +171,7 @@ export function readFrame(
   salt: number,
   checksum: typeof crc32c = crc32c,
 ): WalRecord | string {
-  const start = at + WORD_SIZE;
+  const start = at + wordSize;
   const end = start + recordSize;
   const reader = new Reader(bytes);
   reader.pos = start;
@@ -179,7 +179,7 @@ export function readFrame(
   const record = parseRecord(reader, offset === 0 ? undefined : salt);
   if (record === undefined) return "not a well-formed record";
   if (record.durable === undefined) return record;
-  const checksumAt = end - CHECKSUM_SIZE;
+  const checksumAt = end - checksumSize;
   if (readFixed32(bytes, checksumAt) !== checksum(bytes, offset ^ record.salt, at, checksumAt)) {
     return "the record's checksum does not match";
   }
@@ -190,21 +190,21 @@ export function readFrame(
 /** Without a salt this is the record that tells it: it states nothing durable, so what it states is the salt alone. */
 function parseRecord(reader: Reader, known: number | undefined): WalRecord | undefined {
   try {
-    if (reader.byte() !== TAG_TYPE) return undefined;
+    if (reader.byte() !== tagType) return undefined;
     const type = reader.number();
-    if (reader.byte() !== TAG_CRC) return undefined;
+    if (reader.byte() !== tagCrc) return undefined;
     const crc = reader.number();
     let data: Uint8Array = noBytes;
-    if (reader.pos < reader.len && reader.buf[reader.pos] === TAG_DATA) {
+    if (reader.pos < reader.len && reader.buf[reader.pos] === tagData) {
       reader.pos++;
       data = reader.slice();
     }
     if (reader.pos === reader.len) return { type, crc, data, durable: undefined, salt: 0 };
-    if (reader.byte() !== TAG_DURABLE) return undefined;
+    if (reader.byte() !== tagDurable) return undefined;
     const stated = reader.number();
     const salt = known ?? stated;
     if (stated < salt) return undefined;
-    if (reader.byte() !== TAG_CHECKSUM || reader.pos + CHECKSUM_SIZE !== reader.len) return undefined;
+    if (reader.byte() !== tagChecksum || reader.pos + checksumSize !== reader.len) return undefined;
     return { type, crc, data, durable: stated - salt, salt };
   } catch {
     return undefined; // a number that is too large or cut short: the bytes are no record
@@ -215,9 +215,9 @@ const noBytes = new Uint8Array(0);
 
 /** Whether the frame at `at` can be one of ours: a cheap look before readFrame, for a search through garbage. */
 export function looksLikeOurs(bytes: Uint8Array, at: number, recordSize: number): boolean {
-  const start = at + WORD_SIZE;
-  if (recordSize <= CHECKSUM_SIZE) return false;
-  return bytes[start] === TAG_TYPE && bytes[start + recordSize - CHECKSUM_SIZE - 1] === TAG_CHECKSUM;
+  const start = at + wordSize;
+  if (recordSize <= checksumSize) return false;
+  return bytes[start] === tagType && bytes[start + recordSize - checksumSize - 1] === tagChecksum;
 }
 
 /** A snapshot's mark in the log. The mark of the empty log, 0/0, has no configuration, nor has any from before etcd 3.5. */

@@ -13,7 +13,7 @@
 import { copyTo } from "./copy.ts";
 import type { BadFrame, Decoded, Decoder } from "./decoder.ts";
 import type { File, FileSystem } from "./file-system.ts";
-import { HEAD_RECORDS } from "./record.ts";
+import { headRecords } from "./record.ts";
 import { type Rest, searchRest } from "./search.ts";
 
 /** How a segment ends. */
@@ -54,7 +54,7 @@ export async function judgeEnd(
 function badAfterEnd(decoder: Decoder, offset: number, rest: Rest): BadFrame | undefined {
   const bad = { kind: "bad", offset, looks: "torn" } as const;
   if (rest.used > offset) return { ...bad, reason: "the records end here, but other bytes than zero follow" };
-  return decoder.count < HEAD_RECORDS ? { ...bad, reason: "the records end here" } : undefined;
+  return decoder.count < headRecords ? { ...bad, reason: "the records end here" } : undefined;
 }
 
 /** A power cut takes no byte from a file that was durable at this size: only damage does, and takes records that were durable with it. */
@@ -65,7 +65,7 @@ function whyShortened({ allotted, window }: Decoder): string | undefined {
 
 /** Why the bad frame is damage; undefined if it is a torn tail. `decoder` has read what precedes it, `rest` lies behind it. */
 function whyDamaged(bad: BadFrame, decoder: Decoder, rest: Rest): string | undefined {
-  if (decoder.count < HEAD_RECORDS) return `${bad.reason}; the head of a segment is durable before it gets its name`;
+  if (decoder.count < headRecords) return `${bad.reason}; the head of a segment is durable before it gets its name`;
   if (bad.looks === "foreign") return bad.reason;
   if (rest.durable > bad.offset) {
     return `${bad.reason}; a later record states that everything below offset ${rest.durable} was durable`;

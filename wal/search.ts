@@ -9,7 +9,7 @@
 
 import { crc32c, crc32cCombine } from "./crc32c.ts";
 import { usedFrom, type Window } from "./decoder.ts";
-import { frameSize, looksLikeOurs, readFrame, readLengthWord, WORD_SIZE } from "./record.ts";
+import { frameSize, looksLikeOurs, readFrame, readLengthWord, wordSize } from "./record.ts";
 
 /** What lies behind an offset. */
 export interface Rest {
@@ -22,21 +22,21 @@ export interface Rest {
 }
 
 /** The zeros at the end of a record: of its checksum, and its padding. */
-const LAST_ZEROS = 15;
+const lastZeros = 15;
 
 /** Searches a segment that has this salt from `from`, a multiple of 8, to its end. */
 export async function searchRest(window: Window, from: number, salt: number): Promise<Rest> {
   let used = await usedFrom(window, from);
   let ours = false;
   let durable = 0;
-  const end = Math.min(window.size, used + LAST_ZEROS);
-  if (used === from || end - from < WORD_SIZE) return { used, ours, durable };
+  const end = Math.min(window.size, used + lastZeros);
+  if (used === from || end - from < wordSize) return { used, ours, durable };
   await window.load(from, end - from);
   const { bytes, start } = window;
   const last = end - start;
   const checksum = checksums(bytes, from - start, last);
-  for (let at = from - start, next = at; last - at >= WORD_SIZE; at = next) {
-    next = at + WORD_SIZE;
+  for (let at = from - start, next = at; last - at >= wordSize; at = next) {
+    next = at + wordSize;
     const recordSize = readLengthWord(bytes, at) ?? 0;
     const size = frameSize(recordSize);
     if (recordSize === 0 || size > last - at || !looksLikeOurs(bytes, at, recordSize)) continue;
@@ -52,17 +52,17 @@ export async function searchRest(window: Window, from: number, salt: number): Pr
 }
 
 /** Bytes between two checksums that are kept. */
-const STEP = 128;
+const step = 128;
 
 /** crc32c for any stretch within [lo, hi) of these bytes, at a cost that does not grow with the stretch. */
 function checksums(bytes: Uint8Array, lo: number, hi: number): typeof crc32c {
-  const upTo = new Uint32Array(Math.floor((hi - lo) / STEP) + 1);
+  const upTo = new Uint32Array(Math.floor((hi - lo) / step) + 1);
   for (let n = 1; n < upTo.length; n++) {
-    upTo[n] = crc32c(bytes, upTo[n - 1], lo + (n - 1) * STEP, lo + n * STEP);
+    upTo[n] = crc32c(bytes, upTo[n - 1], lo + (n - 1) * step, lo + n * step);
   }
   const before = (at: number): number => {
-    const n = Math.floor((at - lo) / STEP);
-    return crc32c(bytes, upTo[n], lo + n * STEP, at);
+    const n = Math.floor((at - lo) / step);
+    return crc32c(bytes, upTo[n], lo + n * step, at);
   };
   // The checksum up to `end` is that up to `start`, passed through the stretch: what it adds there, it adds once more and is gone.
   return (_, crc = 0, start = lo, end = hi) => crc32cCombine(before(start) ^ crc, before(end), end - start);

@@ -7,10 +7,10 @@
 
 import type { File, FileSystem } from "./file-system.ts";
 
-const ZEROS = new Uint8Array(1024 * 1024);
+const zeros = new Uint8Array(1024 * 1024);
 
 /** The size that a segment has at least when it gets its name: the zeros that writeSegment writes ahead. A multiple of 8. */
-export const allottedOf = (segmentBytes: number): number => Math.floor(Math.min(ZEROS.length, segmentBytes) / 8) * 8;
+export const allottedOf = (segmentBytes: number): number => Math.floor(Math.min(zeros.length, segmentBytes) / 8) * 8;
 
 /**
  * The random number that a new segment's records are made with, and that its first one tells: clients do not know it, so nothing that they
@@ -43,13 +43,13 @@ export async function writeSegment(
  */
 export function writeZeros(file: File, zeroedTo: number, end: number, segmentBytes: number): number {
   if (end <= zeroedTo || end >= segmentBytes) return zeroedTo;
-  const target = Math.min(Math.ceil(end / ZEROS.length) * ZEROS.length, segmentBytes);
+  const target = Math.min(Math.ceil(end / zeros.length) * zeros.length, segmentBytes);
   writeZerosTo(file, zeroedTo, target);
   return target;
 }
 
 export function writeZerosTo(file: File, start: number, end: number): void {
-  for (let from = start; from < end; from += ZEROS.length) {
-    file.writeAt(ZEROS.subarray(0, Math.min(ZEROS.length, end - from)), from);
+  for (let from = start; from < end; from += zeros.length) {
+    file.writeAt(zeros.subarray(0, Math.min(zeros.length, end - from)), from);
   }
 }

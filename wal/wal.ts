@@ -21,7 +21,7 @@ import { type Recovered, recover } from "./recovery.ts";
 import { allottedOf, drawSalt, writeSegment, writeZeros } from "./segment.ts";
 import { listSegments, segmentName } from "./util.ts";
 
-const SEGMENT_BYTES = 64_000_000;
+const segmentBytes = 64_000_000;
 const emptyHardState = makeHardState(0, 0, 0);
 
 export interface WalOptions {
@@ -342,6 +342,6 @@ const trimmed = (directory: string): string => directory.replace(/(?<=.)\/+$/, "
 
 const isEmpty = (hs: HardState): boolean => hs.term === 0 && hs.vote === 0 && hs.commit === 0;
 
-const segmentBytesOf = (options: WalOptions): number => options.segmentBytes ?? SEGMENT_BYTES;
+const segmentBytesOf = (options: WalOptions): number => options.segmentBytes ?? segmentBytes;
 
 const randomOf = (options: WalOptions): ((n: number) => number) => options.random ?? ((n) => randomInt(n));
