@@ -1,11 +1,12 @@
 // In which form a client wants a value: what its Accept header says (RFC 9110, 12.5.1).
 //
-// A value has two forms: its bytes, and JSON if it is UTF-8. The form with the higher quality wins. Of two with the same quality, one that
-// is named wins over one that only a range such as */* covers, then the one named first, then the bytes. So no header, */* and
-// application/* give bytes, and `application/json, */*` gives JSON. JSON is always UTF-8, so it may be asked for with that charset.
+// A value has two forms: its bytes, and JSON if it is UTF-8. The form with the higher quality wins. Of two with the
+// same quality, a form that the header names wins over one that only a range such as */* covers, then the form named
+// first, then the bytes. So no header, */* and application/* give bytes, and `application/json, */*` gives JSON. JSON
+// is always UTF-8, so a client may ask for it with that charset.
 //
-// A part of the header that is malformed accepts nothing, and the other parts count. The RFC lets a server ignore a header that takes
-// neither form; this one refuses, since the client could not use the answer.
+// A malformed part of the header accepts nothing, and the other parts count. The RFC lets a server ignore a header that
+// takes neither form; this server refuses it, because the client could not use the answer.
 
 import Negotiator from "negotiator";
 import { type Problem, quoted } from "./problem.ts";

@@ -5,11 +5,12 @@
 //     bytes 2-3  size of the key in bytes, big endian
 //     then       the key in UTF-8, and for a put the value: all bytes that are left
 //
-// Promises: decodeCommand(encodePut(k, v)) gives back k and v, byte for byte; a decoder throws CommandError and nothing else,
-// whatever the bytes; every command has exactly one encoding. The version stands first because members of different ages read
-// one log: a member that meets a version it does not know must be able to say so. Limits on keys and values are the API's.
+// Promises: decodeCommand(encodePut(k, v)) gives back k and v, byte for byte; a decoder throws CommandError and nothing
+// else, whatever the bytes; every command has exactly one encoding. The version comes first because members of
+// different releases read one log: a member that meets an unknown version must be able to say so. The API limits keys
+// and values.
 //
-// Imports nothing, so that it runs in a browser and in a simulator as it is.
+// Imports nothing, so that it runs unchanged in a browser and in a simulator.
 
 /** The bytes are not a command, or the command cannot be written as bytes. */
 export class CommandError extends Error {

@@ -6,10 +6,10 @@
 //     HEAD /k     or ?consistency=stale       the same without the body
 //     DELETE /k                               204, or 200 {"success":true} if JSON is preferred; whether or not it was there
 //
-// A read is linearizable unless a stale one is asked for by name: it sees every write that was answered before it was sent.
-// A write is answered on apply, so that a stale read on the same member sees it too.
+// A read is linearizable unless the client asks for a stale one: it sees every write that was answered before it was
+// sent. A write is answered when it is applied, so that a stale read on the same member sees it too.
 //
-// This is the hot path, on node:http alone; kv-server.ts says why no framework stands in it.
+// This is the hot path, on node:http alone; kv-server.ts says why it uses no framework.
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Member, ProposeOutcome, ReadOutcome } from "../server/interfaces.ts";
@@ -124,7 +124,7 @@ export function methodNotAllowed(req: IncomingMessage, allowed: string): Problem
   };
 }
 
-/** For an error that nothing has foreseen: logged in full, answered without its text. */
+/** For an unforeseen error: the log has it in full, the answer does not have its text. */
 export function fail(res: ServerResponse, error: unknown, logger: KvLogger): void {
   logger.error({ err: error }, "a request failed inside the server");
   if (res.headersSent) res.destroy();

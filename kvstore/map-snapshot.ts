@@ -4,15 +4,16 @@
 //     entry      1, size of the key (2 bytes), size of the value (4 bytes), then the key in UTF-8, then the value
 //     end        2, how many entries there were (6 bytes)
 //
-// The entries stand in the order of hashKey(key), a 32-bit number, and where that is equal in the order of the keys as strings.
-// So equal states have equal bytes, however they were reached, and hashKey is part of the format: to change it is a new version.
+// The entries come in the order of hashKey(key), a 32-bit number, and entries of one hash in the order of their keys as
+// strings. So equal states have equal bytes, however they were reached, and hashKey is part of the format: to change it
+// is a new version.
 //
-// Promises: the decoder gives out what the encoder took in, or throws KvSnapshotError and nothing else, whatever the bytes and
-// however they are cut; it buffers no more than one entry, and no more than twice what it was given, whatever size a damaged
-// entry claims. What it cannot see is a value with other bytes of the same size: the file around it has a checksum.
+// Promises: the decoder gives out what the encoder took in, or throws KvSnapshotError and nothing else, whatever the
+// bytes and however they are cut. It buffers no more than one entry, and no more than twice what it was given, whatever
+// size a damaged entry claims. It cannot see a value with other bytes of the same size: the file around it has a
+// checksum.
 //
-// Imports nothing of other rooms, so that it runs in a browser and in a simulator as it is.
-
+// Imports nothing of other rooms, so that it runs unchanged in a browser and in a simulator.
 import { bytesOf, type Stored } from "./stored.ts";
 
 /** The bytes are not a snapshot of a map, or not a whole one. */
@@ -25,7 +26,8 @@ const magic = [0x4b, 0x56, 0x4d, 0x41, 0x50];
 const formatVersion = 1;
 const entryTag = 1;
 const endTag = 2;
-// The head, and what an entry or the end begins with, have one size: so a reader always needs one of two things, a prefix or the rest.
+// The head, and what an entry or the end begins with, have one size: so a reader always needs one of two things, a
+// prefix or the rest.
 const prefixSize = 7;
 const chunkSize = 128 * 1024;
 const maxEntriesInChunk = 4096;
@@ -36,8 +38,8 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * A 32-bit hash of the key: FNV-1a over its UTF-16 units, and a last step of MurmurHash3 that spreads the differences of the last
- * characters over the upper bits, which choose the shard.
+ * A 32-bit hash of the key: FNV-1a over its UTF-16 units, and a last step of MurmurHash3 that spreads the differences
+ * of the last characters over the upper bits, which choose the shard.
  */
 export function hashKey(key: string): number {
   let hash = 0x811c9dc5;
@@ -47,8 +49,9 @@ export function hashKey(key: string): number {
 }
 
 /**
- * A snapshot in chunks: each of 128 to 256 KiB, or less after 4096 entries, and at the end. A shard is read whole when its turn comes; no
- * shard may have a key of a lower hash than one before it. The work for a chunk is to write it and to sort the shards that begin in it.
+ * A snapshot in chunks: each of 128 to 256 KiB, or less after 4096 entries, and at the end. A shard is read whole when
+ * its turn comes; no shard may have a key of a lower hash than one before it. The work for a chunk is to write it and
+ * to sort the shards that begin in it.
  */
 export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Stored>>): Generator<Uint8Array, undefined> {
   // Given away as soon as half of it is full, so that a prefix with the longest key always fits; values are cut.
@@ -102,7 +105,10 @@ function setPrefix(buffer: Uint8Array, offset: number, kind: number, two: number
 export class SnapshotDecoder {
   readonly #take: (hash: number, key: string, value: Uint8Array) => void;
   #expected: "head" | "entry or end" | "nothing" = "head";
-  /** Of a head, entry or end that chunks cut: its first #keptSize bytes. Grows with what it holds, not with what is announced. */
+  /**
+   * Of a head, entry or end that chunks cut: its first #keptSize bytes. Grows with what it holds, not with what is
+   * announced.
+   */
   #kept = new Uint8Array(1024);
   #keptSize = 0;
   /** Where in the snapshot the head, entry or end begins that comes next. */
@@ -111,7 +117,9 @@ export class SnapshotDecoder {
   #lastHash = -1;
   #lastKey = "";
 
-  /** `take` is called with each entry, in order, while push() runs; the value is a view that is good until it returns. */
+  /**
+   * `take` is called with each entry, in order, while push() runs; the value is a view that is good until it returns.
+   */
   constructor(take: (hash: number, key: string, value: Uint8Array) => void) {
     this.#take = take;
   }
