@@ -1,4 +1,4 @@
-// Peers over WebSocket: the way in for those who use a transport.
+// Peers over WebSocket: the entry for users of a transport.
 
 export {
   askCluster,

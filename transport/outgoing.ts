@@ -1,11 +1,13 @@
 // The way to one peer: a connection that is dialled until it stands, and a bounded queue in front of it.
 //
-// Each member dials each peer and sends on the connection it dialled; what comes back is pongs. So a pair of members has two connections,
-// each with one writer, and nobody has to settle which of two crossing dials survives. etcd's rafthttp streams work the same way.
+// Each member dials each peer and sends on the connection it dialled; only pongs come back. So a pair of members has
+// two connections with one writer each, and no rule is needed which of two crossing dials survives. etcd's rafthttp
+// streams work the same way.
 //
-// Promises: `push` never blocks, never calls back, and holds no more than the limits allow. While there is no connection nothing is
-// queued at all: raft repeats what matters, and what it has to say to a peer that was away is not what it said meanwhile. A peer that
-// takes connections and breaks them at once is dialled ever more slowly: only a pong, never the mere opening, resets the backoff.
+// Promises: `push` never blocks, never calls back, and holds no more than the limits allow. Without a connection it
+// queues nothing: raft repeats what matters, and a peer that was away needs other messages than those that it missed. A
+// peer that accepts connections and breaks them at once is dialled ever more slowly: only a pong, never the mere
+// opening, resets the backoff.
 
 import { WebSocket } from "ws";
 import { encodeMessage, type Message, messageTypeName } from "../raft/raftpb/index.ts";
@@ -34,7 +36,7 @@ export class OutgoingPeer {
   readonly #frame = new FrameWriter();
   /** Messages in frames that the socket has not passed to the system yet. */
   #messagesInSocket = 0;
-  /** What was logged last, with its level: a peer that stays away is worth one line, not one for each dial. */
+  /** The last line logged, with its level: a peer that stays away is worth one line, not one for each dial. */
   #lastLine: string | undefined;
   /** Since when the peer may be starting: it is new here, or has said that it shuts down. */
   #expectedSince = Date.now();
@@ -56,7 +58,7 @@ export class OutgoingPeer {
     return (this.#socket?.bufferedAmount ?? 0) + this.#frame.size;
   }
 
-  /** Dials unless a dial or a connection is there: at the start, and early when the peer has just shown that it is up. */
+  /** Dials unless a dial or a connection exists: at the start, and early when the peer has just shown that it is up. */
   dial(): void {
     if (this.#stopped || this.#socket !== undefined) return;
     clearTimeout(this.#redial);
@@ -72,7 +74,7 @@ export class OutgoingPeer {
     return taken;
   }
 
-  /** Hands what was pushed to the socket, in one frame. */
+  /** Passes the pushed messages to the socket, in one frame. */
   flush(): void {
     const socket = this.#socket;
     const messages = this.#frame.messages;
@@ -80,7 +82,8 @@ export class OutgoingPeer {
     this.#messagesInSocket += messages;
     this.#options.counters.sentFrames++;
     this.#options.counters.sentMessages += messages;
-    // Called once the system has the bytes, or with an error as the socket breaks; `closed` counts what is not called back before.
+    // Called once the system has the bytes, or with an error as the socket breaks; `closed` counts the frames without a
+    // callback.
     socket.send(seal(this.#frame.take()), (error) => {
       if (this.#socket !== socket) return;
       this.#messagesInSocket -= messages;
@@ -88,13 +91,13 @@ export class OutgoingPeer {
     });
   }
 
-  /** Ends for good, once what was pushed has left or `timeoutMs` have passed; resolves when the socket is gone. */
+  /** Ends for good, once the pushed messages have left or `timeoutMs` have passed; resolves when the socket is gone. */
   async stop(reason: string, timeoutMs: number): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#redial);
     if (this.#socket === undefined) return;
     this.flush();
-    // The close frame goes behind what was pushed, and the peer answers it when it has read that.
+    // The close frame follows the pushed messages, and the peer answers it when it has read them.
     await closeSocket(this.#socket, closeCode.goingAway, reason, timeoutMs);
   }
 
@@ -175,7 +178,7 @@ export class OutgoingPeer {
     this.#scheduleDial();
   }
 
-  /** Whether this is how members come and go in order: then it is no warning. */
+  /** Whether members come and go in order like this: then it is no warning. */
   #isExpected(ending: Ending): boolean {
     if (ending === "removed" || ending === "going-away") return true;
     return ending === "absent" && Date.now() - this.#expectedSince < this.#options.limits.startupMs;
@@ -183,7 +186,7 @@ export class OutgoingPeer {
 
   #scheduleDial(): void {
     const { limits, random } = this.#options;
-    // Jitter keeps the members that lost one peer together from coming back to it together.
+    // Jitter: members that lost one peer together must not all come back to it together.
     const pauseMs = this.#backoffMs * (1 - random() / 2);
     this.#backoffMs = Math.min(this.#backoffMs * 2, limits.backoffMaxMs);
     this.#redial = setTimeout(() => this.dial(), pauseMs);

@@ -1,10 +1,11 @@
-// The peer port: an HTTP server that finds out who asks, and hands a connection or a request over to the part that serves it.
+// The peer port: an HTTP server that finds out who asks, and passes a connection or a request to the part that serves
+// it.
 //
-// Every path but one asks the same questions in the same order: is this the path and the method, is this member ready, does the handshake
-// hold, does the handler admit the peer. The port answers what is refused itself. Until it is opened, and again once it is closing, it
-// tells a peer to come again. The one says which member of which cluster this is, at any time: a member that starts must be able to find
-// out that its directory belongs to another cluster, and so must two that wait for each other. Every answer names the cluster; the 101 of
-// an upgrade need not, since only a member of the same cluster gets one.
+// Every path but one makes the same checks in the same order: path and method, whether this member is ready, the
+// handshake, the handler's admission. The port answers a refusal itself. Before it is opened, and once it is closing,
+// it tells a peer to come again. The exception says at any time which member of which cluster this is: a starting
+// member must be able to find out that its directory belongs to another cluster, and so must two that wait for each
+// other. Every answer names the cluster except the 101 of an upgrade: only a member of the same cluster gets one.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -37,7 +38,7 @@ const maxHeaderBytes = 8 * 1024;
 const maxNoted = 256;
 const statusUnavailable = 503;
 
-/** Takes a connection of a peer that was admitted. */
+/** Takes a connection of an admitted peer. */
 export type Accept = (socket: WebSocket, from: number, handler: TransportHandler) => void;
 
 interface Stream {
@@ -48,7 +49,7 @@ interface Stream {
 export class PeerPort {
   /** Handshakes and requests refused. */
   refused = 0;
-  /** Refusals that were logged, by whom and why. A peer that is refused dials again and again: its later ones are no news. */
+  /** Refusals already logged, by peer and reason. A refused peer dials again and again: its later dials are no news. */
   readonly #noted = new Set<string>();
   readonly #id: number;
   readonly #clusterId: number;
@@ -74,7 +75,7 @@ export class PeerPort {
       maxHeaderSize: maxHeaderBytes,
       headersTimeout: handshakeTimeoutMs,
       requestTimeout: handshakeTimeoutMs,
-      // How often node looks for requests that have passed the two limits above.
+      // How often node looks for requests that have exceeded the two limits above.
       connectionsCheckingInterval: Math.ceil(handshakeTimeoutMs / 2),
     });
     this.#server.maxConnections = maxConnections;
@@ -112,12 +113,12 @@ export class PeerPort {
     );
   }
 
-  /** Lets peers in, on behalf of this handler. */
+  /** Admits peers from now on, for this handler. */
   open(handler: TransportHandler): void {
     this.#handler = handler;
   }
 
-  /** Lets nobody in any more, and ends what is no WebSocket; resolves when all connections are gone. */
+  /** Admits no more peers, and ends all that is no WebSocket; resolves when all connections are gone. */
   close(): Promise<void> {
     this.#closing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
@@ -221,7 +222,7 @@ export class PeerPort {
     const { remoteAddress, remotePort } = request.socket;
     const remote = `${remoteAddress}:${remotePort}`;
     const { remaining: _told, ...why } = refusal;
-    // A removed member calls until all know that it is out, and a peer that starts may be early.
+    // A removed member calls until all know of its removal, and a peer that starts may be early.
     const isExpected = refusal.rejection === "removed" || refusal.status === statusUnavailable;
     const note = `${remoteAddress} ${refusal.status} ${refusal.reason}`;
     const level = this.#noted.has(note) ? "debug" : isExpected ? "info" : "warn";
@@ -231,7 +232,7 @@ export class PeerPort {
   }
 }
 
-/** Why no plain request may be made so, whoever makes it. */
+/** Why the peer port refuses a plain request with this path or method, from any sender. */
 function wrongRequest({ url, method }: IncomingMessage): Refusal | undefined {
   const isQuestion = url === peerPath.cluster || url === peerPath.identity;
   const wanted = url === peerPath.request ? "POST" : isQuestion ? "GET" : undefined;

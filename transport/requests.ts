@@ -1,11 +1,13 @@
-// Requests that one member passes on to another, such as a change of the members to the leader: POST /raft/request.
+// Requests that one member forwards to another, such as a change of the members to the leader: POST /raft/request.
 //
-// The body and the answer are bytes whose meaning is the handler's. What the transport adds is certainty about the outcome: "answered",
-// "unsent" when the handler over there has certainly not been called, so that the caller may try again or elsewhere, and "unknown" for
-// all that lies between. So every status below 500, and 503, means that the handler was not called, and 500 that it was.
+// The handler gives body and answer their meaning. The transport adds certainty about the outcome: "answered"; "unsent"
+// when the handler of the peer has certainly not been called, so that the caller may try again or elsewhere; and
+// "unknown" for all else. So every status below 500, and 503, means that the handler was not called, and 500 that it
+// was.
 //
-// Promises: outgoing requests are bounded in number, size and time, incoming ones in number and size (the handler bounds its time).
-// Its counterpart upstream is etcd's etcdserver/cluster_util.go (promoteMemberHTTP), which passes one kind of request on so.
+// Promises: outgoing requests are bounded in number, size and time, incoming ones in number and size (the handler
+// bounds its time). Its counterpart upstream is etcd's etcdserver/cluster_util.go (promoteMemberHTTP), which forwards
+// one kind of request in this way.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { fits } from "./checksum.ts";
@@ -18,7 +20,7 @@ import { printable } from "./socket.ts";
 const statusUnavailable = 503;
 const maxReasonBytes = 1024;
 
-/** Numbers of things under way, by peer. */
+/** Counts what is under way, by peer. */
 class Gate {
   readonly #counts = new Map<number, number>();
   readonly #max: number;
@@ -27,7 +29,7 @@ class Gate {
     this.#max = max;
   }
 
-  /** Runs it unless too many run for this peer: then it returns undefined. */
+  /** Runs it, or returns undefined if too many run for this peer. */
   async enter<T>(peer: number, run: () => Promise<T>): Promise<T | undefined> {
     const count = this.#counts.get(peer) ?? 0;
     if (count >= this.#max) return undefined;
@@ -47,7 +49,7 @@ export class RequestSender {
   readonly #gate: Gate;
   readonly #signal: AbortSignal;
 
-  /** An aborted signal ends what is under way. */
+  /** An aborted signal ends the requests under way. */
   constructor(maxRequests: number, signal: AbortSignal) {
     this.#gate = new Gate(maxRequests);
     this.#signal = signal;
@@ -96,7 +98,10 @@ export class RequestAnswerer {
     this.#logger = logger;
   }
 
-  /** Answers a request whose sender has been admitted. The handler is asked for once the body is there; by then there may be none. */
+  /**
+   * Answers a request whose sender has been admitted. Asks for the handler once the body has come: by then there may be
+   * none.
+   */
   async answer(
     from: number,
     request: IncomingMessage,
@@ -146,6 +151,6 @@ export class RequestAnswerer {
   }
 }
 
-// Node reads on and throws away what is left of a body: a connection that is closed on unread bytes may lose the answer.
+// Node reads and drops the rest of a body: a connection that closes on unread bytes may lose the answer.
 const refuse = (response: ServerResponse, status: number, reason: string): void =>
   refuseRequest(response, { status, reason });

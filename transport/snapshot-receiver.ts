@@ -1,11 +1,13 @@
-// Receives one snapshot from a peer and hands it to the node, chunk by chunk.
+// Receives one snapshot from a peer and passes it to the node, chunk by chunk.
 //
-// Promises: the message has been checked (validate.ts), and the data ends well only if all of it has arrived: a connection that breaks, a
-// wrong size and a wrong checksum make the iterable throw. The peer is told "taken" only after the handler has resolved. Not much
-// more than maxWaitingBytes wait for the handler: then the socket is not read, and TCP holds the peer back.
+// Promises: the message has been checked (validate.ts), and the data ends well only if all of it has arrived: a broken
+// connection, a wrong size and a wrong checksum make the iterable throw. The peer gets "taken" only after the handler
+// has resolved. Not much more than maxWaitingBytes wait for the handler: then this side stops reading, and TCP holds
+// the peer back.
 //
-// Two kinds of slowness must not be mistaken for death. While the handler writes and syncs, this side reads nothing, not even
-// pings: so it sends pings of its own, which tell the peer that it lives, and does not count the peer's silence meanwhile.
+// Two kinds of slowness must not be mistaken for death. While the handler writes and syncs, this side reads nothing,
+// not even pings: so it sends pings of its own, which show the peer that it lives, and does not count the peer's
+// silence meanwhile.
 
 import type { RawData, WebSocket } from "ws";
 import { decodeMessage, type Message } from "../raft/raftpb/index.ts";
@@ -27,7 +29,9 @@ export interface SnapshotReceiverOptions {
 }
 
 export class SnapshotReceiver {
-  /** Resolves when the connection is gone and the handler, if it was called, is done: only then may the next one begin. */
+  /**
+   * Resolves when the connection is gone and the handler, if it was called, is done: only then may the next one begin.
+   */
   readonly ended: Promise<void>;
   readonly #socket: WebSocket;
   readonly #options: SnapshotReceiverOptions;
@@ -38,9 +42,9 @@ export class SnapshotReceiver {
   readonly #sum = new Sum();
   #whole = false;
   #broken: Error | undefined;
-  /** Ended from here for no fault of the peer's. */
+  /** This member ended the transfer, for no fault of the peer's. */
   #calledOff = false;
-  /** An answer was given, or the connection was ended from here: what still arrives is passed over. */
+  /** The answer was given, or this side ended the connection: later frames are ignored. */
   #over = false;
   #wake: () => void = () => {};
 
@@ -66,10 +70,10 @@ export class SnapshotReceiver {
       if (!this.#over) this.#receive(data, isBinary);
     });
     socket.on("ping", (payload) => {
-      // Who opens a connection has the message ready: until it is there, nothing else counts.
+      // A dialler has the message ready: until it is there, nothing else counts as life.
       if (this.#message !== undefined) heard();
       if (this.#over || socket.readyState !== socket.OPEN) return;
-      if (socket.bufferedAmount > maxWaitingPongBytes) this.#violated("pings that nobody reads the answers to");
+      if (socket.bufferedAmount > maxWaitingPongBytes) this.#violated("pings whose answers the peer does not read");
       else socket.pong(payload);
     });
     socket.on("error", (error: NodeJS.ErrnoException) => {
@@ -92,9 +96,9 @@ export class SnapshotReceiver {
   }
 
   #receive(data: RawData, isBinary: boolean): void {
-    // ws hands over one Buffer a message unless told otherwise; the test is for the type's sake.
+    // ws passes one Buffer for each message by default; the test is for the type's sake.
     if (!Buffer.isBuffer(data)) return this.#violated("fragments");
-    // Plain bytes, not a Buffer: the codec's views take after what they view.
+    // Plain bytes, not a Buffer: the codec's views have the type of what they view.
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
     if (this.#whole) this.#violated("a frame behind the end of a snapshot");
     else if (this.#message === undefined) this.#receiveMessage(bytes, isBinary);
@@ -159,7 +163,7 @@ export class SnapshotReceiver {
     }
   }
 
-  /** Tells the peer how it went, unless the connection is gone or ending. */
+  /** Sends the outcome to the peer, unless the connection is gone or ending. */
   #answer(failure: string | undefined): void {
     const { counters, link, logger } = this.#options;
     const about = { peer: link.peer, index: this.#message?.snapshot?.metadata.index, bytes: this.#sum.size };
@@ -184,7 +188,7 @@ export class SnapshotReceiver {
     void this.end(closeCode.policyViolation, reason);
   }
 
-  /** From now on, whoever reads the data gets an error. */
+  /** From now on, reading the data throws. */
   #breakOff(reason: string): void {
     this.#broken ??= new Error(reason);
     this.#waiting.length = 0;
@@ -193,7 +197,7 @@ export class SnapshotReceiver {
 
   #close(code: number, reason: string): Promise<void> {
     this.#over = true;
-    // The peer's part in the closing lies behind what has not been read.
+    // The peer's part in the closing handshake lies behind unread frames.
     this.#socket.resume();
     return closeSocket(this.#socket, code, reason, this.#options.limits.closeTimeoutMs);
   }

@@ -1,11 +1,12 @@
 // Sends one snapshot to a peer, on a connection of its own: a long transfer must not hold up heartbeats.
 //
-// Promises: the outcome is a value, never an error, and it is true only if the peer has said so. One chunk of the data lies in this
-// process at a time: the next is asked for when the system has taken the last one, and the event loop gets a turn between two
-// frames. The source is always ended, so that a file behind it is closed. Not the time that a transfer takes ends it, but silence.
+// Promises: the outcome is a value, never an error, and it is true only if the peer has said so. One chunk of the data
+// is in this process at a time: the sender asks for the next when the system has taken the last one, and the event loop
+// gets a turn between two frames. The source is always ended, so that a file behind it is closed. Silence ends a
+// transfer, never its duration.
 //
-// Its counterpart upstream is etcd's rafthttp/snapshot_sender.go, which posts the whole as one HTTP body; a peer that dies without a word
-// holds it up until the keep-alive of TCP gives up.
+// Its counterpart upstream is etcd's rafthttp/snapshot_sender.go, which posts the whole as one HTTP body; a peer that
+// dies without a word holds it up until the keep-alive of TCP gives up.
 
 import { WebSocket } from "ws";
 import { encodeMessage, type Message } from "../raft/raftpb/index.ts";
@@ -22,8 +23,8 @@ export interface SnapshotTarget extends DialTarget {
 }
 
 /**
- * Sends a MsgSnap without data, and the data behind it; true once the peer has taken them. Resolves when the connection is gone. An
- * aborted signal ends it early, for the signal's reason. A chunk must not change once it has been given.
+ * Sends a MsgSnap without data, then the data; true once the peer has taken them. Resolves when the connection is gone.
+ * An aborted signal ends it early, for the signal's reason. A chunk must not change once it was yielded.
  */
 export async function sendSnapshot(
   target: SnapshotTarget,
@@ -52,7 +53,7 @@ export async function sendSnapshot(
     logger.info?.({ ...about, bytes: transfer.sum.size }, "peer has taken a snapshot");
     return true;
   }
-  // Called off on purpose, or the peer goes or was removed in order: the leader sends another if one is still needed.
+  // Aborted on purpose, or the peer goes or was removed in order: the leader sends another if one is still needed.
   const isExpected = signal.aborted || transfer.dial.ending === "going-away" || transfer.dial.ending === "removed";
   logger[isExpected ? "info" : "warn"]?.(
     { ...about, bytes: transfer.sum.size, reason: failure },
@@ -61,7 +62,7 @@ export async function sendSnapshot(
   return false;
 }
 
-/** Tells a source of data that no more of it is wanted. Its answer is not waited for: it may be stuck in its next(). */
+/** Ends a source of data, without waiting for its answer: it may be stuck in its next(). */
 export function endChunks(iterator: AsyncIterator<Uint8Array>, peer: number, logger: TransportLogger): void {
   const end = async (): Promise<unknown> => iterator.return?.();
   end().catch((error: unknown) => logger.warn?.({ peer, error }, "the source of a snapshot did not end well"));

@@ -1,5 +1,6 @@
-// What the tests of this room share: a handler and a logger that remember, members wired to each other, a forwarder that can cut a
-// wire without closing it, a source of snapshot data that counts, and a raw client and a raw server that need not keep any rule.
+// Shared by the tests of this room: a handler and a logger that remember, members wired to each other, a forwarder that
+// can cut a wire without closing it, a source of snapshot data that counts, and a raw client and server that may break
+// any rule.
 
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, connect as netConnect, type Server, type Socket } from "node:net";
@@ -24,7 +25,7 @@ import {
 
 export const clusterId = 77;
 
-/** Durations that let a test see a whole cycle soon; nothing is asserted about how long anything takes. */
+/** Durations that let a test see a whole cycle soon; no test asserts how long a step takes. */
 export const quick: Partial<TransportLimits> = { backoffMinMs: 5, backoffMaxMs: 40, closeTimeoutMs: 200, startupMs: 0 };
 
 export interface LogLine {
@@ -44,11 +45,11 @@ export class Member {
   readonly snapshots: { from: number; message: Message; data: Buffer }[] = [];
   readonly brokenSnapshots: string[] = [];
   readonly rejections: { id: number; rejection: Rejection }[] = [];
-  /** Dials that have ended, and the cluster that was named in answer. */
+  /** Dials that have ended, and the cluster that the answer named. */
   readonly dials: { id: number; url: string; clusterId: number | undefined }[] = [];
-  /** Who asked to be admitted, and with which incarnation. */
+  /** The members that asked to be admitted, with their incarnations. */
   readonly asking: [from: number, incarnation: number][] = [];
-  /** What the handler does; a test may put its own in the place of each. */
+  /** The handler's methods; a test may replace each. */
   receiveSnapshot: TransportHandler["receiveSnapshot"] = (from, message, chunks) =>
     this.keepSnapshot(from, message, chunks);
   request: TransportHandler["request"] = async (_from, body) => body;
@@ -185,7 +186,7 @@ export const headers = (set: Record<string, string> = {}): Record<string, string
   ...set,
 });
 
-/** A client that says it is member 1 and then does what the test likes. Resolves once it is let in. */
+/** A client that pretends to be member 1 and then acts as the test likes. Resolves once it is admitted. */
 export async function rawClient(
   to: Member,
   path = "/raft",
@@ -203,7 +204,7 @@ export async function rawClient(
   return { socket, closed };
 }
 
-/** A server in the place of a peer, which lets everyone in, or gives everyone the same answer. Resolves to its URL. */
+/** A server in the place of a peer, which admits every member, or gives the same answer to all. Resolves to its URL. */
 export async function rawServer(
   onConnection: (socket: WebSocket, path: string | undefined) => void,
   set: { refuse?: string } = {},
@@ -243,7 +244,7 @@ export function gate(): { opened: Promise<void>; open: () => void } {
   return { opened, open };
 }
 
-/** Chunks of a snapshot, made when they are asked for, that tell how many were and whether they were ended. */
+/** Chunks of a snapshot, made as they are read; counts them, and notes whether they were ended. */
 export class Source implements AsyncIterable<Uint8Array> {
   given = 0;
   ended = false;
@@ -273,7 +274,10 @@ export class Source implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** Stands between a member and a peer. After `cut` what flowed flows no more, yet nothing is closed; new connections work. */
+/**
+ * Stands between a member and a peer. After `cut` bytes stop flowing, yet no connection is closed; new connections
+ * work.
+ */
 export class Forwarder {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();

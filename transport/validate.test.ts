@@ -113,7 +113,7 @@ describe.each(named)("%s", (_name, type, set) => {
   });
 });
 
-describe("types that do not travel", () => {
+describe("message types that do not travel", () => {
   const carried = new Set(correct.map(([type]) => type));
   const others = Object.entries(MessageType).filter(([, type]) => !carried.has(type));
 
@@ -127,7 +127,7 @@ describe("types that do not travel", () => {
   });
 });
 
-describe("the entries of an append", () => {
+describe("validateMessage: the entries of an append", () => {
   const check = (set: Fields): string | undefined => validateMessage(message(t.MsgApp, set), link);
 
   test("may be none, whatever the commit", () => {
@@ -161,7 +161,7 @@ describe("the entries of an append", () => {
   });
 });
 
-describe("the entries of a proposal", () => {
+describe("validateMessage: the entries of a proposal", () => {
   const check = (...entries: Entry[]): string | undefined =>
     validateMessage(message(t.MsgProp, { term: 0, entries }), link);
 
@@ -202,7 +202,7 @@ test.each([t.MsgReadIndex, t.MsgReadIndexResp])("message type %i has exactly one
   }
 });
 
-describe("a snapshot's message", () => {
+describe("validateSnapshotMessage: a snapshot's message", () => {
   const metadata = { index: 9, term: 4, confState: makeConfState({ voters: [1, 2, 3] }) };
   const check = (set: Fields = {}, change: Partial<typeof metadata> = {}, data?: Uint8Array): string | undefined =>
     validateSnapshotMessage(
@@ -218,7 +218,7 @@ describe("a snapshot's message", () => {
     expect(isCarried(t.MsgSnap)).toBe(false);
   });
 
-  test("is MsgSnap, from the peer, for this node, with a term", () => {
+  test("must be MsgSnap, from the peer, for this node, with a term", () => {
     expect(validateSnapshotMessage(message(t.MsgApp), link)).toBe("MsgApp in the place of MsgSnap");
     expect(check({ from: 3 })).toMatch(/says it is from 3/);
     expect(check({ to: 3 })).toMatch(/is for node 3/);
@@ -226,7 +226,7 @@ describe("a snapshot's message", () => {
     expect(check({ commit: maxNumber + 1 })).toMatch(/above 2\^52/);
   });
 
-  test("carries a snapshot without data, and nothing else", () => {
+  test("must carry a snapshot without data, and nothing else", () => {
     expect(check({ snapshot: undefined })).toMatch(/no snapshot/);
     expect(check({}, {}, context(1))).toMatch(/carries data/);
     for (const set of [{ entries: [entry(1, 1)] }, { responses: [message(t.MsgApp)] }, { context: context(1) }]) {
@@ -234,21 +234,23 @@ describe("a snapshot's message", () => {
     }
   });
 
-  test("has a snapshot of an index, and of a term up to its own", () => {
+  test("must have a snapshot of an index, and of a term up to its own", () => {
     for (const index of [0, -1, maxNumber + 1]) expect(check({}, { index })).toMatch(/of index/);
     for (const term of [0, -1, 6]) expect(check({}, { term })).toMatch(/of term/);
     expect(check({}, { term: 5, index: maxNumber })).toBeUndefined();
   });
 
-  test("has a configuration of a bounded size", () => {
+  test("must have a configuration of a bounded size", () => {
     const voters = (count: number): ConfState =>
       makeConfState({ voters: Array.from({ length: count }, (_, i) => i + 1) });
     expect(check({}, { confState: voters(1000) })).toBeUndefined();
     expect(check({}, { confState: voters(1001) })).toMatch(/configuration of 1001 ids/);
   });
 
-  test("has exactly a configuration that raft can rebuild", () => {
-    /** What the core does with it; where this fails, it panics. It would rebuild an empty one, which no cluster has. */
+  test("must have a configuration that raft can rebuild", () => {
+    /**
+     * How the core restores it, which panics on failure. The core would rebuild an empty one, but no cluster has that.
+     */
     function rebuilds(confState: ConfState): boolean {
       if (confState.voters.length === 0) return false;
       const result = restore(new Changer(new ProgressTracker(1, 0), 10), confState);

@@ -1,17 +1,20 @@
 // A transport over WebSockets: the peer port of a member, and its way to every peer.
 //
-// `listen` takes the port, `start` begins to talk. The two are apart because the log must be open before a message arrives, because the
-// node that handles messages needs the transport and the transport needs it, and because a port that is taken should
-// be found out before anything is written to disk. Until `start` a peer that connects is told to come again.
+// `listen` takes the port, `start` begins to send and receive. They are two calls for three reasons: the log must be
+// open before a message arrives; the node that handles messages needs the transport, and the transport needs the node;
+// and a taken port should be noticed before any byte is written to disk. Until `start`, a peer that connects is told to
+// retry.
 //
-// Promises: `send` never blocks and never calls the handler; what is sent to one peer in one turn of the event loop leaves in one frame, and
-// a peer to whom something was dropped is reported once for that turn. After `close` the handler is not called again.
+// Promises: `send` never blocks and never calls the handler. The messages to one peer in one turn of the event loop
+// leave in one frame, and a peer that lost a message is reported once for that turn. After `close` the handler is not
+// called again.
 //
-// Whom this member sends to is told by addPeer and removePeer; whom it listens to is the handler's to say, connection by connection. The
-// two sets differ while members come and go: one that was just added calls before this member has heard of it.
+// addPeer and removePeer say to which members this one sends; from which ones it accepts messages the handler decides,
+// per connection. The two sets differ while members come and go: a member that was just added calls before this one has
+// heard of it.
 //
-// Its counterpart upstream is etcd's server/etcdserver/api/rafthttp: streams, snapshots, remote and peer status. Left out: TLS, and the
-// pipeline of single requests that etcd keeps beside its streams.
+// Its counterpart upstream is etcd's server/etcdserver/api/rafthttp: streams, snapshots, remote and peer status. Left
+// out: TLS, and the pipeline of single requests that etcd keeps beside its streams.
 
 import type { WebSocket } from "ws";
 import type { Message } from "../raft/raftpb/index.ts";
@@ -40,9 +43,9 @@ import { isCarried } from "./validate.ts";
 
 interface Peer {
   readonly counters: PeerCounters;
-  /** The way to it; undefined for one that was let in and whose address is not known. */
+  /** The way to it; undefined for a peer that was admitted and whose address is not known. */
   way: { readonly target: DialTarget; readonly outgoing: OutgoingPeer } | undefined;
-  /** The newest connection from the peer: an older one that is still there is half-open. */
+  /** The newest connection from the peer: an older one that still exists is half-open. */
   incoming: IncomingConnection | undefined;
 }
 
@@ -59,7 +62,7 @@ export class WebSocketTransport {
   readonly #abortRequests = new AbortController();
   #handler: TransportHandler | undefined;
   #closing: Promise<void> | undefined;
-  /** What ends on its own after its peer was removed, its connection replaced or its snapshot called off. */
+  /** Work that ends by itself after its peer was removed, its connection replaced or its snapshot aborted. */
   readonly #ending = new Set<Promise<unknown>>();
   readonly #unreachable = new Set<number>();
   #flushScheduled = false;
@@ -111,9 +114,9 @@ export class WebSocketTransport {
   }
 
   /**
-   * Sends a MsgSnap, whose snapshot has no data, and the data behind it, on a connection of its own. Resolves to true once the peer
-   * has taken it; to false if it has not, if nobody can tell, or if another snapshot to this peer is under way. Never rejects, and ends
-   * `chunks` whatever happens.
+   * Sends a MsgSnap, whose snapshot has no data, then the data, on a connection of its own. Resolves to true once the
+   * peer has taken it; to false if it has not, if the outcome is unknown, or if another snapshot to this peer is under
+   * way. Never rejects, and always ends `chunks`.
    */
   async sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
     const { to } = message;
@@ -136,7 +139,7 @@ export class WebSocketTransport {
     return sent;
   }
 
-  /** Passes a request of at most maxRequestBytes on to a peer; never rejects. */
+  /** Forwards a request of at most maxRequestBytes to a peer; never rejects. */
   async request(to: number, body: Uint8Array): Promise<RequestOutcome> {
     const way = this.#peers.get(to)?.way;
     if (way !== undefined && this.#handler !== undefined) return this.#requests.send(way.target, body);
@@ -144,7 +147,7 @@ export class WebSocketTransport {
     return { kind: "unsent", message: why };
   }
 
-  /** From now on peers are told that this member is reached there: they may know an older address, or none. */
+  /** Tells peers from now on that this member listens there: they may know an older address, or none. */
   announce(address: Address): void {
     this.#address = address;
   }
@@ -170,7 +173,7 @@ export class WebSocketTransport {
         if (rejection.kind !== "unknown" && this.#closing === undefined) this.#handler?.rejectedBy(id, rejection);
       },
       onAnswered: (clusterId) => {
-        // A dial of an address that the peer has no more says nothing of the one that it has now.
+        // A dial of an address that the peer no longer has says nothing about its present one.
         const isCurrent = this.#peers.get(id)?.way?.target === target && this.#closing === undefined;
         if (isCurrent) this.#handler?.dialled(id, origin, clusterId);
       },
@@ -192,7 +195,7 @@ export class WebSocketTransport {
       from,
       incarnation,
       to,
-      // As it is at the time of a dial.
+      // Read at the time of each dial.
       get address() {
         return current();
       },
@@ -205,7 +208,7 @@ export class WebSocketTransport {
     return peer;
   }
 
-  /** Forgets a peer: what is queued to it still leaves, then every connection to and from it is closed. */
+  /** Forgets a peer: its queue still leaves, then every connection to and from it is closed. */
   removePeer(id: number): void {
     const peer = this.#peers.get(id);
     this.#sending.get(id)?.abort(removed);
@@ -296,7 +299,7 @@ export class WebSocketTransport {
       },
     });
     peer.incoming = incoming;
-    // It is up: if the way to it is in its pause between two dials, that pause is over.
+    // The peer is up: if the way to it pauses between two dials, the pause ends now.
     peer.way?.outgoing.dial();
   }
 
