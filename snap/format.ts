@@ -1,14 +1,15 @@
 // The bytes of a snapshot file around its data, as index.ts draws them: the head before it, the tail behind it.
 //
-// Promises: a head always has the same size, so that it can be written last, when the checksum and the sizes are known; what
-// decodeHead returns lies within the file, so that a damaged size never leads to a read past its end or to a buffer of its size.
+// Promises: a head always has the same size, so that it can be written last, when the checksum and the sizes are known;
+// the offsets that decodeHead returns lie within the file, so that a damaged size never leads to a read past its end or
+// to a buffer of its size.
 //
-// A number in a protobuf message is a varint, seven bits a byte, the top bit set on all bytes but the last. The shortest form is
-// customary, and no reader asks for it: groups of zeros at the end are padding. Five bytes are what readers of any language take
-// for a size, and hold 35 bits.
+// A number in a protobuf message is a varint, seven bits a byte, the top bit set on all bytes but the last. The
+// shortest form is customary, but no reader requires it: groups of zeros at the end are padding. Readers of any
+// language accept five bytes for a size, and they hold 35 bits.
 //
-// Reads what etcd writes, and what writeSnapshot writes: fields in the order of their numbers, none twice, none unknown; the data
-// may be missing. Ports save and Read of snapshotter.go, and snappb/snap.proto.
+// Reads what etcd writes, and what writeSnapshot writes: fields in the order of their numbers, none twice, none
+// unknown; the data may be missing. Ports save and Read of snapshotter.go, and snappb/snap.proto.
 
 import { decodeSnapshot, encodeSnapshot, Reader, type SnapshotMetadata } from "../raft/raftpb/index.ts";
 import { crc32c, crc32cCombine } from "../wal/crc32c.ts";
@@ -28,7 +29,9 @@ export const sizeLimit = 2 ** (7 * padded);
 /** A head in any form fits in here. */
 export const longestHeadBytes = 64;
 
-/** Where the parts of a file are; offsets from its start. The snapshot is [start, end), the data [dataStart, dataEnd). */
+/**
+ * Where the parts of a file are; offsets from its start. The snapshot is [start, end), the data [dataStart, dataEnd).
+ */
 export interface Layout {
   /** What the checksum of [start, end) must be. */
   readonly crc: number;
@@ -38,7 +41,7 @@ export interface Layout {
   readonly end: number;
 }
 
-/** What cannot be a snapshot file; the message is the reason alone. */
+/** The bytes cannot be a snapshot file; the message is the reason alone. */
 export class FormatError extends Error {
   override readonly name = "FormatError";
 }
@@ -50,7 +53,7 @@ function writePadded(into: Uint8Array, at: number, tag: number, value: number): 
     into[at + i] = (rest % 128) | (i < padded ? 0x80 : 0);
 }
 
-/** The HEAD_BYTES before the data. `size` and `crc` are the data's; the whole must stay below SIZE_LIMIT. */
+/** The headBytes before the data. `size` and `crc` are the data's; the whole must stay below sizeLimit. */
 export function encodeHead(data: { readonly size: number; readonly crc: number }, tail: Uint8Array): Uint8Array {
   const head = new Uint8Array(headBytes);
   writePadded(head, wrapperBytes, tagData, data.size);
@@ -63,7 +66,7 @@ export function encodeHead(data: { readonly size: number; readonly crc: number }
 /** What follows the data: the metadata field. */
 export const encodeTail = (metadata: SnapshotMetadata): Uint8Array => encodeSnapshot({ data: undefined, metadata });
 
-/** Takes the first LONGEST_HEAD_BYTES of a file, or all of a shorter one. Throws FormatError. */
+/** Takes the first longestHeadBytes of a file, or all of a shorter one. Throws FormatError. */
 export function decodeHead(bytes: Uint8Array, fileSize: number): Layout {
   const reader = new Reader(bytes);
   expectTag(reader, tagCrc, "checksum");

@@ -1,10 +1,10 @@
 // Reading a snapshot file, chunk by chunk.
 //
-// Promises: memory is bounded by the size of a chunk, whatever the file's bytes say; a file that is read to its end without an
-// error has the checksum, the layout and the position that it should have.
+// Promises: memory is bounded by the size of a chunk, whatever the file's bytes say; a file that is read to its end
+// without an error has the right checksum, layout and position.
 //
-// The checksum covers data and metadata, and shows only at the end. What it does not cover, the head before them, is held against
-// the size of the file, byte for byte: no flipped bit passes.
+// The checksum covers data and metadata, and shows only at the end. The head before them is outside of it, and is
+// compared with the size of the file, byte for byte: no flipped bit passes.
 //
 // Counterpart of Read in snapshotter.go, which reads the file at once.
 
@@ -16,12 +16,12 @@ import { decodeHead, decodeTail, FormatError, type Layout, longestHeadBytes } fr
 import { type SnapshotPosition, samePosition } from "./names.ts";
 
 const chunkBytes = 256 * 1024;
-/** More than a hundred thousand members. A damaged size must not ask for a buffer of any size. */
+/** Room for more than a hundred thousand members. A damaged size must not lead to a buffer of any size. */
 const longestTailBytes = 1024 * 1024;
 
 /**
- * Yields the data in chunks of 256 KiB and returns the metadata, once the checksum holds. Throws SnapError DAMAGED, UNREADABLE,
- * DISK_FAILED, at the end at the latest.
+ * Yields the data in chunks of 256 KiB and returns the metadata, once the checksum matches. Throws SnapError DAMAGED,
+ * UNREADABLE, DISK_FAILED, at the end at the latest.
  */
 export async function* readSnapshot(
   file: File,
@@ -42,7 +42,7 @@ export async function* readSnapshot(
   return metadataFrom(tail, file.path, position, unreadable);
 }
 
-/** The metadata alone, without a look at the data or at the checksum. Throws SnapError DAMAGED, DISK_FAILED. */
+/** The metadata alone; reads no data and checks no checksum. Throws SnapError DAMAGED, DISK_FAILED. */
 export async function readMetadata(file: File, position: SnapshotPosition): Promise<SnapshotMetadata> {
   const layout = await readLayout(file);
   return metadataFrom(await readRange(file, layout.dataEnd, layout.end), file.path, position, damaged);

@@ -1,11 +1,12 @@
 // Writing a snapshot into a file, chunk by chunk as they come.
 //
-// Promises: of the data, no more than the chunk at hand is in memory; when the promise resolves, the file's contents survive a
-// power cut; the file is whole only then, because its head is written last.
+// Promises: of the data, no more than the present chunk is in memory; when the promise resolves, the file's contents
+// survive a power cut; the file is whole only then, because its head is written last.
 //
-// The order: a gap for the head; the data, piece by piece; the metadata; the head. A sync every few MiB keeps the disk's queue
-// short: were it all left to the last one, the log's own syncs, which clients wait for, would stand in line behind hundreds of MiB.
-// A piece is copied into the page cache in some 100 microseconds and checksummed in as many; then others have their turn.
+// The order: a gap for the head; the data, piece by piece; the metadata; the head. A sync every few MiB keeps the
+// disk's queue short: a single sync at the end would make the log's own syncs, which clients wait for, stand in line
+// behind hundreds of MiB. A piece is copied into the page cache in some 100 microseconds and checksummed in as many;
+// then other work has its turn.
 //
 // Counterpart of save in snapshotter.go, which has the data in memory and writes it at once.
 
@@ -19,8 +20,8 @@ export const pieceBytes = 256 * 1024;
 export const syncBytes = 4 * 1024 * 1024;
 
 /**
- * Fills an empty file. `turn` is awaited after each piece; what it throws ends the writing, and so does what `chunks` throws.
- * Throws SnapError DISK_FAILED, TOO_LARGE.
+ * Fills an empty file. Awaits `turn` after each piece; an error of `turn` or `chunks` ends the writing. Throws
+ * SnapError DISK_FAILED, TOO_LARGE.
  */
 export async function writeSnapshot(
   file: File,
