@@ -9,7 +9,7 @@ import { makeSnapshot } from "../../raft/raftpb/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
 import { SnapError, Snapshotter, snapshotName } from "../../snap/index.ts";
 import { type File, type FileSystem, Wal, WalError } from "../../wal/index.ts";
-import { confState, createWal, entry, hardState, metadata, noise, SNAP, textOf, WAL } from "./member.ts";
+import { confState, createWal, entry, hardState, metadata, noise, snap, textOf, walFile } from "./member.ts";
 
 const segmentBytes = 1024;
 const newDisk = (): FakeDisk => new FakeDisk({ random: () => 0 });
@@ -74,7 +74,7 @@ describe("a closed log of three segments", () => {
     const disk = newDisk();
     for (const [name, sound] of pristine) disk.put(name, name === path ? bytes : sound);
     try {
-      const { wal, recovered } = await Wal.open({ fileSystem: sparing(disk), directory: WAL, segmentBytes });
+      const { wal, recovered } = await Wal.open({ fileSystem: sparing(disk), directory: walFile, segmentBytes });
       await wal.close();
       expect(recovered.metadata).toEqual(metadata);
       if (recovered.repaired === undefined) counts.exact++;
@@ -138,13 +138,13 @@ describe("a closed log of three segments", () => {
 
 describe("a snapshot", () => {
   const position = { index: 77, term: 3 };
-  const path = `${SNAP}/${snapshotName(position)}`;
+  const path = `${snap}/${snapshotName(position)}`;
   const data = noise(1500, 5);
   let pristine: Uint8Array;
 
   beforeAll(async () => {
     const disk = newDisk();
-    const store = await Snapshotter.open({ fileSystem: disk, directory: SNAP });
+    const store = await Snapshotter.open({ fileSystem: disk, directory: snap });
     async function* chunks(): AsyncGenerator<Uint8Array, void, void> {
       yield data;
     }
@@ -156,7 +156,7 @@ describe("a snapshot", () => {
   async function read(bytes: Uint8Array): Promise<Uint8Array> {
     const disk = newDisk();
     disk.put(path, bytes);
-    const store = await Snapshotter.open({ fileSystem: sparing(disk), directory: SNAP });
+    const store = await Snapshotter.open({ fileSystem: sparing(disk), directory: snap });
     const all: Uint8Array[] = [];
     for await (const chunk of store.read(position)) all.push(chunk);
     return Buffer.concat(all);
@@ -181,7 +181,7 @@ describe("a snapshot", () => {
   it("with any bit flipped is set aside by a start, which takes the one before it", { timeout: 300_000 }, async () => {
     const older = { index: 5, term: 1 };
     const disk = newDisk();
-    const store = await Snapshotter.open({ fileSystem: disk, directory: SNAP });
+    const store = await Snapshotter.open({ fileSystem: disk, directory: snap });
     async function* chunks(): AsyncGenerator<Uint8Array, void, void> {
       yield data.subarray(0, 20);
     }
@@ -190,7 +190,7 @@ describe("a snapshot", () => {
     for (let bit = 0; bit < 8 * pristine.length; bit += 37) {
       const damaged = disk.fork();
       damaged.put(path, flipped(pristine, bit));
-      const start = await Snapshotter.open({ fileSystem: damaged, directory: SNAP });
+      const start = await Snapshotter.open({ fileSystem: damaged, directory: snap });
       expect(await start.newest([older, position])).toMatchObject(older);
       expect([...damaged.files().keys()]).toContain(`${path}.broken`);
     }

@@ -19,7 +19,7 @@ import { Random } from "../../sim/random.ts";
 import { Snapshotter } from "../../snap/index.ts";
 import { encodeMetadata, type FileSystem, Wal } from "../../wal/index.ts";
 import { choices, randomFrom } from "./choices.ts";
-import { hardState, SNAP, textOf, WAL } from "./member.ts";
+import { hardState, snap, textOf, walFile } from "./member.ts";
 
 const segmentBytes = 4096;
 const oldCluster = 77;
@@ -98,8 +98,8 @@ const restore: Work = {
 async function oldMember(): Promise<FakeDisk> {
   const disk = new FakeDisk({ random: () => 0 });
   const metadata = encodeMetadata({ nodeId: 2, clusterId: oldCluster, incarnation: 88 });
-  const snapshots = await Snapshotter.open({ fileSystem: disk, directory: SNAP });
-  const wal = await Wal.create({ fileSystem: disk, directory: WAL, metadata, segmentBytes, random: salts(3) });
+  const snapshots = await Snapshotter.open({ fileSystem: disk, directory: snap });
+  const wal = await Wal.create({ fileSystem: disk, directory: walFile, metadata, segmentBytes, random: salts(3) });
   const entry = (index: number): Entry =>
     makeEntry(0, 3, index, encodeEnvelope({ member: 1, epoch: 1, counter: index }, command(index)));
   await wal.save(hardState(3, 1, 2), [entry(1), entry(2)], true);
