@@ -1,9 +1,10 @@
-// The metadata that heads each segment: whose log this is. etcdserverpb.Metadata, two numbers, and a third that etcd's decoder skips.
+// The metadata at the head of each segment: whose log this is. etcdserverpb.Metadata, two numbers, and a third that
+// etcd's decoder skips.
 //
-// The third, field 15, is the incarnation: a random number that whoever creates the log draws for it. A member that comes back under its id
-// with another one has lost its data directory, and with it what it had promised.
+// The third, field 15, is the incarnation: a random number drawn by the creator of the log. A member that comes back
+// under its id with another incarnation has lost its data directory, and with it its promises.
 //
-// The log itself treats metadata as bytes; whoever opens it compares the ids with its own. A real etcd draws 64-bit ids at
+// The log itself treats metadata as bytes; the member compares the ids with its own. A real etcd draws 64-bit ids at
 // random, almost all of which a JavaScript number cannot hold: they are refused, never rounded.
 //
 // Ports the Metadata message of etcdserver.proto.
@@ -23,7 +24,10 @@ const tagNodeId = 0x08;
 const tagClusterId = 0x10;
 const tagIncarnation = 0x78;
 
-/** Both ids are written even when 0, the incarnation is not. Throws WalError BAD_METADATA for one that is not an integer in [0, 2^53). */
+/**
+ * Both ids are written even when 0, the incarnation is not. Throws WalError BAD_METADATA for one that is not an integer
+ * in [0, 2^53).
+ */
 export function encodeMetadata(metadata: Metadata): Uint8Array {
   const w = new protobuf.Writer();
   w.uint32(tagNodeId).uint64(checked(metadata.nodeId, "node id"));

@@ -1,11 +1,11 @@
-// What lies behind a bad frame: anything but zeros, and sound records of ours.
+// The bytes behind a bad frame: anything but zeros, and sound records of ours.
 //
-// A record of ours can be told without any other, and may begin at any multiple of 8. What is searched may be the middle of a large entry,
-// so its bytes are whatever a client has chosen: each word of them can claim a frame of megabytes that holds together up to its
-// checksum. So no claim may cost more than a few steps: the bytes are read into memory once, and checksummed once, and the checksum of any
-// stretch follows from those of the file up to its two ends.
+// A record of ours can be recognised without any other, and may begin at any multiple of 8. The search may run through
+// the middle of a large entry, whose bytes a client has chosen: each word can claim a frame of megabytes that is
+// well-formed up to its checksum. So no claim may cost more than a few steps: the bytes are read into memory once, and
+// checksummed once, and the checksum of any stretch follows from those of the file up to its two ends.
 //
-// Nothing of this is in etcd, whose decoder looks at the bad frame alone.
+// etcd has no counterpart: its decoder looks at the bad frame alone.
 
 import { crc32c, crc32cCombine } from "./crc32c.ts";
 import { usedFrom, type Window } from "./decoder.ts";
@@ -21,7 +21,7 @@ export interface Rest {
   readonly durable: number;
 }
 
-/** The zeros at the end of a record: of its checksum, and its padding. */
+/** The zeros that may end a record: of its checksum, and its padding. */
 const lastZeros = 15;
 
 /** Searches a segment that has this salt from `from`, a multiple of 8, to its end. */
@@ -42,7 +42,7 @@ export async function searchRest(window: Window, from: number, salt: number): Pr
     if (recordSize === 0 || size > last - at || !looksLikeOurs(bytes, at, recordSize)) continue;
     const record = readFrame(bytes, at, start + at, recordSize, salt, checksum);
     if (typeof record === "string" || record.durable === undefined) continue;
-    if (record.durable > start + at) continue; // a lie: nobody knows of what is not written yet
+    if (record.durable > start + at) continue; // a lie: no record can know of bytes that are not written yet
     ours = true;
     durable = Math.max(durable, record.durable);
     next = at + size;
@@ -64,6 +64,6 @@ function checksums(bytes: Uint8Array, lo: number, hi: number): typeof crc32c {
     const n = Math.floor((at - lo) / step);
     return crc32c(bytes, upTo[n], lo + n * step, at);
   };
-  // The checksum up to `end` is that up to `start`, passed through the stretch: what it adds there, it adds once more and is gone.
+  // checksum(start, end) from those of [lo, start) and [lo, end). The prefix's CRC enters twice, and xor cancels it.
   return (_, crc = 0, start = lo, end = hi) => crc32cCombine(before(start) ^ crc, before(end), end - start);
 }

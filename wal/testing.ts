@@ -1,5 +1,5 @@
-// What the tests of wal/ share: temporary directories, a file system that can be watched and made to fail, and a reader of the
-// format that owes nothing to the code it tests.
+// Shared by the tests of wal/: temporary directories, a file system that can be watched and made to fail, and a reader
+// of the format that uses none of the code under test.
 
 import fs from "node:fs";
 import os from "node:os";
@@ -33,7 +33,7 @@ export function removeTemporary(): void {
   for (const directory of made.splice(0)) fs.rmSync(directory, { recursive: true, force: true });
 }
 
-/** What a crash would leave, were everything written durable: the directory as it is now, elsewhere and not locked. */
+/** The directory as a crash would leave it if all writes were durable: copied, and not locked. */
 export function copyOf(directory: string): string {
   const copy = path.join(temporary(), "wal");
   fs.cpSync(directory, copy, { recursive: true });
@@ -49,7 +49,7 @@ export const segmentsOf = (directory: string): string[] =>
 
 export const lastOf = (directory: string): string => segmentsOf(directory).at(-1) as string;
 
-/** Passes every call on to the real disk, after `before` has seen it: there it can be counted, or fail by a throw. */
+/** Calls the real disk, after `before` has seen the call, which can count it or throw. */
 export function watched(before: (call: string, path: string) => void): FileSystem {
   const seen = (call: string, file: string): Promise<void> => Promise.resolve().then(() => before(call, file));
   const wrap = (file: File): File => ({
@@ -111,8 +111,8 @@ export interface PlainRecord {
 }
 
 /**
- * Reads segments by etcd's rules alone: length words, fields 1 to 3 in any order, unknown fields skipped, the chain of checksums.
- * Throws on anything that etcd would refuse.
+ * Reads segments by etcd's rules alone: length words, fields 1 to 3 in any order, unknown fields skipped, the chain of
+ * checksums. Throws on anything that etcd would refuse.
  */
 export function readAsEtcd(files: readonly string[]): PlainRecord[] {
   const records: PlainRecord[] = [];
@@ -173,7 +173,7 @@ function parse(bytes: Uint8Array): { type: number; crc: number; data: Uint8Array
   return result;
 }
 
-/** CRC-32C bit by bit, as its definition has it. */
+/** CRC-32C bit by bit, as defined. */
 export function slowCrc32c(bytes: Uint8Array, crc = 0): number {
   let c = ~crc;
   for (const byte of bytes) {
@@ -183,7 +183,7 @@ export function slowCrc32c(bytes: Uint8Array, crc = 0): number {
   return ~c >>> 0;
 }
 
-/** The last of these segments as etcd leaves it that has written three hard states behind their records, in [start, end). */
+/** The last of these segments after etcd has written three hard states behind its records, in [start, end). */
 export function continuedByEtcd(files: readonly string[]): {
   bytes: Buffer;
   start: number;
