@@ -1,8 +1,8 @@
 // What a disk does to files that lie on it: some bits of one of them turn.
 //
-// Only where a member can tell. Of a log that is any segment but the last: that a segment follows says that this one was durable. In the
-// last one, what no later record confirms looks like a write that the power cut has torn, and is cut off; no log can know better. Of the
-// snapshots it is the newest, which is the one that counts.
+// Only where a member can tell. Of a log that is any segment but the last: that a segment follows says that this one
+// was durable. In the last one, what no later record confirms looks like a write that the power cut has torn, and is
+// cut off; no log can know better. Of the snapshots it is the newest, which is the one that counts.
 
 import { parseSnapshotName } from "../snap/names.ts";
 import type { FakeDisk } from "./disk.ts";

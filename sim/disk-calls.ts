@@ -1,7 +1,7 @@
 // How a call of the fake disk goes: seen, held up, failed, or done.
 //
-// Without `wait` and holds, a call takes effect before it returns its promise, so the order of effects is the order of calls. Of a disk that
-// is off no asynchronous call comes back, as no process is left to hear of it.
+// Without `wait` and holds, a call takes effect before it returns its promise, so the order of effects is the order of
+// calls. Of a disk that is off no asynchronous call comes back, as no process is left to hear of it.
 
 import { FileSystemError } from "../wal/file-system.ts";
 

@@ -1,20 +1,23 @@
-// What lies on the fake disk: files and directories, each as it is read now, as it is known to survive a power cut, and the
-// changes in between.
+// What lies on the fake disk: files and directories, each as it is read now, as it is known to survive a power cut, and
+// the changes in between.
 //
-// A change is one write, one truncation or one change of a name. It is *unsynced* until its file is synced (its directory, if it is
-// a name). A power cut keeps any subset of the unsynced changes, of a write any subset of its sectors; what is kept is applied in the
-// order in which it was made. So later writes can survive earlier ones, and a name can survive the contents of its file, or be lost
-// without them.
+// A change is one write, one truncation or one change of a name. It is *unsynced* until its file is synced (its
+// directory, if it is a name). A power cut keeps any subset of the unsynced changes, of a write any subset of its
+// sectors; what is kept is applied in the order in which it was made. So later writes can survive earlier ones, and a
+// name can survive the contents of its file, or be lost without them.
 //
-// After a failed sync the system has forgotten which pages it still had to write: a later sync that succeeds says nothing
-// about them, though every reader sees them. Such changes are *doubtful*, and stay unsynced until the same bytes are written again. As
-// their pages pass for clean, the system may drop them from memory at any time: then readers see what the disk has (`forget`).
-// Names have no such state: a journal whose write fails takes no more.
+// After a failed sync the system has forgotten which pages it still had to write: a later sync that succeeds says
+// nothing about them, though every reader sees them. Such changes are *doubtful*, and stay unsynced until the same
+// bytes are written again. As their pages pass for clean, the system may drop them from memory at any time: then
+// readers see what the disk has (`forget`). Names have no such state: a journal whose write fails takes no more.
 
 /** The unit in which a disk writes: a sector is old or new, never a mixture. Bytes. */
 export const sectorBytes = 512;
 
-/** What becomes of an unsynced change, or of one sector of a write. Names and truncations are kept or lost: the rest counts as lost. */
+/**
+ * What becomes of an unsynced change, or of one sector of a write. Names and truncations are kept or lost: the rest
+ * counts as lost.
+ */
 export type Fate = "kept" | "lost" | "zeros" | "garbage";
 
 /** A change that a power cut may undo. */
@@ -32,7 +35,10 @@ export interface Unsynced {
 /** Chooses for each change; of a write, for each sector (0 is the file's first), else `sector` is 0. */
 export type Choice = (change: Unsynced, sector: number) => Fate;
 
-/** Keeps some changes whole, loses others whole, and tears the rest sector by sector; `random` draws a whole number in [0, n). */
+/**
+ * Keeps some changes whole, loses others whole, and tears the rest sector by sector; `random` draws a whole number in
+ * [0, n).
+ */
 export function drawn(random: (n: number) => number): Choice {
   const fates = new Map<Unsynced, Fate | "torn">();
   return (change) => {
@@ -129,7 +135,10 @@ export class FileNode {
     }
   }
 
-  /** Drops the pages of doubtful writes: those that `choose` does not keep whole never reached the disk. The size stays as it is. */
+  /**
+   * Drops the pages of doubtful writes: those that `choose` does not keep whole never reached the disk. The size stays
+   * as it is.
+   */
   forget(call: number, path: string, choose: Choice): void {
     const isGone = ({ state, bytes }: FileChange): boolean => state === "doubtful" && bytes !== undefined;
     this.#changes = this.#changes.filter((change) => !isGone(change) || choose(change, 0) === "kept");
@@ -238,7 +247,10 @@ export class DirectoryNode {
     this.#changes = this.#changes.filter((change) => change.call >= call);
   }
 
-  /** With its unsynced changes, and all that can be below it. Nodes that this one shares between names, the copy shares too. */
+  /**
+   * With its unsynced changes, and all that can be below it. Nodes that this one shares between names, the copy shares
+   * too.
+   */
   copy(copies: Map<DiskNode, DiskNode> = new Map()): DirectoryNode {
     const copy = new DirectoryNode();
     const copyOf = (node: DiskNode): DiskNode => {

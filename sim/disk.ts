@@ -1,17 +1,19 @@
-// A disk in memory, behind the same seam as the real one (wal/file-system.ts): deterministic, and able to do the worst that the seam
-// allows, no more.
+// A disk in memory, behind the same seam as the real one (wal/file-system.ts): deterministic, and able to do the worst
+// that the seam allows, no more.
 //
-//  - Power cuts. powerCut gives the disk that the next start finds: all that was synced, and any part of the rest, down to single
-//    sectors, which may also hold zeros or garbage (disk-nodes.ts tells the rules). survivor does the same and leaves this disk on, so
-//    that one run of a workload can be cut at each of its calls; fork copies it as it is. killed is the end of a process without one of the power.
-//  - Failures. failWhen and failNext make calls fail, until heal. A call that fails has changed nothing, but for a short write,
-//    which has written half, and a failed sync, after which what was to be synced stays doubtful: forget takes it from the readers.
-//  - Time. Every asynchronous call waits for `wait`, which a simulator ties to its virtual clock; hangWhen holds calls up
-//    until they are let go. What is written while a sync runs is not covered by it.
-//  - `watch` sees each call before it is made.
+//   - Power cuts. powerCut gives the disk that the next start finds: all that was synced, and any part of the rest,
+//     down to single sectors, which may also hold zeros or garbage (disk-nodes.ts has the rules). survivor does the
+//     same and leaves this disk on, so that one run of a workload can be cut at each of its calls; fork copies it as it
+//     is. killed is the end of a process while the machine goes on.
+//   - Failures. failWhen and failNext make calls fail, until heal. A failed call has changed nothing, with two
+//     exceptions: a short write has written half, and a failed sync leaves its changes doubtful: forget takes them from
+//     the readers.
+//   - Time. Every asynchronous call waits for `wait`, which a simulator ties to its virtual clock; hangWhen holds calls
+//     up until they are released. A running sync does not cover bytes that are written meanwhile.
+//   - `watch` sees each call before it is made.
 //
-// Without `wait` a call takes effect before it returns its promise, so the order of effects is the order of calls. Nothing here is
-// random but what `random` chooses. Directories have their locks, and moves within one directory only.
+// Without `wait` a call takes effect before it returns its promise, so the order of effects is the order of calls. Only
+// `random` makes choices. Directories have their locks, and moves within one directory only.
 
 import type { DirectoryLock, File, FileSystem } from "../wal/file-system.ts";
 import {
@@ -92,7 +94,10 @@ export class FakeDisk implements FileSystem {
     return found.sort();
   }
 
-  /** Puts a file there, synced and with all its directories; one that is there is replaced. No call, so nothing can fail it. */
+  /**
+   * Puts a file there, synced and with all its directories; one that is there is replaced. No call, so nothing can fail
+   * it.
+   */
   put(path: string, bytes: Uint8Array): void {
     const names = namesOf(path);
     let directory = this.#root;
@@ -117,14 +122,20 @@ export class FakeDisk implements FileSystem {
     return new FakeDisk({ ...this.#options, ...options }, { root: this.#root.copy(), calls: this.calls });
   }
 
-  /** A power cut: as survivor, and this disk is off: none of its calls comes back. What survives is drawn by `random` unless given. */
+  /**
+   * A power cut: as survivor, and this disk is off: none of its calls comes back. What survives is drawn by `random`
+   * unless given.
+   */
   powerCut(choose: Choice = drawn(this.#options.random), options: Partial<FakeDiskOptions> = {}): FakeDisk {
     const survivor = this.survivor(choose, options);
     this.#calls.isOff = true;
     return survivor;
   }
 
-  /** The process has ended: its locks are gone, none of its calls comes back. What it has written is there, synced or not. */
+  /**
+   * The process has ended: its locks are gone, none of its calls comes back. What it has written is there, synced or
+   * not.
+   */
   killed(options: Partial<FakeDiskOptions> = {}): FakeDisk {
     this.#calls.isOff = true;
     return new FakeDisk({ ...this.#options, ...options }, { root: this.#root, calls: this.calls });

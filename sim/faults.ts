@@ -1,8 +1,9 @@
 // The faults that come now and then: each kind strikes at random times of its own, and ends what it began.
 //
-// Whoever is struck is any member that runs, and the leader more often than others, because most of what can go wrong goes wrong there. Members
-// that are down come up again by themselves, as under a supervisor; one whose disk has failed after a power cut only (member.ts tells why).
-// Changes of the members are drawn from what the asked member knows of them, and may well be refused: the product is to say no.
+// A fault strikes any member that runs, and the leader more often than others, because most bugs show there. Members
+// that are down come up again by themselves, as under a supervisor; one whose disk has failed after a power cut only
+// (member.ts tells why). Changes of the members are drawn from what the asked member knows of them, and may well be
+// refused: the product is to say no.
 
 import { isNormal } from "../raft/index.ts";
 import type { MemberChange } from "../server/interfaces.ts";
@@ -134,7 +135,7 @@ export class Faults {
     return this.#up.find(leads);
   }
 
-  /** Any member that runs; the leader more often than others. */
+  /** Any running member; the leader more often than others. */
   #one(random: Random, leadersShare = 0.4): SimMember | undefined {
     const leader = this.#leader();
     if (leader !== undefined && random.chance(leadersShare)) return leader;
@@ -196,7 +197,7 @@ export class Faults {
     });
   }
 
-  /** One call fails. What the disk holds after it nobody knows: the machine is switched off before it is used again. */
+  /** One call fails. The state of the disk is then unknown: the machine is switched off before it is used again. */
   #failingDisk(random: Random): void {
     const victim = this.#one(random);
     if (victim?.running === undefined) return;
@@ -214,7 +215,10 @@ export class Faults {
     });
   }
 
-  /** Syncs do not come back: for a while, or for so long that the member must stop. Then the machine is switched off and on. */
+  /**
+   * Syncs do not come back: for a while, or for so long that the member must stop. Then the machine is switched off and
+   * on.
+   */
   #diskHang(random: Random): void {
     const victim = this.#one(random);
     if (victim?.running === undefined || victim.diskMayFail) return;
@@ -237,7 +241,10 @@ export class Faults {
     });
   }
 
-  /** The power of a member fails, and its files are damaged or gone. One at a time, and only where the others can do without it. */
+  /**
+   * The power of a member fails, and its files are damaged or gone. One at a time, and only where the others can do
+   * without it.
+   */
   #harm(harm: Harm, random: Random): void {
     const victim = this.#one(random);
     if (victim?.running === undefined || victim.diskMayFail || !this.#canSpare(victim)) return;
@@ -265,7 +272,10 @@ export class Faults {
     return true;
   }
 
-  /** All members know which data directory it has, and have that on disk: else they cannot tell that it came back with another. */
+  /**
+   * All members know which data directory it has, and have that on disk: else they cannot tell that it came back with
+   * another.
+   */
   #isNoted({ id }: SimMember): boolean {
     const all = [...this.#parts.members.values()].filter(({ gone }) => gone === undefined);
     const know = all.every(({ running }) => running?.server.inbox.admit(id, 0, undefined)?.kind === "lost-data");

@@ -1,20 +1,24 @@
-// What must hold at every step, whatever is lost, late or broken: the properties of the paper's figure 3, and what this server promises on top.
+// What must hold at every step, whatever is lost, late or broken: the properties of the paper's figure 3, and what this
+// server promises on top.
 //
-//   election safety          at most one leader in a term
-//   leader append-only       a leader never changes or drops an entry of its own log
-//   log matching             an entry of one index and term is the same everywhere, and so is the one before it
-//   leader completeness      what was committed in an earlier term is in each later leader's log
-//   state machine safety     no two members commit, or apply, different entries at one index
-//   durability               a commit index is ahead of no quorum's disks; a vote or an acknowledgement leaves only when the disk has it; a leader
-//                            was elected by votes that a quorum has on disk; nothing is applied that the own disk does not have
-//   one vote                 a member votes for one candidate in a term, over all its lives
-//   applied order            a state machine has applied the committed commands, in order, up to the index that its member tells; equal
-//                            commands gave equal data, and equal changes equal members: who they are, where they are reached, whose id is spent
-//   transfer                 a leader offers its place only to who has its whole log
-//   recovery                 a start finds all that was durable
-//   acknowledged writes      a write that a client was told of is committed where it was said to be
+//   election safety        at most one leader in a term
+//   leader append-only     a leader never changes or drops an entry of its own log
+//   log matching           an entry of one index and term is the same everywhere, and so is the one before it
+//   leader completeness    what was committed in an earlier term is in each later leader's log
+//   state machine safety   no two members commit, or apply, different entries at one index
+//   durability             a commit index is ahead of no quorum's disks; a vote or an acknowledgement leaves only when
+//                          the disk has it; a leader was elected by votes that a quorum has on disk; a member applies
+//                          only what its own disk has
+//   one vote               a member votes for one candidate in a term, over all its lives
+//   applied order          a state machine has applied the committed commands, in order, up to its member's applied
+//                          index; equal commands gave equal data, and equal changes equal members: their ids, their
+//                          addresses, the spent ids
+//   transfer               a leader offers its place only to a member that has its whole log
+//   recovery               a start finds all that was durable
+//   acknowledged writes    an acknowledged write is committed at the index that the client was given
 //
-// Seen from outside: the logs and the messages pass through here, and a look is taken at each member after each event. Throws what is wrong.
+// Seen from outside: the logs and the messages pass through here, and each member is inspected after each event. Throws
+// what is wrong.
 
 import { type Entry, EntryType, type HardState, type Message, MessageType, type RawNode } from "../raft/index.ts";
 import { decodeEnvelope } from "../server/envelope.ts";
@@ -145,8 +149,9 @@ export class Invariants {
         `durability: member ${id} votes for ${m.to} in term ${m.term}, and its disk says term ${term}, vote ${vote}`,
       );
     }
-    // What it took in an earlier term a leader of a later one may have replaced before it was written. That leader was elected without the
-    // entry, so no majority had it, and none will: whoever voted takes nothing of the earlier term any more.
+    // What it took in an earlier term a leader of a later one may have replaced before it was written. That leader was
+    // elected without the entry, so no majority had it, and none will: a member that voted takes nothing of the earlier
+    // term any more.
     const isCurrent = m.term >= (durable.hardState?.term ?? 0);
     if (m.type === MessageType.MsgAppResp && isCurrent && m.index > durable.lastIndex) {
       throw new InvariantError(
@@ -156,8 +161,9 @@ export class Invariants {
   }
 
   /**
-   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or nobody might lead for a while. Judged once,
-   * when the message is first seen: one that is stuck behind a slow disk may leave after the leader has given the transfer up and gone on.
+   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or the cluster might be
+   * without a leader for a while. Judged once, when the message is first seen: one that is stuck behind a slow disk may
+   * leave after the leader has given the transfer up and gone on.
    */
   #offers(id: number, m: Message, own: number): void {
     if (this.#offered.has(m)) return;
@@ -246,7 +252,7 @@ export class Invariants {
     const granted = [...voters.ids()].filter((voter) => this.#votes.get(`${voter}/${term}`) === id);
     if (voters.voteResult(new Map(granted.map((voter) => [voter, true]))) !== "VoteWon") {
       throw new InvariantError(
-        `durability: member ${id} leads term ${term} by votes of which only those of ${granted.join(", ") || "nobody"} are on a disk`,
+        `durability: member ${id} leads term ${term} by votes of which only those of ${granted.join(", ") || "no member"} are on a disk`,
       );
     }
     for (const [offset, entry] of this.committed.entries()) {
@@ -274,7 +280,7 @@ export class Invariants {
     }
   }
 
-  /** Nobody has committed that far before: only a leader, and only with a quorum. */
+  /** The first commit that far: only a leader may do it, and only with a quorum. */
   #commitsFirst(id: number, { raft }: RawNode, to: number): void {
     const { raftLog, trk } = raft;
     const term = raftLog.term(to);
@@ -310,7 +316,10 @@ export class Invariants {
     return { term, inTerm, command, chain: command === undefined ? chain : chained(chain, command) };
   }
 
-  /** What the founders begin with they apply at once, and a snapshot's configuration counts before the snapshot is restored. */
+  /**
+   * What the founders begin with they apply at once, and a snapshot's configuration counts before the snapshot is
+   * restored.
+   */
   #configured(id: number, { node, members }: Server, applied: number): void {
     const { raftLog, trk } = node.raft;
     if (applied <= this.#founders || raftLog.hasNextOrInProgressSnapshot()) return;

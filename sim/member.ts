@@ -1,7 +1,8 @@
 // One member of the simulated cluster: the real server on a fake disk, over all its lives.
 //
-// A life is a Process. Starting opens the data directory with the lines of the command line (cli/data-directory.ts). A crash ends the
-// process between two events; what the disk then holds is drawn by the disk. The machine's clock drifts by a rate of its own.
+// A life is a Process. Starting opens the data directory with the lines of the command line (cli/data-directory.ts). A
+// crash ends the process between two events; what the disk then holds is drawn by the disk. The machine's clock drifts
+// by a rate of its own.
 
 import { type DirectoryOptions, makeLog, openDataDirectory } from "../cli/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
@@ -12,6 +13,7 @@ import { damageLog, damageSnapshot } from "./damage.ts";
 import { type DiskCall, FakeDisk } from "./disk.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { Invariants } from "./invariants.ts";
+import { askToJoin, type Peers } from "./join.ts";
 import { WatchedLog } from "./log-image.ts";
 import type { Mutation } from "./mutation.ts";
 import type { Network } from "./network.ts";
@@ -37,7 +39,7 @@ export interface MemberSettings {
 export interface MemberListener {
   count(what: string): void;
   log(id: number, text: string): void;
-  /** False if nobody wants the lines: then none is made. */
+  /** False if no lines are wanted: then none is made. */
   readonly isTracing: boolean;
 }
 
@@ -55,8 +57,6 @@ const asItIs = <T>(part: T): T => part;
 
 export type Harm = "damaged log" | "damaged snapshot" | "wiped";
 
-type Peers = readonly { readonly id: number; readonly url: string }[];
-
 export interface Running {
   readonly process: Process;
   readonly server: Server;
@@ -72,7 +72,7 @@ export class SimMember {
   readonly id: number;
   /** Where it listens from its next start on. */
   url: string;
-  /** What its next start is told with --peers-moved; undefined: that flag is not given. */
+  /** The --peers-moved of its next start; undefined: without that flag. */
   moved: Peers | undefined;
   running: Running | undefined;
   /** Why it will not start again. */
@@ -87,7 +87,7 @@ export class SimMember {
   diskMayFailUntil = 0;
   /** Set while its syncs do not come back, and another for each time. */
   hang: object | undefined;
-  /** What was done to its files while it was down: then it may refuse to start, or must be turned away. */
+  /** The harm to its files while it was down: then it may refuse to start, or must be rejected. */
   harm: Harm | undefined;
   process: Process | undefined;
   /** Its newest snapshot was damaged, and it has the one before and the log from there on. */
@@ -99,7 +99,7 @@ export class SimMember {
   readonly #founders: Peers | undefined;
   #contacts: Peers;
 
-  /** `founders` for a member of the first hour; `contacts` for one that joins. */
+  /** `founders` for a founding member; `contacts` for one that joins. */
   constructor(id: number, parts: MemberParts, peers: { founders?: Peers; contacts?: Peers }) {
     this.id = id;
     this.url = urlOf(id);
@@ -125,7 +125,8 @@ export class SimMember {
   /** Begins a life. */
   start(): void {
     if (this.process !== undefined || this.gone !== undefined) return;
-    // After a failed sync nobody knows what is on the disk and what only seems to be: the machine was switched off and on.
+    // After a failed sync it is unknown what is on the disk and what only seems to be: the machine was switched off and
+    // on.
     if (this.#diskFailed) this.disk = this.disk.powerCut();
     this.#diskFailed = false;
     const process = new Process(this.#parts.world, this.rate);
@@ -170,10 +171,13 @@ export class SimMember {
     this.#end((disk) => disk.killed());
   }
 
-  /** The power fails, and what the disk keeps is not what was written. Returns what was harmed, if there was anything that could be. */
+  /**
+   * The power fails, and the disk does not keep what was written. Returns the harm done; undefined if none was
+   * possible.
+   */
   suffer(harm: Harm, random: Random, others: Peers): Harm | undefined {
     this.powerCut();
-    this.#contacts = others; // whom it is told to ask when it comes back with nothing
+    this.#contacts = others; // the members that it asks when it comes back with nothing
     if (harm === "wiped") this.disk = this.#newDisk();
     else if (harm === "damaged log" ? !damageLog(this.disk, random) : !this.#damageSnapshot(random)) return undefined;
     this.harm = harm;
@@ -199,7 +203,7 @@ export class SimMember {
     this.disk = next(this.disk);
   }
 
-  /** In good order: hands over, answers what waits, closes its files. */
+  /** Shuts down in order: hands leadership over, answers what waits, closes its files. */
   async shutDown(): Promise<void> {
     const { running } = this;
     if (running === undefined) return;
@@ -224,7 +228,7 @@ export class SimMember {
     const { sync, other } = this.diskTimes;
     const isSync = call.kind === "datasync" || call.kind === "syncDirectory";
     const time = isSync ? sync : other;
-    // The process that makes the call: the answer comes to it, or to nobody.
+    // The process that makes the call: if it dies, the answer never comes.
     const forMs = time * (0.5 + this.#parts.world.random.real());
     const { tickMs, electionTicks } = this.#parts.settings;
     if (forMs > tickMs * electionTicks) this.#parts.listener.count("sync longer than an election timeout");
@@ -306,7 +310,7 @@ export class SimMember {
     return isTracing ? { debug: line, info: line, warning: line, error: line, fatal: line } : {};
   }
 
-  /** Opens the data directory as the command line does; undefined if the cluster does not take this member. */
+  /** Opens the data directory as the command line does; undefined if the cluster rejects this member. */
   async #openDirectory(process: Process, draws: Random, logger: Logger) {
     const { clusterId } = this.#parts.settings;
     const where = this.#where(process, draws, logger);
@@ -327,33 +331,16 @@ export class SimMember {
     return { fileSystem: this.#fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause, random };
   }
 
-  /** Asks the members that it knows until one lets it in; false if it never will. */
+  /** Asks the members that it knows until one admits it; false if none ever will. */
   async #join(process: Process, incarnation: number): Promise<boolean> {
     const { network } = this.#parts;
-    for (let turn = 0; ; turn++) {
-      const contact = this.#contacts[turn % this.#contacts.length];
-      if (contact === undefined) throw new Error("nobody to ask is known");
-      const peer = network.at(contact.url);
-      if (peer?.handler !== undefined && network.canConnect(this.id, contact.id)) {
-        const answer = await new Promise<Rejection | Peers | undefined>((resolve) => {
-          process.after(2000, () => resolve(undefined));
-          peer.process.after(network.delay(), () => {
-            const rejection = peer.handler?.admit(this.id, incarnation, undefined);
-            const members = rejection ?? peer.handler?.addresses();
-            process.after(network.delay(), () => resolve(members));
-          });
-        });
-        if (answer !== undefined && !("kind" in answer)) {
-          this.#contacts = answer;
-          return true;
-        }
-        if (answer !== undefined && answer.kind !== "unknown") {
-          this.#rejected(answer);
-          return false;
-        }
-      }
-      await process.sleep(500);
+    const answer = await askToJoin({ id: this.id, incarnation, process, network }, this.#contacts);
+    if ("kind" in answer) {
+      this.#rejected(answer);
+      return false;
     }
+    this.#contacts = answer;
+    return true;
   }
 
   #rejected({ kind, message }: Rejection): void {
@@ -361,13 +348,13 @@ export class SimMember {
     listener.count(`member turned away: ${kind}`);
     listener.log(this.id, message);
     if (kind === "lost-data" && this.harm !== "wiped")
-      world.fail(new Error(`member ${this.id} is told that it lost its data: ${message}`));
+      world.fail(new Error(`member ${this.id} was rejected for lost data: ${message}`));
     this.gone = message;
     // Not at once: the server is in the middle of something.
     this.process?.after(0, () => this.kill());
   }
 
-  /** One that was wiped may be told of a commit that it has forgotten, before anybody has told it so. */
+  /** A wiped member may hear of a commit that it has forgotten, before a peer has rejected it. */
   #violated(error: Error): void {
     const { world, listener } = this.#parts;
     if (this.harm === "wiped") listener.count("wiped: it finds out by itself");

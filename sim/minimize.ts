@@ -1,7 +1,8 @@
 // Makes a failing run smaller: fewer faults, less time, for as long as it still fails.
 //
-// Each fault draws from a stream of its own, so taking one away leaves the others where they were, at least until the cluster goes another
-// way. A smaller run may fail of something else than the larger one did; that is a failure all the same.
+// Each fault draws from a stream of its own, so taking one away leaves the others where they were, at least until the
+// cluster goes another way. A smaller run may fail of something else than the larger one did; that is a failure all the
+// same.
 
 import type { FaultName } from "./plan.ts";
 import { type RunOptions, type RunResult, simulate } from "./simulation.ts";
@@ -43,7 +44,10 @@ export async function minimize(
   return best;
 }
 
-/** Ends when the failure showed, or three quarters of the way there if it ends there already; undefined if that is no shorter. */
+/**
+ * Ends when the failure showed, or three quarters of the way there if it ends there already; undefined if that is no
+ * shorter.
+ */
 function shortened({ result }: Smallest, job: Job): Job | undefined {
   const failedAt = Math.ceil(result.simulatedMs / result.plan.settings.tickMs);
   const ticks = failedAt < job.ticks ? failedAt : Math.floor(job.ticks * 0.75);

@@ -1,6 +1,6 @@
-// Bugs, planted one at a time into the parts that a member is made of, to see whether the simulator finds them: a simulator that finds none
-// proves nothing. Each is one that real systems have had. They sit in wrappers around the parts, or in methods that are exchanged on one
-// object; the product has no switch for them.
+// Bugs, planted one at a time into the parts that a member is made of, to see whether the simulator finds them: a
+// simulator that finds none proves nothing. Each is one that real systems have had. They sit in wrappers around the
+// parts, or in methods that are exchanged on one object; the product has no switch for them.
 
 import { asV2, type ConfChangeV2, confChangeOf, type Entry, MessageType, type RawNode } from "../raft/index.ts";
 import type { LogStore, StateMachine } from "../server/interfaces.ts";
@@ -111,7 +111,7 @@ function applied(node: RawNode, cc: ConfChangeV2): void {
   try {
     node.applyConfChange(cc);
   } catch {
-    // It does not fit: whoever applies it says so.
+    // It does not fit: the apply path reports that.
   }
 }
 

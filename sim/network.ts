@@ -1,8 +1,8 @@
 // The simulated network: who can reach whom, how long it takes, and what gets lost on the way.
 //
-// Messages are encoded when they leave and decoded when they arrive, each on its own: any of them may be lost, come twice, or overtake
-// others. That is harsher than the real transport, whose connections keep the order, and is what raft is made for. A direction that is cut
-// loses everything; a cut in one direction leaves the other alone.
+// Messages are encoded when they leave and decoded when they arrive, each on its own: any of them may be lost, come
+// twice, or overtake others. That is harsher than the real transport, whose connections keep the order, and is what
+// raft is made for. A direction that is cut loses everything; a cut in one direction leaves the other alone.
 //
 // Here is the world between the members; endpoint.ts has what one member holds of it.
 
@@ -130,7 +130,8 @@ export class Network {
       return;
     }
     const bytes = encodeMessage(m);
-    // raft does not mind what comes twice, except for a proposal, which would be a second entry: a connection never repeats one.
+    // raft does not mind what comes twice, except for a proposal, which would be a second entry: a connection never
+    // repeats one.
     const copies = m.type !== MessageType.MsgProp && random.chance(faults.duplicate) ? 2 : 1;
     if (copies === 2) listener.count("duplicate message");
     const sentAt = this.world.now;

@@ -1,7 +1,8 @@
-// Whoever looks after the cluster: replaces a member that will never come back, with the calls that a real one has.
+// The operator of the cluster: replaces a member that will never come back, with the calls that a real operator has.
 //
-// Removes it, adds a new one as a learner, promotes that one. Asks whoever runs, takes no for an answer and tries again; goes on after all other
-// faults have ended, since the cluster owes that to whoever lost a disk. One replacement at a time.
+// Removes it, adds a new one as a learner, promotes that one. Asks any running member, accepts a refusal and tries
+// again; goes on after all other faults have ended, since the cluster owes that to a member that lost its disk. One
+// replacement at a time.
 
 import type { MemberChange } from "../server/interfaces.ts";
 import type { SimMember } from "./member.ts";
@@ -65,7 +66,7 @@ export class Operator {
     const asked = random.pick(up);
     const known = asked.running?.server.status().members ?? [];
     if (known.some(({ id }) => id === lost.id)) return this.#ask(asked, { kind: "remove", id: lost.id });
-    // Whoever was asked may know less than the others, or be no member at all.
+    // The member that was asked may know less than the others, or be no member at all.
     if (known.length === 0) return;
     this.#next ??= newMember();
     const { id, url, gone } = this.#next;
@@ -90,7 +91,7 @@ export class Operator {
       this.#asking = false;
       this.#parts.log(`${text}: ${outcome}`);
     };
-    const forget = running.process.whenDead(() => ended("nobody is left to answer"));
+    const forget = running.process.whenDead(() => ended("no process is left to answer"));
     running.process.after(1, () => {
       void running.server.changeMembers([change]).then((outcome) => {
         forget();

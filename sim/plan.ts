@@ -1,7 +1,7 @@
 // What a seed makes of a run: how large the cluster is, what is set how, and which faults hit it how often.
 //
-// A swarm: each run has some of the faults and not the others, each in its own strength. Runs that have everything at once are all alike, and
-// a cluster that is hit all the time gets little done that could go wrong.
+// A swarm: each run has some of the faults and not the others, each in its own strength. Runs that have everything at
+// once are all alike, and a cluster that is hit all the time gets little done that could go wrong.
 
 import type { ClientSettings } from "./clients.ts";
 import type { MemberSettings } from "./member.ts";

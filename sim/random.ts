@@ -1,8 +1,9 @@
 // Random numbers from one seed: xoshiro128**, its state filled by splitmix32 (Blackman and Vigna).
 //
-// Promises: the same seed and label give the same numbers, on every machine and in every version of Node: only 32-bit integer arithmetic.
-// Each part of a simulation draws from a stream of its own, named by a label, so that a part which draws more or less than before leaves
-// the others alone. That is what makes a failing run shrink: a fault can be taken out of it without changing what the network does.
+// Promises: the same seed and label give the same numbers, on every machine and in every version of Node: only 32-bit
+// integer arithmetic. Each part of a simulation draws from a stream of its own, named by a label, so that a part which
+// draws more or less than before leaves the others alone. That is what makes a failing run shrink: a fault can be taken
+// out of it without changing what the network does.
 
 export class Random {
   readonly #seed: number;

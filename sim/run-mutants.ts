@@ -1,5 +1,5 @@
-// npm run sim:mutants: plants each bug of mutants.ts, and tells how many seeds it took to find it. Ends with a verdict; exits with 1 if one was
-// not found.
+// npm run sim:mutants: plants each bug of mutants.ts, and tells how many seeds it took to find it. Ends with a verdict;
+// exits with 1 if one was not found.
 
 import { countFlag, jobsFlag, readFlags, textFlag, yesFlag } from "../cli/script-flags.ts";
 import { failed, npmRun, passed, refuse } from "../cli/verdict.ts";

@@ -1,7 +1,8 @@
-// npm run sim: runs the simulator, one seed and its story, or many and a table. `npm run sim -- --help` lists the flags.
+// npm run sim: runs the simulator, one seed and its story, or many and a table. `npm run sim -- --help` lists the
+// flags.
 //
-// Ends with a verdict, OK or FAILED with the command that replays it. Exits with 1 if a run has failed, or if one of the faults never
-// happened over 100 seeds and more.
+// Ends with a verdict, OK or FAILED with the command that replays it. Exits with 1 if a run has failed, or if one of
+// the faults never happened over 100 seeds and more.
 
 import { countFlag, jobsFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../cli/script-flags.ts";
 import { failed, npmRun, passed, refuse } from "../cli/verdict.ts";

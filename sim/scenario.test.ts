@@ -1,4 +1,4 @@
-// Stories that seeds have told, or that somebody has thought of, kept in a form that does not move.
+// Stories that seeds found, or that were invented, kept in a form that does not depend on a seed.
 
 import { describe, expect, test } from "vitest";
 import { encodePut } from "../kvstore/command.ts";
@@ -14,7 +14,8 @@ describe("a leader of two that was removed", () => {
     await scenario.giveLeadTo(1);
     await world.runUntil(world.now + 2000); // what a new cluster notes of its members is committed
     const before = scenario.member(1).running?.server.status().commit ?? 0;
-    // Leadership cannot be handed over first, so the leader removes itself; the other has the entry, and never hears of its commit.
+    // Leadership cannot be handed over first, so the leader removes itself; the other has the entry, and never hears of
+    // its commit.
     network.loses = (m) => m.from === 1 && (m.type === MessageType.MsgTimeoutNow || m.commit > before);
     void scenario.member(1).running?.server.changeMembers([{ kind: "remove", id: 1 }]);
     const first = scenario.member(1);
@@ -31,7 +32,7 @@ describe("a leader of two that was removed", () => {
 });
 
 describe("a leader of two that was removed while the other was away", () => {
-  test("stays until that one is back, and it can lead alone", async () => {
+  test("stays until the other is back, and it can lead alone", async () => {
     const scenario = new Scenario(2);
     const { network, world } = scenario;
     await scenario.giveLeadTo(2);
@@ -47,7 +48,7 @@ describe("a leader of two that was removed while the other was away", () => {
     first.powerCut();
     network.loses = undefined;
     await world.runUntil(world.now + 60_000);
-    expect(second.running, "it has gone, and nobody can vote for member 1").toBeDefined();
+    expect(second.running, "it has gone, and no member can vote for member 1").toBeDefined();
     first.start();
     await scenario.until("member 1 leads", () => scenario.leads(1));
     const put = await scenario.outcome(first.running?.server.propose(encodePut("k", new Uint8Array(1))));
@@ -67,7 +68,8 @@ describe("a removal whose commit came in a Ready that wrote nothing", () => {
     network.loses = (m) =>
       m.type === MessageType.MsgTimeoutNow ||
       (acknowledgesNothing && m.type === MessageType.MsgAppResp && m.from === 1);
-    // More than a Ready takes of committed entries (4 MiB), so that the removal is in the one after that which wrote the commit index down.
+    // More than a Ready takes of committed entries (4 MiB), so that the removal is in the one after that which wrote
+    // the commit index down.
     for (let i = 0; i < 5; i++) {
       void second.running?.server.propose(encodePut(`k${i}`, new Uint8Array(1_000_000)));
       await world.runUntil(world.now + 20);
@@ -205,7 +207,7 @@ describe("a cluster whose members come back at new addresses", () => {
       [1, 2, 3].every((id) => [1, 2, 3].every((of) => urls(scenario, id)[of - 1] === urlOf(of))),
     );
 
-  test("finds no leader unless it is told that they have moved", async () => {
+  test("finds no leader unless it is started with --peers-moved", async () => {
     const scenario = await stopped();
     for (const id of [1, 2, 3]) start(scenario, id, at, false);
     await scenario.world.runUntil(scenario.world.now + 60_000);
@@ -226,7 +228,7 @@ describe("a cluster whose members come back at new addresses", () => {
   });
 
   test.each([
-    ["and is told so itself", true],
+    ["and gets the flag itself", true],
     ["and is not told so itself: the leader reaches it all the same, and the log keeps its old address", false],
   ])("goes on with two of three, and with the third that comes later %s", async (_how, isTold) => {
     const scenario = await stopped();

@@ -1,6 +1,8 @@
-// A small cluster that a test plays a story with: the simulator's members, network and invariants, and no faults but those of the story.
+// A small cluster that a test plays a story with: the simulator's members, network and invariants, and no faults but
+// those of the story.
 //
-// A seed tells its story only as long as nothing is drawn differently. A bug that a seed has found once is kept as a story.
+// A seed tells its story only as long as nothing is drawn differently. A bug that a seed has found once is kept as a
+// story.
 
 import { Invariants } from "./invariants.ts";
 import { type MemberParts, type MemberSettings, SimMember } from "./member.ts";

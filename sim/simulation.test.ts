@@ -8,7 +8,7 @@ import { summaryOf, Totals } from "./summary.ts";
 
 const seeds = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
 
-test("a cluster without faults serves its clients and comes to rest", async () => {
+test("simulate serves the clients and comes to rest without faults", async () => {
   const { error, counts, operations } = await simulate({ seed: 2, ticks: 200, only: [] });
   expect(error).toBeUndefined();
   expect(operations).toBeGreaterThan(20);
@@ -16,13 +16,13 @@ test("a cluster without faults serves its clients and comes to rest", async () =
   expect(counts.get("history linearizable")).toBe(1);
 });
 
-test("seeds run with their faults, and every invariant holds", async () => {
+test("simulate keeps every invariant over some seeds with their faults", async () => {
   const totals = new Totals();
   for (const seed of seeds(1, 8)) totals.add(summaryOf(await simulate({ seed, ticks: 300 })));
   expect(totals.failures).toEqual([]);
 });
 
-test("the same seed gives the same run, event for event; its text changes nothing", async () => {
+test("simulate gives the same run for the same seed, event for event, with and without a trace", async () => {
   for (const seed of [4, 11]) {
     const first: string[] = [];
     const second: string[] = [];
@@ -36,22 +36,25 @@ test("the same seed gives the same run, event for event; its text changes nothin
   }
 });
 
-test("another seed gives another run", async () => {
+test("simulate gives another run for another seed", async () => {
   const [a, b] = [await simulate({ seed: 1, ticks: 50 }), await simulate({ seed: 2, ticks: 50 })];
   expect(a.traceHash).not.toBe(b.traceHash);
 });
 
 // The rare ones are for `npm run sim:mutants`.
 const common = mutants.filter(({ isRare }) => !isRare);
-test.each(common.map((mutant) => [mutant.name, mutant] as const))("found: %s", async (_name, { mutation }) => {
-  for (const seed of seeds(1, 40)) {
-    const { error } = await simulate({ seed, ticks: 400, mutation });
-    if (error !== undefined) return;
-  }
-  expect.unreachable("no seed has found it");
-});
+test.each(common.map((mutant) => [mutant.name, mutant] as const))(
+  "simulate finds the planted bug: %s",
+  async (_name, { mutation }) => {
+    for (const seed of seeds(1, 40)) {
+      const { error } = await simulate({ seed, ticks: 400, mutation });
+      if (error !== undefined) return;
+    }
+    expect.unreachable("no seed has found it");
+  },
+);
 
-test("a failing run is made smaller, and still fails", async () => {
+test("minimize makes a failing run smaller, and it still fails", async () => {
   const mutation = mutants[0]?.mutation;
   const smallest = await minimize({ seed: 1, ticks: 200, mutation });
   expect(smallest?.result.error).toBeDefined();

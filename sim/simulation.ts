@@ -1,8 +1,9 @@
-// One run: a cluster of real members on a simulated network, disk and clock, clients that use it, and faults that hit it; all from one seed.
+// One run: a cluster of real members on a simulated network, disk and clock, clients that use it, and faults that hit
+// it; all from one seed.
 //
-// First the safety phase: faults come and go, the invariants are looked at after each event. Then the liveness phase: all faults end, and the
-// cluster must come to rest in bounded time: one leader, all members equal, every client served. At last the history that
-// the clients wrote down is checked for linearizability.
+// First the safety phase: faults come and go, the invariants are looked at after each event. Then the liveness phase:
+// all faults end, and the cluster must come to rest in bounded time: one leader, all members equal, every client
+// served. At last the history that the clients wrote down is checked for linearizability.
 //
 // Promises: a seed and the same options give the same run, event for event; `traceHash` says so in 32 bits.
 

@@ -1,7 +1,9 @@
-// An operator's slip: a member is started with the --peers of another cluster, or with another --id, and ends again. Where anything was ever
-// saved it must be refused; where nothing was, the log is made anew, and once more at the next start, which is right.
+// An operator's slip: a member is started with the --peers of another cluster, or with another --id, and ends again.
+// Where anything was ever saved it must be refused; where nothing was, the log is made anew, and once more at the next
+// start, which is right.
 //
-// The lines are those of the real start: who the log belongs to, the judgement with the answers of the other cluster's peers, the directory.
+// The lines are those of the real start: who the log belongs to, the judgement with the answers of the other cluster's
+// peers, the directory.
 
 import { type DirectoryOptions, makeLog, openDataDirectory, readMetadata } from "../cli/data-directory.ts";
 import { DirectoryError } from "../cli/directory-error.ts";
@@ -22,7 +24,10 @@ export type SlipOutcome = "refused" | "made" | "made anew";
 /** A planted bug: whether what was found passes for nothing. */
 export type TakesForNothing = (recovered: Recovered | undefined) => boolean;
 
-/** Resolves to what the start did before it was ended. Throws what the disk failed, and an Error for a slip that went unnoticed. */
+/**
+ * Resolves to what the start did before it was ended. Throws what the disk failed, and an Error for a slip that went
+ * unnoticed.
+ */
 export async function startBySlip(
   where: DirectoryOptions,
   slip: Slip,
@@ -37,7 +42,8 @@ export async function startBySlip(
     const made = log ?? (await makeLog(where, identity, begun));
     await made.wal.close();
     await snapshots.close();
-    // The start refuses it, since it was made for another cluster: a torn first save, or a snapshot that no record tells of.
+    // The start refuses it, since it was made for another cluster: a torn first save, or a snapshot that no record
+    // tells of.
     if (log !== undefined) return log.recovered === undefined ? "refused" : unnoticed(where.path);
     return begun === undefined ? "made" : "made anew";
   } catch (error) {

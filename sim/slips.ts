@@ -1,4 +1,5 @@
-// When operators slip (slip.ts tells what happens then): at a member's first start, before it or soon after it, and now and then later.
+// When operators slip (slip.ts tells what happens then): at a member's first start, before it or soon after it, and now
+// and then later.
 
 import type { SimMember } from "./member.ts";
 import type { Plan } from "./plan.ts";

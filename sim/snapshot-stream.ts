@@ -1,7 +1,9 @@
-// A snapshot on its way from one endpoint to another: chunk by chunk, each after some time, so that cuts, crashes and pauses fall between them.
+// A snapshot on its way from one endpoint to another: chunk by chunk, each after some time, so that cuts, crashes and
+// pauses fall between them.
 //
-// Promises what the real transport does: the chunks come in order; the receiver's source throws at its end unless all have come; the sender
-// hears of the outcome once, and takes silence, a broken stream or a dead peer for a no; what it was given to send is always ended.
+// Promises what the real transport does: the chunks come in order; the receiver's source throws at its end unless all
+// have come; the sender hears of the outcome once, and takes silence, a broken stream or a dead peer for a no; what it
+// was given to send is always ended.
 
 import { decodeMessage, encodeMessage, type Message } from "../raft/index.ts";
 import type { End, Network } from "./network.ts";

@@ -1,8 +1,9 @@
 // How much of what a cluster can look like a run has seen.
 //
-// The states of a real cluster are without number; this is a rough picture of one: of each member its role, and whether it trails behind, waits
-// for its disk, knows the leader, is joint or learns; members in no order. Two runs that see different pictures have been to
-// different places. What matters is that the number goes on growing with more seeds, and not what it is.
+// The states of a real cluster are without number; this is a rough picture of one: of each member its role, and whether
+// it trails behind, waits for its disk, knows the leader, is joint or learns; members in no order. Two runs that see
+// different pictures have been to different places. What matters is that the number goes on growing with more seeds,
+// and not what it is.
 
 import type { SimMember } from "./member.ts";
 

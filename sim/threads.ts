@@ -1,7 +1,8 @@
 // Threads that run seeds, each one at a time.
 //
-// worker.ts is bundled for them once. That is for speed: what tsx makes of the sources tells each inner function its name whenever it is
-// made, and a thread that does without runs a fifth more seeds. The runs are the same, event for event.
+// worker.ts is bundled for them once. That is for speed: what tsx makes of the sources tells each inner function its
+// name whenever it is made, and a thread that does without runs a fifth more seeds. The runs are the same, event for
+// event.
 
 import { Worker } from "node:worker_threads";
 import { build } from "esbuild";

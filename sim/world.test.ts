@@ -4,7 +4,7 @@ import { Process, World } from "./world.ts";
 
 const world = (): World => new World(new Random(1));
 
-test("the same seed gives the same numbers, and another one others", () => {
+test("Random gives the same numbers for the same seed, and others for another", () => {
   const draw = (seed: number): number[] =>
     Array.from(
       { length: 20 },
@@ -17,7 +17,7 @@ test("the same seed gives the same numbers, and another one others", () => {
   expect(draw(7)).not.toEqual(draw(8));
 });
 
-test("a stream of its own does not depend on what was drawn before", () => {
+test("Random.fork does not depend on what was drawn before", () => {
   const a = new Random(7);
   const b = new Random(7);
   a.bits();
@@ -25,7 +25,7 @@ test("a stream of its own does not depend on what was drawn before", () => {
   expect(a.fork("x").bits()).not.toBe(b.fork("y").bits());
 });
 
-test("numbers below n are below n, also beyond 32 bits", () => {
+test("Random.below gives numbers below n, also beyond 32 bits", () => {
   const random = new Random(3);
   for (const n of [1, 2, 10, 2 ** 32, 2 ** 47]) {
     for (let i = 0; i < 200; i++) {
@@ -35,7 +35,7 @@ test("numbers below n are below n, also beyond 32 bits", () => {
   }
 });
 
-test("events come in the order of their times, and those of one time in the order in which they were put there", async () => {
+test("World runs events in the order of their times, and those of one time in the order in which they were added", async () => {
   const w = world();
   const seen: string[] = [];
   w.after(2, () => seen.push("c"));
@@ -46,7 +46,7 @@ test("events come in the order of their times, and those of one time in the orde
   expect(w.now).toBe(10);
 });
 
-test("what an event sets off in promises is over before the next event", async () => {
+test("World follows the promises of an event to their end before the next event", async () => {
   const w = world();
   const seen: string[] = [];
   w.after(1, () => {
@@ -60,14 +60,14 @@ test("what an event sets off in promises is over before the next event", async (
   expect(seen).toEqual(["followed to the end", "next event"]);
 });
 
-test("a failure ends the run with its error", async () => {
+test("World.fail ends the run with its error", async () => {
   const w = world();
   w.after(1, () => w.fail(new Error("broken")));
   w.after(2, () => expect.unreachable());
   await expect(w.runUntil(3)).rejects.toThrow("broken");
 });
 
-test("the events of a dead process never come, and those of a paused one come when it wakes up, in order", async () => {
+test("Process drops its events when it is dead, and keeps them in order while it is paused", async () => {
   const w = world();
   const dead = new Process(w, 1);
   const paused = new Process(w, 1);
@@ -81,7 +81,7 @@ test("the events of a dead process never come, and those of a paused one come wh
   expect(seen).toEqual(["first at 6", "second at 6"]);
 });
 
-test("a clock that runs fast ticks more often, and shows more time", async () => {
+test("Process.clock ticks more often, and shows more time, if it runs fast", async () => {
   const w = world();
   const clock = new Process(w, 1.25).clock();
   let ticks = 0;

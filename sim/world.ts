@@ -1,12 +1,13 @@
 // Virtual time, and processes that live in it.
 //
-// A world is a queue of events, ordered by time and then by the order in which they were put there. It runs one event, waits until every
-// promise that this settled has been followed to where it stops, lets its watchers look, and only then goes on to the next. The code under
-// test awaits nothing but events of the world, so no real time passes in it and nothing depends on how fast the machine is: the same seed
-// gives the same run.
+// A world is a queue of events, ordered by time and then by the order in which they were put there. It runs one event,
+// waits until every promise that this settled has been followed to where it stops, lets its watchers look, and only
+// then goes on to the next. The code under test awaits nothing but events of the world, so no real time passes in it
+// and nothing depends on how fast the machine is: the same seed gives the same run.
 //
-// A Process is what a machine runs between two crashes. Its events belong to it: they wait while it is paused, and those of a dead process never
-// come. A promise of a dead process is therefore never settled, and what awaits it is forgotten, which is what a power cut does.
+// A Process is what a machine runs between two crashes. Its events belong to it: they wait while it is paused, and
+// those of a dead process never come. A promise of a dead process is therefore never settled, and what awaits it is
+// forgotten, which is what a power cut does.
 
 import type { Clock } from "../server/interfaces.ts";
 import type { Random } from "./random.ts";
@@ -22,9 +23,9 @@ interface Event {
 const before = (a: Event, b: Event): boolean => a.time < b.time || (a.time === b.time && a.order < b.order);
 
 /**
- * What Node has to do next runs when no promise is left that could go on: an immediate does, and so does a tick that is asked for while
- * promises are followed, which saves a round of Node's event loop. (An immediate now and then, so that threads and tests around the run get
- * their turn.)
+ * What Node has to do next runs when no promise is left that could go on: an immediate does, and so does a tick that is
+ * asked for while promises are followed, which saves a round of Node's event loop. (An immediate now and then, so that
+ * threads and tests around the run get their turn.)
  */
 const settled = (byTick: boolean): Promise<void> =>
   new Promise((resolve) => (byTick ? process.nextTick(resolve) : setImmediate(resolve)));
@@ -48,7 +49,7 @@ export class World {
     this.random = random;
   }
 
-  /** Runs `run` after so many milliseconds; if it has an owner, only while that one is alive, and awake. */
+  /** Runs `run` after so many milliseconds; if it has an owner, only while the owner is alive, and awake. */
   after(delayMs: number, run: () => void, owner?: Process): void {
     this.#push({ time: this.now + Math.max(0, delayMs), order: this.#order++, run, owner });
   }
@@ -63,7 +64,7 @@ export class World {
     this.#failure ??= error instanceof Error ? error : new Error(String(error));
   }
 
-  /** Runs what is due up to this time, or until `isDone` says so. Throws what anybody failed the world with. */
+  /** Runs what is due up to this time, or until `isDone` says so. Throws the error that fail() was given. */
   async runUntil(time: number, isDone: () => boolean = () => false): Promise<void> {
     for (let events = 0; ; events++) {
       const next = this.#heap[0];

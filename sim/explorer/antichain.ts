@@ -1,14 +1,15 @@
-// The states of a cluster that are worth a visit: of two that differ in nothing but the messages in flight, the one with more of them.
+// The states of a cluster that are worth a visit: of two that differ in nothing but the messages in flight, the one
+// with more of them.
 //
-// A message in flight need not arrive. So whatever can happen with fewer messages can happen with more, to the same nodes, with the same
-// history: a state is
-// *covered* by another that has the same first words (budgets, history, nodes) and all its messages. A new state that is covered is not kept; one
-// that waits for its visit when a new one covers it is not visited. What covers is itself kept and visited, or covered in its turn, and there
-// is no circle in that, since the messages only get more. So each combination of nodes, history and budgets is met, and those are all
-// that a property looks at. explore.test.ts compares them with those of a walk that leaves nothing out.
+// A message in flight need not arrive. So whatever can happen with fewer messages can happen with more, to the same
+// nodes, with the same history: a state is *covered* by another that has the same first words (budgets, history, nodes)
+// and all its messages. A new state that is covered is not kept; one that waits for its visit when a new one covers it
+// is not visited. What covers is itself kept and visited, or covered in its turn, and there is no circle in that, since
+// the messages only get more. So each combination of nodes, history and budgets is met, and those are all that a
+// property looks at. explore.test.ts compares them with those of a walk that leaves nothing out.
 //
-// Most states of a walk differ in messages only, so one is compared with many. A sketch, one bit for each message modulo 32, tells most
-// pairs apart.
+// Most states of a walk differ in messages only, so one is compared with many. A sketch, one bit for each message
+// modulo 32, tells most pairs apart.
 
 import { StateSet } from "./state-set.ts";
 
@@ -17,7 +18,10 @@ export class Antichain {
   /** How many words come before the messages. */
   readonly #keyLength: number;
   readonly #keys = new StateSet();
-  /** For each key the newest of its states, and for each state the one before it with the same key: their numbers plus one, or 0. */
+  /**
+   * For each key the newest of its states, and for each state the one before it with the same key: their numbers plus
+   * one, or 0.
+   */
   #newest = new Uint32Array(1 << 12);
   #older = new Uint32Array(1 << 12);
   #sketches = new Uint32Array(1 << 12);
@@ -32,7 +36,10 @@ export class Antichain {
     return this.#coverOf(words, length) !== undefined;
   }
 
-  /** Adds the first `length` words, unless they are covered. The number of the state, or of one that covers it, and whether it is new. */
+  /**
+   * Adds the first `length` words, unless they are covered. The number of the state, or of one that covers it, and
+   * whether it is new.
+   */
   add(words: Uint32Array, length: number): { number: number; isNew: boolean } {
     const cover = this.#coverOf(words, length);
     if (cover !== undefined) return { number: cover, isNew: false };

@@ -1,13 +1,15 @@
 // The state of one node as a text: two nodes with the same text do the same from here on, whatever comes in.
 //
-// The text is made from the objects themselves, field by field, so that a field which the core gains tomorrow is in it without anyone
-// thinking of it. Left out is what cannot change (options, logger, methods), and what cannot matter any more:
+// The text is made from the objects themselves, field by field, so that a field which the core gains tomorrow is in it
+// without anyone thinking of it. Left out is what cannot change (options, logger, methods), and what cannot matter any
+// more:
 //
 //   - slots of the ring of inflights outside of its window: nothing reads them;
 //   - the order in which a map or set was filled: raft visits nodes in ascending order, or counts;
 //   - the order of the messages that wait to be sent, and that there are two of the same: the network keeps neither;
-//   - on a node that does not lead, all of a progress but who is a learner: reset() makes the rest anew when the node becomes leader, and
-//     nothing but a leader's steps reads it. The same goes for the votes on a node that does not campaign.
+//   - on a node that does not lead, all of a progress but who is a learner: reset() makes the rest anew when the node
+//     becomes leader, and nothing but a leader's steps reads it. The same goes for the votes on a node that does not
+//     campaign.
 
 import type { Message } from "../../raft/index.ts";
 import type { Inflights } from "../../raft/tracker/inflights.ts";
@@ -73,7 +75,10 @@ function raftText(r: RaftFields): string {
   return fieldsText("Raft", { ...r, config: undefined, trk: [config, known, counted], ...queues });
 }
 
-/** Messages that wait to be sent, all at once. They go into the set of those in flight, where neither order nor number counts. */
+/**
+ * Messages that wait to be sent, all at once. They go into the set of those in flight, where neither order nor number
+ * counts.
+ */
 export const queued = (messages: readonly Message[]): Set<Message> => new Set(messages);
 
 interface InflightsFields {

@@ -2,19 +2,21 @@
 //
 //     budgets left | history | node 1 | node 2 | ... | messages in flight, ascending
 //
-// A move is one thing that happens to one node. Messages may arrive in any order, late, or never. No move is needed for a lost message: it
-// is one that stays in flight for ever, and every state in which it does is visited. By the same argument two things are left out that
-// could only lead to less:
+// A move is one thing that happens to one node. Messages may arrive in any order, late, or never. No move is needed for
+// a lost message: it is one that stays in flight for ever, and every state in which it does is visited. By the same
+// argument two things are left out that could only lead to less:
 //
-//   - a delivery that changes nothing in the node and sends nothing. The state after it is the same with one message fewer, so whatever can be reached
-//     from there can be reached from here, with the same nodes and the same history, by leaving that message in flight.
-//   - messages that nobody will ever act upon, because the node they go to has a later term on disk, or answers a question of a role that
-//     the node no longer has and cannot have again in that term. With them or without them, the same can happen.
+//   - a delivery that changes nothing in the node and sends nothing. The state after it is the same with one message
+//     fewer, so whatever can be reached from there can be reached from here, with the same nodes and the same history,
+//     by leaving that message in flight.
+//   - messages that no node will ever act upon, because the node they go to has a later term on disk, or answers a
+//     question of a role that the node no longer has and cannot have again in that term. With them or without them, the
+//     same can happen.
 //
-// No property looks at the messages in flight, so nothing that could be found is lost. explore.test.ts checks on a small world that lost
-// messages add nothing, and that messages which arrive often cover those which arrive once, or twice. For the same reason the explorer may
-// go on with more messages in flight than there are: a delivery that only adds some need not be a choice (saturate), and a state with fewer
-// need not be visited (antichain.ts).
+// No property looks at the messages in flight, so nothing that could be found is lost. explore.test.ts checks on a
+// small world that lost messages add nothing, and that messages which arrive often cover those which arrive once, or
+// twice. For the same reason the explorer may go on with more messages in flight than there are: a delivery that only
+// adds some need not be a choice (saturate), and a state with fewer need not be visited (antichain.ts).
 
 import { type Message, MessageType } from "../../raft/index.ts";
 import { Automata, type Facts, type Transition } from "./automaton.ts";
@@ -168,7 +170,8 @@ export class Cluster {
       if (at > this.messagesAt && this.words[at - 1] === input) continue;
       const { to, term } = this.automata.message(input);
       const node = to - 1;
-      // What a client asked for and a node passed on has no term. It is no message of raft's own, and nothing tells two of them apart.
+      // What a client asked for and a node passed on has no term. It is no message of raft's own, and nothing tells two
+      // of them apart.
       const isTaken = this.world.network === "once" || term === 0;
       add(moves, node, input, undefined, isTaken ? at : undefined);
       if (this.#left("duplicates") > 0) add(moves, node, input, "duplicates");
@@ -198,7 +201,9 @@ export class Cluster {
     }
   }
 
-  /** The number of an input that comes in several kinds. Of what clients ask for, `of` is how many requests are left. */
+  /**
+   * The number of an input that comes in several kinds. Of what clients ask for, `of` is how many requests are left.
+   */
   #input(kind: "crash" | "propose" | "read" | "change" | "transfer", of: number): number {
     const known = this.#numbered[kind][of];
     if (known !== undefined) return known;

@@ -1,11 +1,14 @@
-// The way to a state that must not be, told step by step: what happens, what the node makes of it in etcd's words, and the state it is in then.
+// The way to a state that must not be, told step by step: what happens, what the node makes of it in etcd's words, and
+// the state it is in then.
 
 import { describeMessage } from "../../raft/index.ts";
 import type { Facts } from "./automaton.ts";
 import type { Cluster, Move } from "./cluster.ts";
 import type { Input } from "./local-node.ts";
 
-/** Tells the moves, from the state that the cluster is in now. The last one is the one that goes wrong, by this error. */
+/**
+ * Tells the moves, from the state that the cluster is in now. The last one is the one that goes wrong, by this error.
+ */
 export function tell(cluster: Cluster, path: readonly Move[], error: Error): string {
   const lines = ["at the start:", ...cluster.facts().map((facts) => `  ${describeFacts(facts)}`)];
   for (const [at, move] of path.entries()) {

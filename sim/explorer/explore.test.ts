@@ -1,4 +1,5 @@
-// The explorer on worlds of a second or less: it walks them to their end, it finds what was planted, and what it leaves out is nothing.
+// The explorer on worlds of a second or less: it walks them to their end, it finds what was planted, and what it leaves
+// out is nothing.
 
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -75,7 +76,10 @@ function walked(world: World, visit: (words: Uint32Array, cluster: Cluster) => v
 // One for all clusters: what has the same number is the same.
 const numbers = new Numbering();
 
-/** What a walk meets of budgets, history and nodes, with every state or without those that are covered; and how many states it took. */
+/**
+ * What a walk meets of budgets, history and nodes, with every state or without those that are covered; and how many
+ * states it took.
+ */
 function combinations(world: World, isReduced: boolean): { texts: Set<string>; states: number } {
   const cluster = new Cluster(world);
   const { automata, histories, messagesAt } = cluster;
@@ -186,7 +190,7 @@ describe("a planted bug is found", () => {
 
   test.each<[name: string, wrong: RegExp, moves: number]>([
     ["the vote is forgotten in a crash", /^one vote: member/, 4],
-    ["a vote is told before it is on the disk", /^one vote: member/, 8],
+    ["a vote is sent before it is on the disk", /^one vote: member/, 8],
     ["an append is acknowledged before it is on the disk", /^durability: member 1 commits 2\/3 .* no quorum/, 6],
     ["a vote is given to a candidate with an older log", /^leader completeness: /, 8],
     ["a learner counts in the quorum", /^durability: .* no quorum of \(1 2\) has/, 5],

@@ -1,12 +1,14 @@
 // Walks every state of a small world, nearest first, and checks each.
 //
-// Two ways. The usual one leaves out what could show nothing new: of two states that differ in the messages in flight only, the one with
-// fewer of them (antichain.ts), and the states on the way to the largest such set (Cluster.saturate). It meets every combination of nodes,
-// history and budgets that there is, in a third of the states over all worlds, and a hundredth in some. What is found wrong there is found
-// by some way, with messages in it that it could do without. The other visits every state, so that what is found is found by one of the
-// shortest ways that lead there: that is how planted bugs are looked for.
+// Two ways. The usual one leaves out what could show nothing new: of two states that differ in the messages in flight
+// only, the one with fewer of them (antichain.ts), and the states on the way to the largest such set
+// (Cluster.saturate). It meets every combination of nodes, history and budgets that there is, in a third of the states
+// over all worlds, and a hundredth in some. What is found wrong there is found by some way, with messages in it that it
+// could do without. The other visits every state, so that what is found is found by one of the shortest ways that lead
+// there: that is how planted bugs are looked for.
 //
-// States are kept in full (state-set.ts), each with the one from which it was first reached, so that the way can be told.
+// States are kept in full (state-set.ts), each with the one from which it was first reached, so that the way can be
+// told.
 
 import { Antichain } from "./antichain.ts";
 import { Cluster, type Move } from "./cluster.ts";

@@ -1,18 +1,20 @@
 // What must hold in every state of the cluster, and the little of its past that is needed to tell.
 //
-//   election safety          at most one leader in a term
-//   leader completeness      what was committed in an earlier term is in each later leader's log
-//   log matching             two logs that have the same entry at an index are the same up to it
-//   state machine safety     no two members commit, or apply, different entries at one index
-//   durability               what is committed is on the disks of a quorum, by the configuration of the leader that commits it
-//   linearizable reads       a read is answered with an index at which all is applied that was committed when it was asked for
+//   election safety         at most one leader in a term
+//   leader completeness     what was committed in an earlier term is in each later leader's log
+//   log matching            two logs that have the same entry at an index are the same up to it
+//   state machine safety    no two members commit, or apply, different entries at one index
+//   durability              what is committed is on the disks of a quorum, by the configuration of the leader that
+//                           commits it
+//   linearizable reads      a read is answered with an index that covers all that was committed when it began
 //
-// What one member alone can break is checked where it steps (automaton.ts, local-node.ts): one vote in a term over all its lives, a leader
-// that only appends to its log, terms and commit indexes that do not fall, entries applied in order.
+// What one member alone can break is checked where it steps (automaton.ts, local-node.ts): one vote in a term over all
+// its lives, a leader that only appends to its log, terms and commit indexes that do not fall, entries applied in
+// order.
 //
-// The leaders of all terms, the committed entries with the term in which that happened, and the open reads are history: they are not in the
-// state of any node, so they are part of the state that is explored. The same properties, seen from outside of a whole server, are in
-// ../invariants.ts.
+// The leaders of all terms, the committed entries with the term in which that happened, and the open reads are history:
+// they are not in the state of any node, so they are part of the state that is explored. ../invariants.ts has the same
+// properties, seen from outside of a whole server.
 
 import { type Facts, Numbering } from "./automaton.ts";
 import type { AnsweredRead } from "./local-node.ts";

@@ -1,16 +1,20 @@
-// One node of a small world: the real core, what its disk holds, and a state machine that is a list of what it has applied.
+// One node of a small world: the real core, what its disk holds, and a state machine that is a list of what it has
+// applied.
 //
-// The node does one thing at a time, an Input. What a server does around its node is done here in the server's order (server/ready-loop.ts):
-// entries and hard state to disk, in one write; what promises nothing may be sent while it runs; then the mirror, promises, applying, advance.
+// The node does one thing at a time, an Input. It does the work of a server around its node in the server's order
+// (server/ready-loop.ts): entries and hard state to disk, in one write; messages without promises may go while it runs;
+// then the mirror, promises, applying, advance.
 //
-//     disk "atomic"   a node sees all its Readies through right after each input: nothing comes in between
-//     disk "slow"     taking a Ready and the end of its write are inputs of their own: messages come in between, and a crash loses the write
+//     disk "atomic"   a node finishes all its Readies right after each input: no other input comes in between
+//     disk "slow"     taking a Ready and the end of its write are inputs of their own: messages come in between, and a
+//                     crash loses the write
 //     disk "torn"     as slow, and a crash may keep any first part of the write
 //
-// A hard state that need not be synced (mustSync is false: only the commit index has moved) is lost in every crash until a later write is
-// synced.
+// A hard state that need not be synced (mustSync is false: only the commit index has moved) is lost in every crash
+// until a later write is synced.
 //
-// Promises: deterministic. The same inputs give the same node, which is how the explorer gets back to a state: by doing its inputs again.
+// Promises: deterministic. The same inputs give the same node, so the explorer gets back to a state by doing its inputs
+// again.
 
 import {
   asV2,
@@ -275,7 +279,10 @@ export class LocalNode {
     return isFree && applied > this.snapshot.metadata.index && applied <= this.storage.lastIndex();
   }
 
-  /** Makes a snapshot of all that is applied, and drops that part of the log. Its record is synced, and so is all that was written before. */
+  /**
+   * Makes a snapshot of all that is applied, and drops that part of the log. Its record is synced, and so is all that
+   * was written before.
+   */
   #compact(): void {
     const applied = this.applied.length;
     this.storage.createSnapshot(applied, this.raft.raft.trk.confState(), bytesOf(this.applied.join("\n")));

@@ -1,8 +1,10 @@
-// Bugs, planted one at a time around the real core, to see whether the explorer finds them: a world in which none is found proves nothing.
+// Bugs, planted one at a time around the real core, to see whether the explorer finds them: a world in which none is
+// found proves nothing.
 //
-// They are those of ../mutants.ts that lie in the core or in the order of persistence, and some of the rules of the paper, each left out.
-// They sit in what the explorer puts around a node, or in methods that are exchanged on one object; the product has no switch for them. A
-// bug shows by what follows from it, not by being there: in two leaders of a term, in a committed entry that a leader does not have.
+// They are those of ../mutants.ts that lie in the core or in the order of persistence, and some of the rules of the
+// paper, each left out. They sit in what the explorer puts around a node, or in methods that are exchanged on one
+// object; the product has no switch for them. A bug shows by what follows from it, not by being there: in two leaders
+// of a term, in a committed entry that a leader does not have.
 
 import { type MemoryStorage, type Message, MessageType, makeConfChangeV2, type RawNode } from "../../raft/index.ts";
 import type { Mutation } from "./local-node.ts";
@@ -102,7 +104,7 @@ export const mutants: readonly Mutant[] = [
     mutation: { crash: forgetsVote },
   },
   {
-    name: "a vote is told before it is on the disk",
+    name: "a vote is sent before it is on the disk",
     world: worldNamed("slow election"),
     mutation: { isPromise: isPromiseBut(MsgVoteResp) },
   },
@@ -132,7 +134,7 @@ export const mutants: readonly Mutant[] = [
     mutation: { hardStateFirst: true },
   },
   {
-    name: "a candidate wins whoever votes for it",
+    name: "a candidate wins with any votes",
     world: worldNamed("two candidates"),
     mutation: { node: winsAlone },
   },

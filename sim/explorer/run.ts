@@ -1,6 +1,7 @@
 // npm run sim:explore: walks every interleaving of small clusters, on the real core, and checks every state.
 //
-// Ends with a verdict. Exits with 1 if something is wrong in a world that is not expected there, with the way that leads there, or if a bug was not found.
+// Ends with a verdict. Exits with 1 if something is wrong in a world that is not expected there, with the way that
+// leads there, or if a bug was not found.
 
 import { maybeCountFlag, readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
 import { failed, npmRun, passed, refuse } from "../../cli/verdict.ts";

@@ -1,8 +1,8 @@
 // The states of a cluster that have been seen, each once, in the order in which they were found.
 //
-// A state is a short list of whole numbers below 2^32. All of it is kept and compared, so that two different states are never taken for one: the
-// probability of an unseen collision is not small, it is zero. A state costs 4 bytes a number and some 16 bytes more: the numbers lie in
-// large blocks, found through a table with open addressing.
+// A state is a short list of whole numbers below 2^32. All of it is kept and compared, so that two different states are
+// never taken for one: the probability of an unseen collision is not small, it is zero. A state costs 4 bytes a number
+// and some 16 bytes more: the numbers lie in large blocks, found through a table with open addressing.
 
 const blockWords = 1 << 20;
 const maxLoad = 0.6;

@@ -43,7 +43,7 @@ export interface World {
   readonly options?: Partial<Config>;
   /** What cannot be right in this world, as the error's message begins: a walk must find it. */
   readonly expects?: string;
-  /** Takes longer than anyone waits: walked only if asked for. */
+  /** Takes too long for every day: walked only if asked for. */
   readonly isLarge?: boolean;
   /** All nodes are alike: the first to campaign is node 1, without loss of generality. */
   readonly isSymmetric?: boolean;

@@ -1,20 +1,22 @@
-// The worlds that the explorer walks: each is as large as a walk of some seconds to a minute allows, and has one thing that it is there for.
+// The worlds that the explorer walks: each is as large as a walk of some seconds to a minute allows, and has one thing
+// that it is there for.
 //
-// In all but one of them a message may arrive any number of times, in any order, or never: loss, duplication and delay need no world of
-// their own.
+// In all but one of them a message may arrive any number of times, in any order, or never: loss, duplication and delay
+// need no world of their own.
 //
-// "figure 8" is that of the paper (section 5.4.2), with as few members as it can happen to, three; the paper draws five. A leader has an
-// entry that no one else has; another leads, and appends its own in its place; the first leads again, and brings its entry to a majority,
-// in a term that is not the entry's; the other leads again, and overwrites it. The campaigns are in turn, 3, 1, 3, since in this story only
-// two ever campaign, and one entry goes in each message, so that the old one reaches a majority before the new one does. Everything else is
-// free. That the story is inside is shown by a mutant (mutants.ts): a leader that counts copies of the earlier term's entry is found there,
-// by the shortest way. Five members are out of reach of a full walk: each acknowledgement more that may come, or not, multiplies all
-// others.
+// "figure 8" is that of the paper (section 5.4.2), with as few members as it can happen to, three; the paper draws
+// five. A leader has an entry that no other member has; another leads, and appends its own in its place; the first
+// leads again, and brings its entry to a majority, in a term that is not the entry's; the other leads again, and
+// overwrites it. The campaigns are in turn, 3, 1, 3, since in this story only two ever campaign, and one entry goes in
+// each message, so that the old one reaches a majority before the new one does. Everything else is free. That the story
+// is inside is shown by a mutant (mutants.ts): a leader that counts copies of the earlier term's entry is found there,
+// by the shortest way. Five members are out of reach of a full walk: each acknowledgement more that may come, or not,
+// multiplies all others.
 
 import type { World } from "./world.ts";
 
 const three = { nodes: 3 } as const;
-/** All nodes are alike, and nobody leads. */
+/** All nodes are alike, and none leads. */
 const equals = { ...three, isSymmetric: true } as const;
 /** Node 1 leads. */
 const led = { ...three, leader: 1 } as const;

@@ -1,14 +1,17 @@
-// Is a history linearizable? Could every operation have taken effect at one instant between its call and its return, one after the
-// other, so that each returned what it did?
+// Is a history linearizable? Could every operation have taken effect at one instant between its call and its return,
+// one after the other, so that each returned what it did?
 //
-// After Wing & Gong 1993 (search for an order, deepest first), Lowe 2017 (remember what was tried: the same operations done with the
-// same state need no second look), and Horn & Kroening 2015 (each key by itself), as porcupine and knossos do it.
-//  - An operation that failed never took effect. One whose outcome is unknown may have, at any time after its call, or never.
-//  - Equal times count as overlapping: a clock too coarse to order two operations must not condemn a history.
-//  - Never a hang: a key whose search turns back more than `maxBacktracks` times is "undecided". It is a count and not a time, so
-//    that the same history gets the same verdict on any machine.
-//  - A read of what no operation can have written, for which a search would try every order, is found before it (unexplained.ts).
-//  - Pure: no clock, no files; runs in a browser.
+// After Wing & Gong 1993 (search for an order, deepest first), Lowe 2017 (remember what was tried: the same operations
+// done with the same state need no second look), and Horn & Kroening 2015 (each key by itself), as porcupine and
+// knossos do it.
+//   - An operation that failed never took effect. One whose outcome is unknown may have, at any time after its call, or
+//     never.
+//   - Equal times count as overlapping: a clock too coarse to order two operations must not condemn a history.
+//   - Never a hang: a key whose search turns back more than `maxBacktracks` times is "undecided". It is a count and not
+//     a time, so that the same history gets the same verdict on any machine.
+//   - A read of a value that no operation can have written, for which a search would try every order, is found before
+//     it (unexplained.ts).
+//   - Pure: no clock, no files; runs in a browser.
 // search.ts has the search, demand.ts what it sees from afar; model.ts the key-value map that this project checks.
 
 import { Search } from "./search.ts";
@@ -47,13 +50,17 @@ export interface Result<O extends Operation, S> {
 }
 
 export interface CheckOptions {
-  /** For each key by itself; without it, 1,000,000. The more operations overlap, the dearer each is: seconds, at worst a minute. */
+  /**
+   * For each key by itself; without it, 1,000,000. The more operations overlap, the dearer each is: seconds, at worst a
+   * minute.
+   */
   readonly maxBacktracks?: number;
 }
 
 /**
- * Checks the operations, in any order, key by key. Every one that ended "ok" needs its return, not before its call, or a RangeError is
- * thrown; one that did not must not be left out if it may have taken effect, or what it did will look like a fault.
+ * Checks the operations, in any order, key by key. Every one that ended "ok" needs its return, not before its call, or
+ * a RangeError is thrown; one that did not must not be left out if it may have taken effect, or what it did will look
+ * like a fault.
  */
 export function checkHistory<O extends Operation, S>(
   operations: Iterable<O>,
@@ -112,9 +119,9 @@ function searchFor<O extends Operation, S>(operations: readonly O[], model: Mode
 }
 
 /**
- * Halves its way to the shortest beginning of the history that has no order. A beginning that the budget does not suffice for ends
- * that: the contradiction is true even so, but may not be the first. `suspect`, if it is known that nothing explains its return:
- * mostly all is well before it, so that is looked at first.
+ * Halves its way to the shortest beginning of the history that has no order. A beginning that the budget does not
+ * suffice for ends that: the contradiction is true even so, but may not be the first. `suspect`, if it is known that
+ * nothing explains its return: mostly all is well before it, so that is looked at first.
  */
 function firstContradiction<O extends Operation, S>(
   operations: readonly O[],

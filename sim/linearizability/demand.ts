@@ -1,9 +1,11 @@
-// What the reads still to come need, for an object that every operation either reads or overwrites whole (Model.after).
+// The states that the reads still to come need, for an object that every operation either reads or overwrites whole
+// (Model.after).
 //
-// There each read waits for one state, and each state can be brought about only by the writes of it. So the search can see from afar:
-//  - a state that a read still waits for, and that no write left will bring about again, must not be overwritten;
-//  - a write of unknown outcome need not have happened if no read waits for its state;
-//  - states that no read waits for are all the same to the future.
+// There each read waits for one state, and only the writes of that state bring it about. So the search can see from
+// afar:
+//   - a state that a read still waits for, and that no remaining write will bring about again, must not be overwritten;
+//   - a write of unknown outcome need not have happened if no read waits for its state;
+//   - states that no read waits for are all the same to the future.
 // Where every put has a value of its own, this leaves the search hardly anything to guess.
 
 import type { Operation } from "./specification.ts";

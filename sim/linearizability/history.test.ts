@@ -12,7 +12,7 @@ const errorOf = (text: string): unknown => {
   }
 };
 
-test("what was written is read back", () => {
+test("parseHistory reads back what formatOperation wrote", () => {
   const operations = [
     put('line\nbreak, \u2028 and "quotes"', [0, 1], { client: "c1" }),
     get(undefined, [1, 2]),
@@ -24,24 +24,24 @@ test("what was written is read back", () => {
   expect(parseHistory(operations.map(formatOperation).join(""))).toEqual(operations);
 });
 
-test("an operation is one line, in an order of its keys that does not change", () => {
+test("formatOperation writes one line, with its keys in a fixed order", () => {
   expect(formatOperation(get(undefined, [12, 13], { client: 7 }))).toBe(
     '{"client":7,"op":"get","key":"k","value":null,"call":12,"return":13,"outcome":"ok"}\n',
   );
 });
 
-test("empty lines and keys that are not known are passed over", () => {
+test("parseHistory ignores empty lines and unknown keys", () => {
   expect(parseHistory(`\n${line({ member: 3 })}\r\n\n`)).toEqual([put("v", [1, 2], { client: 1 })]);
 });
 
-test("the value of a delete, and of a get that did not end, need not be given", () => {
+test("parseHistory does not require the value of a delete, or of a get that did not end", () => {
   expect(parseHistory(line({ op: "delete", value: undefined }))).toEqual([del([1, 2], { client: 1 })]);
   expect(parseHistory(line({ op: "get", value: undefined, outcome: "unknown", return: undefined }))).toEqual([
     get(undefined, [1, 0], { client: 1, outcome: "unknown", return: undefined }),
   ]);
 });
 
-describe("a wrong line is named, and what is wrong with it", () => {
+describe("parseHistory names a wrong line and its fault:", () => {
   test.each([
     ["not JSON", '{"client":1,"op":"pu', 'this is not JSON: {"client":1,"op":"pu'],
     ["not an object", "[1]", "expected an object with client, op, key, value, call, return and outcome, got [1]"],
@@ -67,7 +67,7 @@ describe("a wrong line is named, and what is wrong with it", () => {
     expect(errorOf(`${line({})}\n${text}\n`)).toEqual(new HistoryError(`line 2: ${message}`));
   });
 
-  test("long lines are cut in the message", () => {
+  test("and cuts long lines in the message", () => {
     expect((errorOf("x".repeat(1000)) as Error).message).toBe(`line 1: this is not JSON: ${"x".repeat(77)}...`);
   });
 });

@@ -4,15 +4,14 @@
 //     {"client":4,"op":"get","key":"a","value":null,"call":12100,"return":13000,"outcome":"ok"}
 //     {"client":5,"op":"delete","key":"a","call":12200,"return":null,"outcome":"unknown"}
 //
-// client   a number or a string
-// op       "put", "get" or "delete"
-// value    what was put, or what a get found: null if the key was absent. Only a put and a get that ended "ok" need it
-// call     nanoseconds of one monotonic clock, the same for all clients, up to 2^53 (104 days): count from the start of the run
-// return   the same; of an unknown outcome, when the client gave up, or null
-// outcome  "ok": it took effect. "fail": it did not and never will. "unknown": nobody can say; it may still take effect
+// client   a number or a string op       "put", "get" or "delete" value    what was put, or what a get found: null if
+// the key was absent. Only a put and a get that ended "ok" need it call     nanoseconds of one monotonic clock, the
+// same for all clients, up to 2^53 (104 days): count from the start of the run return   the same; of an unknown
+// outcome, when the client gave up, or null outcome  "ok": it took effect. "fail": it did not and never will.
+// "unknown": it may have taken effect, or may still
 //
-// Keys of a line that are not named here are passed over, so that a recorder may note more. A file cut off within its last line is
-// refused: what is missing might have been the write that a get saw.
+// Keys of a line that are not named here are passed over, so that a recorder may note more. A file cut off within its
+// last line is refused: what is missing might have been the write that a get saw.
 
 import type { MapOperation } from "./model.ts";
 
@@ -28,7 +27,10 @@ export function formatOperation(operation: MapOperation): string {
   return `${JSON.stringify({ client, op, key, value: value ?? null, call, return: returned ?? null, outcome })}\n`;
 }
 
-/** The operations in the order of their lines; empty lines are passed over. Throws HistoryError at the first line that is wrong. */
+/**
+ * The operations in the order of their lines; empty lines are passed over. Throws HistoryError at the first line that
+ * is wrong.
+ */
 export function parseHistory(text: string): MapOperation[] {
   const operations: MapOperation[] = [];
   let number = 0;

@@ -1,8 +1,8 @@
 // The replicated map, as one key of it must look from outside: a register that put, delete and get work on.
 //
-// A put or a delete answers nothing but that it was done (a delete does not say whether the key was there), so only gets can tell
-// what happened. Histories are the easier to judge, and the sharper, the more different their values are: where every put has a
-// value of its own, a stale read has no excuse.
+// A put or a delete answers nothing but that it was done (a delete does not say whether the key was there), so only
+// gets can tell what happened. Histories are the easier to judge, and the sharper, the more different their values are:
+// where every put has a value of its own, a stale read has no excuse.
 
 import { illegal, type Model, type Operation } from "./specification.ts";
 

@@ -1,9 +1,10 @@
-// Where everything stands in the picture of one key: a row for each client, bars from call to return, dots where the order has them.
+// Where everything stands in the picture of one key: a row for each client, bars from call to return, dots where the
+// order has them.
 //
-// Time runs to the right, but not to scale: an operation of microseconds beside one of seconds could not be read. Each call and each
-// return has a place of its own, in their true order, and as much room before it as the texts need. So whether two bars overlap is
-// true; how long they are is not.
-// Only the end of a long history is shown: what leads to the contradiction, from the call of the last operations of the order on.
+// Time runs to the right, but not to scale: an operation of microseconds beside one of seconds could not be read. Each
+// call and each return has a place of its own, in their true order, and as much room before it as the texts need. So
+// whether two bars overlap is true; how long they are is not. Only the end of a long history is shown: what leads to
+// the contradiction, from the call of the last operations of the order on.
 
 import type { KeyResult } from "./checker.ts";
 import type { Model, Operation } from "./specification.ts";
@@ -37,7 +38,10 @@ export interface Layout<O extends Operation> {
   readonly dots: readonly { readonly x: number; readonly y: number }[];
   readonly width: number;
   readonly height: number;
-  /** Operations before what is shown; of these, those of unknown outcome that are not in the order, and so may still come. */
+  /**
+   * Operations before what is shown; of these, those of unknown outcome that are not in the order, and so may still
+   * come.
+   */
   readonly earlier: number;
   readonly earlierOpen: number;
 }
@@ -95,7 +99,10 @@ export function layOut<O extends Operation, S>(failure: Failure<O, S>, model: Mo
   };
 }
 
-/** Calls before returns where times are equal, as the search has them; the return that nothing explains is the last event of all. */
+/**
+ * Calls before returns where times are equal, as the search has them; the return that nothing explains is the last
+ * event of all.
+ */
 function placeEvents<O extends Operation>(
   shown: readonly O[],
   returnsBy: (o: O) => number,

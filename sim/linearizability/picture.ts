@@ -1,8 +1,9 @@
-// A failing history as one HTML page that needs nothing else: no script, no font, no network. Light and dark follow the reader's system.
+// A failing history as one HTML page that needs nothing else: no script, no font, no network. Light and dark follow the
+// reader's system.
 //
-// For each key without an order: what cannot be explained, in words; the picture (clients as rows, operations as bars over time, a dot
-// and a line where the longest order has them, the contradiction framed); and the same operations as a table, which also those can
-// read who cannot see the picture. picture-layout.ts says where things stand.
+// For each key without an order: what cannot be explained, in words; the picture (clients as rows, operations as bars
+// over time, a dot and a line where the longest order has them, the contradiction framed); and the same operations as a
+// table, which also those can read who cannot see the picture. picture-layout.ts says where things stand.
 
 import { type Bar, barHeight, type Failure, type Layout, layOut } from "./picture-layout.ts";
 import type { Model, Operation } from "./specification.ts";
@@ -72,7 +73,7 @@ function hiddenText<O extends Operation>({ earlier, earlierOpen }: Layout<O>): s
   return `${count(earlier, "earlier operation")} of this key not shown.${open}`;
 }
 
-/** Who may have written what the contradiction saw: the first question of whoever looks for the fault. */
+/** The operations that may have written what the contradiction saw: the first question in the search for the fault. */
 function origin<O extends Operation, S>(
   { operations, contradiction: { operation: stuck, order } }: Failure<O, S>,
   model: Model<O, S>,

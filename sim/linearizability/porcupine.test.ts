@@ -1,6 +1,7 @@
-// Porcupine's published histories, with its verdicts: 102 logs of etcd 0.4.1 under Jepsen, and six histories of a map. They are data of
-// another project and not kept here: where they are not found, the tests that need them are skipped. PORCUPINE_HISTORIES names the
-// directory with test_data/ and verdicts.json (file name to true or false); without it, shared/conformance/porcupine beside the project.
+// Porcupine's published histories, with its verdicts: 102 logs of etcd 0.4.1 under Jepsen, and six histories of a map.
+// They are data of another project and not kept here: where they are not found, the tests that need them are skipped.
+// PORCUPINE_HISTORIES names the directory with test_data/ and verdicts.json (file name to true or false); without it,
+// shared/conformance/porcupine beside the project.
 
 import fs from "node:fs";
 import path from "node:path";

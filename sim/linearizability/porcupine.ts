@@ -1,13 +1,15 @@
-// Reads the two kinds of histories that porcupine publishes with its verdicts, so that this checker can be held against them.
+// Reads the two kinds of histories that porcupine publishes with its verdicts, so that this checker can be compared
+// with them.
 //
-// Both list events, a line each: a process calls, and later that process's call ends. There are no times: the line number is the time.
-//  - Jepsen's logs of etcd (test_data/jepsen/*.log), one register with read, write and compare-and-set:
-//        INFO  jepsen.util - 2	:invoke	:cas	[3 0]
-//        INFO  jepsen.util - 2	:ok	:cas	[3 0]
-//    ":fail :cas" is an answer: the register held something else. ":fail :read" is a read that timed out. ":info" says that nobody
-//    knows; Jepsen then goes on under another process number.
-//  - A map with get, put and append (test_data/kv/*.txt), where a key that was never written reads as "":
-//        {:process 0, :type :invoke, :f :append, :key "4", :value "x 0 1 y"}
+// Both list events, a line each: a process calls, and later that process's call ends. There are no times: the line
+// number is the time.
+//   - Jepsen's logs of etcd (test_data/jepsen/*.log), one register with read, write and compare-and-set:
+//         INFO  jepsen.util - 2	:invoke	:cas	[3 0]
+//         INFO  jepsen.util - 2	:ok	:cas	[3 0]
+//     ":fail :cas" is an answer: the register held another value. ":fail :read" is a read that timed out. ":info" says
+//     that the outcome is unknown; Jepsen then goes on under another process number.
+//   - A map with get, put and append (test_data/kv/*.txt), where a key that was never written reads as "":
+//         {:process 0, :type :invoke, :f :append, :key "4", :value "x 0 1 y"}
 // A call without an end has an unknown outcome.
 
 import { HistoryError } from "./history.ts";

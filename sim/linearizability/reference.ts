@@ -1,7 +1,7 @@
 // A second opinion for the tests: is a history linearizable, and is an order a witness of it?
 //
-// It tries every order, with no cleverness that could be wrong: it is right because it is the definition, and it can judge seven
-// operations or so. It takes no part in checking a run.
+// It tries every order, with no cleverness that could be wrong: it is right because it is the definition, and it can
+// judge seven operations or so. It takes no part in checking a run.
 
 import { illegal, type Model, type Operation } from "./specification.ts";
 

@@ -2,9 +2,9 @@
 //
 //     npm run check-history -- FILE [--picture=out.html] [--max-backtracks=N]
 //
-// FILE holds JSON lines (history.ts), or a history in one of porcupine's two formats (porcupine.ts).
-// Ends with OK or FAILED. Exit code: 0 linearizable; 1 not linearizable; 2 no verdict: the search ran out of its budget, or there was nothing to
-// read.
+// FILE holds JSON lines (history.ts), or a history in one of porcupine's two formats (porcupine.ts). Ends with OK or
+// FAILED. Exit code: 0 linearizable; 1 not linearizable; 2 no verdict: the search ran out of its budget, or there was
+// nothing to read.
 
 import fs from "node:fs";
 import path from "node:path";

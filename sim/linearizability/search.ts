@@ -1,18 +1,18 @@
 // The search for an order of one key's operations.
 //
-// The calls and returns stand in a linked list, by time. An operation may come next if its call stands before the first return in the
-// list, the *fence*: nothing that is still to come ended before it began. Choosing it takes its call and its return out of the list;
-// when the list is empty, an order is found. When nothing before the fence can be chosen, the last choice is taken back.
-// What keeps that from taking for ever:
-//  - A read that is legal now is taken at once, and nothing else is tried in its place: it changes nothing, so whatever order has it
-//    later is as good with it here.
-//  - What is still to be done and the state say all about the future, so each such pair (a *configuration*) is entered once. What is
-//    still to be done is told by the fence and the calls left before it: a few numbers, however long the history is. (Porcupine keeps
-//    a bit for each operation.)
-//  - Operations of unknown outcome never return, so they stand beside the list, and none of them has to be chosen. They are tried
-//    last, only where they change the state, and among those that do the same the earliest called goes first: any other order
-//    becomes this one by swapping equal operations.
-//  - demand.ts, for models that allow it: no choice that leaves a read without its write.
+// The calls and returns stand in a linked list, by time. An operation may come next if its call stands before the first
+// return in the list, the *fence*: no operation that is still to come ended before it began. Choosing it takes its call
+// and its return out of the list; when the list is empty, an order is found. When no operation before the fence can be
+// chosen, the last choice is taken back. Four rules keep that from taking for ever:
+//   - A read that is legal now is taken at once, and no other choice is tried in its place: it changes nothing, so an
+//     order that has it later is as good with it here.
+//   - The operations still to be done and the state determine the future, so each such pair (a *configuration*) is
+//     entered once. The operations still to be done follow from the fence and the calls left before it: a few numbers,
+//     however long the history is. (Porcupine keeps a bit for each operation.)
+//   - Operations of unknown outcome never return, so they stand beside the list, and none of them has to be chosen.
+//     They are tried last, only where they change the state, and among those with the same effect the earliest called
+//     goes first: any other order becomes this one by swapping equal operations.
+//   - demand.ts, for models that allow it: no choice that leaves a read without its write.
 
 import { Demand } from "./demand.ts";
 import { illegal, type Model, type Operation } from "./specification.ts";
@@ -42,7 +42,8 @@ export class Search<O extends Operation, S> {
   readonly #groups: readonly (readonly O[])[];
   readonly #used: number[];
 
-  // The list: neighbours of a position; the operation whose call (or, negative, whose return) stands there; and where each has them.
+  // The list: neighbours of a position; the operation whose call (or, negative, whose return) stands there; and where
+  // each has them.
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
   readonly #eventAt: Int32Array;
@@ -58,7 +59,10 @@ export class Search<O extends Operation, S> {
   readonly #stateNumbers = new Map<S, number>();
   readonly #demand: Demand<O, S> | undefined;
 
-  /** Operations that failed, and reads of unknown outcome, are not for the search: they say nothing. Those that ended "ok" have their return. */
+  /**
+   * Operations that failed, and reads of unknown outcome, are not for the search: they say nothing. Those that ended
+   * "ok" have their return.
+   */
   constructor(operations: readonly O[], model: Model<O, S>) {
     this.#model = model;
     this.#state = model.initial;
@@ -121,7 +125,7 @@ export class Search<O extends Operation, S> {
       return this.#isRead[number]! && this.#model.step(this.#state, operation) !== illegal;
     });
     if (this.#demand === undefined || this.#demand.isWanted(this.#state)) return fence;
-    // Nobody will see what such a write leaves, so the state may stand for it.
+    // No read will see the result of such a write, so the state may stand for it.
     return this.#takeAll(
       (number, operation) => !this.#isRead[number]! && !this.#demand!.isWanted(this.#model.after!(operation)),
     );
@@ -247,7 +251,10 @@ function groupsOf<O extends Operation, S>(operations: readonly O[], model: Model
   return [...groups.values()];
 }
 
-/** At each position from 1 on the event there: n + 1 for the call of operation n, -(n + 1) for its return; calls first at equal times. */
+/**
+ * At each position from 1 on the event there: n + 1 for the call of operation n, -(n + 1) for its return; calls first
+ * at equal times.
+ */
 function eventsByTime(operations: readonly Operation[]): Int32Array {
   const events: { time: number; event: number }[] = [];
   operations.forEach((operation, number) => {

@@ -1,10 +1,13 @@
-// What the checker knows of the operations that it orders: when they ran and how they ended (Operation), and what the object they ran
-// on would have done, had it done one thing at a time (Model).
+// What the checker knows of the operations that it orders: when they ran and how they ended (Operation), and what the
+// object they ran on would have done, had it done one thing at a time (Model).
 //
-// Times are numbers on one clock that never goes back; the checker only compares them. A model describes one key. Its states are
-// compared with ===: strings, numbers, undefined; not objects.
+// Times are numbers on one clock that never goes back; the checker only compares them. A model describes one key. Its
+// states are compared with ===: strings, numbers, undefined; not objects.
 
-/** What the client knows: it took effect; it did not and never will; or, after a timeout or a broken connection, nothing. */
+/**
+ * What the client knows: it took effect; it did not and never will; or, after a timeout or a broken connection,
+ * nothing.
+ */
 export type Outcome = "ok" | "fail" | "unknown";
 
 /** What every operation has, whatever it does. Models add to it what was asked and what was answered. */
@@ -13,7 +16,10 @@ export interface Operation {
   readonly key: string;
   /** Not later than the moment at which the request left the client. */
   readonly call: number;
-  /** Not earlier than the moment at which the answer arrived; for an unknown outcome, when the client gave up, if that was noted. */
+  /**
+   * Not earlier than the moment at which the answer arrived; for an unknown outcome, when the client gave up, if that
+   * was noted.
+   */
   readonly return: number | undefined;
   readonly outcome: Outcome;
 }
@@ -25,22 +31,23 @@ export const illegal: unique symbol = Symbol("illegal");
 export interface Model<O extends Operation, S> {
   readonly initial: S;
   /**
-   * The state after the operation took effect in `state`, or `illegal`. For an unknown outcome: the state after it took effect with
-   * whatever answer, never `illegal`.
+   * The state after the operation took effect in `state`, or `illegal`. For an unknown outcome: the state after it took
+   * effect with whatever answer, never `illegal`.
    */
   step(state: S, operation: O): S | typeof illegal;
   /** True if the operation changes no state whatever: then the search takes it as soon as it is legal. */
   isRead(operation: O): boolean;
   /**
-   * Only for an object whose every operation either reads the whole state or overwrites it: the state after the operation, whatever it
-   * was before. What a read answered is then the one state in which it is legal, and the search sees from afar what cannot end well.
+   * Only for an object whose every operation either reads the whole state or overwrites it: the state after the
+   * operation, whatever it was before. What a read answered is then the one state in which it is legal, and the search
+   * sees from afar what cannot end well.
    */
   after?(operation: O): S;
   /**
-   * Only for an object whose every change leads to a state that the operation names. `needs`: the states of which an "ok" operation must
-   * have found one to return what it did, undefined where they cannot be listed. `leaves`: every state that it may leave other than the
-   * one that it finds, judged by what was asked and not by the answer: while it ran, nobody could know that. With it, a
-   * read of what nobody can have written is found without a search.
+   * Only for an object whose every change leads to a state that the operation names. `needs`: the states of which an
+   * "ok" operation must have found one to return what it did, undefined where they cannot be listed. `leaves`: every
+   * state that it may leave other than the one that it finds, judged by what was asked and not by the answer: while it
+   * ran, that was unknown. With it, a read of a value that no operation can have written is found without a search.
    */
   reach?(operation: O): { readonly needs: readonly S[] | undefined; readonly leaves: readonly S[] };
   /** One line for a reader; says all that `step` looks at, so that unknown operations with equal texts do the same. */

@@ -1,6 +1,7 @@
 // What the tests of this room share: short ways to write histories of the map down, and random ones.
 //
-// Small ones, so that overlaps, ties and contradictions are common and reference.ts can judge them; and long ones, as a cluster leaves them.
+// Small ones, so that overlaps, ties and contradictions are common and reference.ts can judge them; and long ones, as a
+// cluster leaves them.
 
 import fc from "fast-check";
 import type { MapOperation } from "./model.ts";
@@ -25,7 +26,10 @@ export const get = (value: string | undefined, times: Times, rest: Answer = {}):
   operation("get", value, times, rest);
 export const del = (times: Times, rest: Answer = {}): MapOperation => operation("delete", undefined, times, rest);
 
-/** A few operations on a few values at a few times, so that overlaps, ties, repeated values and contradictions are common. */
+/**
+ * A few operations on a few values at a few times, so that overlaps, ties, repeated values and contradictions are
+ * common.
+ */
 export const smallHistory = (maxLength: number): fc.Arbitrary<MapOperation[]> =>
   fc.array(
     fc
@@ -60,7 +64,10 @@ export const smallRegisterHistory = (maxLength: number): fc.Arbitrary<RegisterOp
     { maxLength },
   );
 
-/** Small and linearizable by making: each operation took effect at a moment of its own, within its times, and gets saw what was there. */
+/**
+ * Small and linearizable by making: each operation took effect at a moment of its own, within its times, and gets saw
+ * what was there.
+ */
 export const linearizableHistory = (maxLength: number): fc.Arbitrary<MapOperation[]> =>
   smallHistory(maxLength)
     .chain((operations) =>
