@@ -1,10 +1,12 @@
-// What the core alone costs: a RawNode on MemoryStorage, one proposal at a time, from propose to the Ready that has it committed. No disk, no
-// network; the second voter's answers are made up on the spot. The shape of etcd-raft's BenchmarkRawNode.
+// What the core alone costs: a RawNode on MemoryStorage, one proposal at a time, from propose to the Ready that has it
+// committed. No disk, no network; the second voter's answers are made up on the spot. The shape of etcd-raft's
+// BenchmarkRawNode.
 //
 //     npm run bench:core [-- --proposals=1000000 --rounds=5]
 //
-// Time is the median of the rounds. Bytes are the growth of the heap over a stretch that is too short for the collector to run; objects are
-// counted by V8's sampling heap profiler. The npm script exposes the collector, so that each stretch begins with a clean heap.
+// Time is the median of the rounds. Bytes are the growth of the heap over a stretch that is too short for the collector
+// to run; objects are counted by V8's sampling heap profiler. The npm script exposes the collector, so that each
+// stretch begins with a clean heap.
 
 import { Session } from "node:inspector/promises";
 import { countFlag, readFlags } from "../cli/script-flags.ts";
@@ -124,7 +126,8 @@ async function objectsPerProposal(group: Group): Promise<number> {
   const { profile } = await session.post("HeapProfiler.stopSampling");
   session.disconnect();
   const { samples } = profile as unknown as { samples: readonly { size: number }[] };
-  // An object of this size is sampled with a probability that grows with it: each sample stands for so many of its kind.
+  // An object of this size is sampled with a probability that grows with it: each sample stands for so many of its
+  // kind.
   const objects = samples.reduce((sum, { size }) => sum + 1 / (1 - Math.exp(-size / samplingInterval)), 0);
   return objects / count;
 }

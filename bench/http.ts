@@ -1,4 +1,5 @@
-// Requests a second over HTTP: this server with one member and with three, beside etcd and a bare node:http server, in one run.
+// Requests a second over HTTP: this server with one member and with three, beside etcd and a bare node:http server, in
+// one run.
 //
 //     npm run bench [-- --seconds=10 --dir=DIR]     10 and 100 connections; needs wrk, and etcd for the comparison
 //

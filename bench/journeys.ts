@@ -2,12 +2,14 @@
 //
 //     npm run bench:journeys [-- --tree=DIR]       DIR: another checkout of this project, to compare with
 //
-// Three members, each a process. Each counts calls from its first line on; the count is taken before and after a journey, and what was called in
-// between is the journey. A tick is a second here, so that none falls into a journey often; of several tries the one with the fewest calls
-// counts. Only the project's own files count, without the top level of a module.
+// Three members, each a process. Each counts calls from its first line on; the count is taken before and after a
+// journey, and what was called in between is the journey. A tick is a second here, so that none falls into a journey
+// often; of several tries the one with the fewest calls counts. Only the project's own files count, without the top
+// level of a module.
 //
-//     PUT at the leader, PUT at a follower that does not serve it (append, commit and apply), heartbeat at a follower, linearizable GET at the
-//     leader, a membership request at a follower (promote), a snapshot sent by the leader to a follower, start-up with a log and without one
+//     PUT at the leader, PUT at a follower that does not serve it (append, commit and apply), heartbeat at a follower,
+//     linearizable GET at the leader, a membership request at a follower (promote), a snapshot sent by the leader to a
+//     follower, start-up with a log and without one
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

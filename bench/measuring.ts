@@ -1,7 +1,9 @@
-// What all benchmarks share: a directory for their data, programs that must be installed, and the last line, OK or FAILED.
+// What all benchmarks share: a directory for their data, programs that must be installed, and the last line, OK or
+// FAILED.
 //
-// Data lies in the system's directory for temporary files, or where --dir says, never in the work tree, and is removed at the end. Where that
-// directory is kept in memory a sync costs nothing and the figures say nothing: then a line says so.
+// Data lies in the system's directory for temporary files, or where --dir says, never in the work tree, and is removed
+// at the end. Where that directory is kept in memory a sync costs nothing and the figures say nothing: then a line says
+// so.
 
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";

@@ -1,5 +1,5 @@
-// How long a member takes to come back with a log of 100,000 entries: opening the log alone, and from the start of the process to its
-// first linearizable answer.
+// How long a member takes to come back with a log of 100,000 entries: opening the log alone, and from the start of the
+// process to its first linearizable answer.
 //
 //     npm run bench:recovery [-- --entries=100000 --dir=DIR]
 

@@ -2,9 +2,10 @@
 //
 //     npm run bench:rolling-restart [-- --clients=16]
 //
-// Each client writes one key after the other over HTTP. A refusal (503) or a refused connection says that nothing was done: the client goes
-// on to the next member. An unknown outcome (504, or a connection that broke) is counted as a failed write; the client writes again, as all
-// writes here may be repeated. At the end every acknowledged write is read back from every member.
+// Each client writes one key after the other over HTTP. A refusal (503) or a refused connection says that nothing was
+// done: the client goes on to the next member. An unknown outcome (504, or a connection that broke) is counted as a
+// failed write; the client writes again, as all writes here may be repeated. At the end every acknowledged write is
+// read back from every member.
 
 import { countFlag, readFlags } from "../cli/script-flags.ts";
 import { TestCluster, until } from "../test/cluster.ts";

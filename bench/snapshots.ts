@@ -1,10 +1,11 @@
-// What snapshots cost: how long the loop stands still while a million keys are written down and writes go on, how long a new member takes to
-// get them, and how many writes a second are left with a snapshot every 10,000 entries.
+// What snapshots cost: how long the loop stands still while a million keys are written down and writes go on, how long
+// a new member takes to get them, and how many writes a second are left with a snapshot every 10,000 entries.
 //
 //     npm run bench:snapshots [-- --keys=1000000 --puts=5000 --seconds=5]      the last figure needs wrk
 //
-// The first is one whole member in this process, log and disk included: the delay of a timer that should fire each millisecond, beside the
-// same writes before the snapshot. A heartbeat is due every 100 ms. The others are processes on loopback.
+// The first is one whole member in this process, log and disk included: the delay of a timer that should fire each
+// millisecond, beside the same writes before the snapshot. A heartbeat is due every 100 ms. The others are processes on
+// loopback.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -37,7 +38,7 @@ async function fill({ server }: TestMember): Promise<void> {
   }
 }
 
-/** Writes at the given rate until it is told to stop; resolves to how many were acknowledged. */
+/** Writes at the given rate until the returned function is called, which resolves to how many were acknowledged. */
 function writeOn({ server }: TestMember): () => Promise<number> {
   const began = performance.now();
   const writes: Promise<unknown>[] = [];

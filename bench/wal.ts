@@ -1,5 +1,5 @@
-// What the log costs beside the disk itself: append and sync against a bare write and fdatasync of as many bytes, append without a sync,
-// reading a long log back, closed and not, and bytes on disk.
+// What the log costs beside the disk itself: append and sync against a bare write and fdatasync of as many bytes,
+// append without a sync, reading a long log back, closed and not, and bytes on disk.
 //
 //     npm run bench:wal [-- --entries=1000000 --rounds=200 --dir=DIR]
 //
