@@ -1,7 +1,9 @@
-// Real members for tests: processes of main.ts on free ports, with real directories, and a forwarder in front of each peer port.
+// Real members for tests: processes of main.ts on free ports, with real directories, and a forwarder in front of each
+// peer port.
 //
-// A member's peer URL must be known before it starts, and no port is fixed here: so the test owns the advertised ports, and passes
-// each connection on to whatever port the member took. Nothing sleeps: tests wait for log lines and for answers.
+// A member's peer URL must be known before it starts, and no port is fixed here: so the test owns the advertised ports,
+// and passes each connection on to whatever port the member took. Nothing sleeps: tests wait for log lines and for
+// answers.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

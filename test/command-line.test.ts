@@ -12,7 +12,7 @@ import { root } from "../cli/index.ts";
 import { inProcess } from "../cli/testing.ts";
 import { readyloop, TestCluster } from "./cluster.ts";
 
-/** A URL where nobody listens. */
+/** A URL without a listener. */
 async function deadUrl(): Promise<string> {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,5 +1,5 @@
-// What a start makes of the data directory that it finds, as processes: a first start that failed, another cluster's directory, and restarts
-// of members that came or went since.
+// What a start makes of the data directory that it finds, as processes: a first start that failed, another cluster's
+// directory, and restarts of members that came or went since.
 //
 // Members have real ports here, with nothing in between, since a start compares addresses.
 

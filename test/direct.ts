@@ -1,6 +1,8 @@
-// Real members for tests that are about addresses: each listens on the very port that its peer URL names, with no forwarder between.
+// Real members for tests that are about addresses: each listens on the very port that its peer URL names, with no
+// forwarder between.
 //
-// Ports are drawn free and kept apart from those drawn before in the same test process. Each life of a member has its own lines.
+// Ports are drawn free and kept apart from those drawn before in the same test process. Each life of a member has its
+// own lines.
 
 import { once } from "node:events";
 import fs from "node:fs/promises";

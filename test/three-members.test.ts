@@ -1,4 +1,5 @@
-// Three members as processes: any of them serves, any of them may die, all of them may, and nothing acknowledged is lost.
+// Three members as processes: any of them serves, any of them may die, all of them may, and nothing acknowledged is
+// lost.
 
 import { afterEach, describe, expect, test } from "vitest";
 import { putUntilDone, TestCluster, until } from "./cluster.ts";

@@ -1,4 +1,5 @@
-// The npm scripts that test, as a person runs them: the verdict at the end, the exit code, operands that are wrong, and where they write.
+// The npm scripts that test, as a person runs them: the verdict at the end, the exit code, operands that are wrong, and
+// where they write.
 
 import { execFile } from "node:child_process";
 import fs from "node:fs";

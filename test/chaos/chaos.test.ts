@@ -13,7 +13,10 @@ function isSeen(put: MapOperation, operations: readonly MapOperation[]): boolean
   return operations.some(({ op, key, value }) => op === "get" && key === put.key && value === put.value);
 }
 
-/** An acknowledged put that nothing overwrote, with a get that began after it: its loss would show as that get finding something else. */
+/**
+ * An acknowledged put that nothing overwrote, with a get that began after it: its loss would show as that get finding
+ * something else.
+ */
 function isLast(put: MapOperation, operations: readonly MapOperation[]): boolean {
   const { return: done } = put;
   if (put.op !== "put" || put.outcome !== "ok" || done === undefined) return false;

@@ -1,9 +1,10 @@
 // One run: real servers under fire, real clients, and the verdict.
 //
-// A run is a sequence of rounds. In a round faults of three kinds strike at the same time, while the clients work; then everything is
-// mended, the clients rest, and it is checked that all members have come together with the same state, that every key can be read, and that
-// what the clients saw has an order. After the last round come rolling restarts: the members are restarted one after the other under load.
-// The last check is on the whole history, after one more read of every key that was ever written.
+// A run is a sequence of rounds. In a round faults of three kinds strike at the same time, while the clients work; then
+// everything is mended, the clients rest, and it is checked that all members have come together with the same state,
+// that every key can be read, and that what the clients saw has an order. After the last round come rolling restarts:
+// the members are restarted one after the other under load. The last check is on the whole history, after one more read
+// of every key that was ever written.
 //
 // The first violation ends the run; the directory with history, picture, journal and logs is then kept.
 
@@ -47,7 +48,10 @@ const size = 3;
 const clientCount = 6;
 const restartPatienceMs = 30_000;
 const readPatienceMs = 30_000;
-/** With all faults ended the clients must get so much done, in so long. A round is not too quiet then, however slow the machine. */
+/**
+ * With all faults ended the clients must get so much done, in so long. A round is not too quiet then, however slow the
+ * machine.
+ */
 const okAfterFaults = 200;
 const convergedPatienceMs = 60_000;
 
@@ -147,7 +151,10 @@ class Run {
     };
   }
 
-  /** Also in the middle of a round. On a slow machine it may take longer until everything has happened, but not for ever. */
+  /**
+   * Also in the middle of a round. On a slow machine it may take longer until everything has happened, but not for
+   * ever.
+   */
   get #isDone(): boolean {
     if (this.#violations.length > 0) return true;
     const { minutes = Number.POSITIVE_INFINITY, kills = Number.POSITIVE_INFINITY } = this.#options;
@@ -221,7 +228,7 @@ class Run {
     this.#longestOutageMs = Math.max(this.#longestOutageMs, this.#recorder.takeLongestGapMs());
   }
 
-  /** Each member in turn is told to stop, and started again, while the clients work. */
+  /** Each member in turn gets SIGTERM, and starts again, while the clients work. */
   async #rollingRestart(): Promise<void> {
     const members = this.#members;
     const recorder = this.#recorder;

@@ -1,4 +1,5 @@
-// What must hold when the faults are over: all members come together and have the same state, and the history of the clients has an order.
+// What must hold when the faults are over: all members come together and have the same state, and the history of the
+// clients has an order.
 
 import { createHash } from "node:crypto";
 import fs from "node:fs";
@@ -16,8 +17,8 @@ const snapshotTimeoutMs = 10_000;
 const checksumBytes = 32;
 
 /**
- * Mends everything, starts all, and waits until all members are at one: on who leads and who they are, and at rest, when nothing is written
- * any more, on what is applied. Throws if they do not come to that, saying what is amiss.
+ * Mends everything, starts all, and waits until all members are at one: on who leads and who they are, and at rest,
+ * when nothing is written any more, on what is applied. Throws if they do not come to that, saying what is amiss.
  */
 export async function converge(members: Members, network: Network, when: "under load" | "at rest"): Promise<void> {
   network.heal();

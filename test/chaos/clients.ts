@@ -1,12 +1,14 @@
-// The clients: each does one operation after the other over HTTP, on a few keys that all of them share, and notes how it ended.
+// The clients: each does one operation after the other over HTTP, on a few keys that all of them share, and notes how
+// it ended.
 //
-// What an answer means is what kvstore/outcome.ts promises: 204 a write is done, 200 and 404 a read is; 4xx and 503 nothing was done and
-// never will be; 504, 500, a connection that broke or an answer that did not come: nobody knows. The checker holds the members to that: a
-// refused write that shows up later is as much of a failure as an acknowledged one that does not.
+// What an answer means is what kvstore/outcome.ts promises: 204 a write is done, 200 and 404 a read is; 4xx and 503
+// nothing was done and never will be; 504, 500, a connection that broke or an answer that did not come: unknown. The
+// checker holds the members to that: a refused write that shows up later is as much of a failure as an acknowledged one
+// that does not.
 //
-// Every put has a value of its own, made long by padding, so that a damaged message is likely to be damaged there; the history has it
-// without, unless what was read is no value that anybody put. The keys are changed after so many operations, so that those of unknown
-// outcome, which the checker must consider at every later moment, stay few on each.
+// Every put has a value of its own, made long by padding, so that a damaged message is likely to be damaged there; the
+// history has it without, unless what was read is no value of any put. The keys are changed after so many operations,
+// so that those of unknown outcome, which the checker must consider at every later moment, stay few on each.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Outcome } from "../../sim/linearizability/specification.ts";
@@ -72,7 +74,10 @@ export class Clients {
     return random.pick(this.#current);
   }
 
-  /** Reads these keys, each until it has an answer, spread over the members. Returns those that gave none within the time. */
+  /**
+   * Reads these keys, each until it has an answer, spread over the members. Returns those that gave none within the
+   * time.
+   */
   async readAll(keys: readonly string[], ms: number): Promise<readonly string[]> {
     const end = performance.now() + ms;
     const queue = [...keys];

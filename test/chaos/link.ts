@@ -1,13 +1,13 @@
 // One direction between two members, and what may be wrong with it.
 //
-// A link is an ordered pair: what member 1 sends to member 2, on whichever connection. It carries one direction of every connection between
-// the two, whoever dialled, as a cable does. A cut link holds back what comes, and lets it pass when it is healed, as TCP does when packets
-// are lost and sent again: so old messages arrive late, after elections that they know nothing of. Not even the end of a connection passes
-// a cut link. A link that breaks connections resets them; one that corrupts turns over single bits, which no TCP checksum sees here.
+// A link is an ordered pair: what member 1 sends to member 2, on whichever connection. It carries one direction of
+// every connection between the two, whichever side dialled, as a cable does. A cut link holds back what comes, and lets
+// it pass when it is healed, as TCP does when packets are lost and sent again: so old messages arrive late, after
+// elections that they know nothing of. Not even the end of a connection passes a cut link. A link that breaks
+// connections resets them; one that corrupts turns over single bits, which no TCP checksum sees here.
 //
-// Promises: the bytes of a connection stay in order; what waits on one is bounded, since a source that is too far ahead is not read from;
-// `bytes` and
-// `damaged` count what has really passed, so that a fault which never did anything shows.
+// Promises: the bytes of a connection stay in order; what waits on one is bounded, since a source that is too far ahead
+// is not read from; `bytes` and `damaged` count what has really passed, so that a fault which never did anything shows.
 
 import type { Socket } from "node:net";
 import type { Random } from "../../sim/random.ts";
@@ -30,7 +30,10 @@ export const sound: LinkFaults = {
   reset: 0,
 };
 
-/** Breaks a connection. Node loses a socket that is to be reset while its end is on the way: it stays open, and the process cannot exit. */
+/**
+ * Breaks a connection. Node loses a socket that is to be reset while its end is on the way: it stays open, and the
+ * process cannot exit.
+ */
 export function reset(socket: Socket): void {
   if (socket.writableEnded && !socket.writableFinished) socket.destroy();
   else socket.resetAndDestroy();
@@ -84,7 +87,9 @@ export class Link {
   }
 }
 
-/** Bytes, or the end of them ("end"), of both directions ("closed"), or of the connection before its time ("broken"). */
+/**
+ * Bytes, or the end of them ("end"), of both directions ("closed"), or of the connection before its time ("broken").
+ */
 type Waiting = { readonly piece: Uint8Array | "end" | "closed" | "broken"; readonly dueAt: number };
 
 /** One direction of one connection. */

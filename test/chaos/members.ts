@@ -1,7 +1,7 @@
 // The members of the cluster under fire: who they are, who runs, who is paused, who has been removed for good.
 //
-// A member is an id, a data directory and an address that is a proxy; its process comes and goes. Ids of removed members are spent, so new
-// members have ever higher ones, and join by --join.
+// A member is an id, a data directory and an address that is a proxy; its process comes and goes. Ids of removed
+// members are spent, so new members have ever higher ones, and join by --join.
 
 import fs from "node:fs/promises";
 import path from "node:path";
@@ -134,7 +134,7 @@ export class ChaosMember {
 
 export class Members {
   readonly #options: MembersOptions;
-  readonly #everyone = new Map<number, ChaosMember>();
+  readonly #all = new Map<number, ChaosMember>();
   #founders = "";
 
   constructor(options: MembersOptions) {
@@ -152,24 +152,24 @@ export class Members {
 
   /** A member that is to join, not started yet. */
   async newcomer(): Promise<ChaosMember> {
-    const id = this.#everyone.size + 1;
+    const id = this.#all.size + 1;
     const url = await this.#options.network.add(id);
     return this.#make(id, url, `--peers=${this.all.map((member) => member.url).join(",")}`, "--join");
   }
 
   #make(id: number, url: string, ...args: string[]): ChaosMember {
     const member = new ChaosMember(id, url, ["--peer-port=0", "--client-port=0", ...args], this.#options);
-    this.#everyone.set(id, member);
+    this.#all.set(id, member);
     return member;
   }
 
   /** All that were not removed. */
   get all(): readonly ChaosMember[] {
-    return [...this.#everyone.values()].filter(({ removed }) => !removed);
+    return [...this.#all.values()].filter(({ removed }) => !removed);
   }
 
   get removed(): readonly ChaosMember[] {
-    return [...this.#everyone.values()].filter(({ removed }) => removed);
+    return [...this.#all.values()].filter(({ removed }) => removed);
   }
 
   get serving(): readonly ChaosMember[] {
@@ -177,7 +177,7 @@ export class Members {
   }
 
   get(id: number): ChaosMember | undefined {
-    return this.#everyone.get(id);
+    return this.#all.get(id);
   }
 
   /** The status of each that answers. */
@@ -194,7 +194,7 @@ export class Members {
 
   /** Ends all processes at once, and what belongs to them. */
   async close(): Promise<void> {
-    for (const member of this.#everyone.values()) {
+    for (const member of this.#all.values()) {
       await member.kill();
       member.close();
     }

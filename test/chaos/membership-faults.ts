@@ -1,12 +1,12 @@
-// Changes of the members while everything else happens: learners that join and are promoted, members that are demoted, removed and
-// replaced, one by one and jointly, the leader among them, and leadership that is handed on.
+// Changes of the members while everything else happens: learners that join and are promoted, members that are demoted,
+// removed and replaced, one by one and jointly, the leader among them, and leadership that is handed on.
 //
-// A change is asked for again until it is done, of whichever member serves: a refusal says that nothing was done, and after an unknown
-// outcome the next answer tells. Every change is possible, if not at once, so one that is not done after a long time is a violation. A
-// member that is going to be removed is not started again from then on.
+// A change is asked for again until it is done, of whichever member serves: a refusal says that nothing was done, and
+// after an unknown outcome the next answer tells. Every change is possible, if not at once, so one that is not done
+// after a long time is a violation. A member that is going to be removed is not started again from then on.
 //
-// The fault atlas: at most one data directory is destroyed at a time, and its member is replaced before the next. Nothing acknowledged lies
-// on it alone.
+// The fault atlas: at most one data directory is destroyed at a time, and its member is replaced before the next.
+// Nothing acknowledged lies on it alone.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Request } from "./http.ts";

@@ -1,5 +1,5 @@
-// What is to be logged is acknowledged at once and written a little later, in its order: as a disk does that says it has synced what it has
-// not. A kill loses what was not written yet, votes among it.
+// What is to be logged is acknowledged at once and written a little later, in its order: as a disk does that says it
+// has synced what it has not. A kill loses what was not written yet, votes among it.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { Wal } from "../../wal/index.ts";

@@ -1,5 +1,5 @@
-// Servers that err on purpose, to show that the chaos run finds it out. The product carries no switch for them: a member is started with a
-// module that is loaded before main.ts and changes one method.
+// Servers that err on purpose, to show that the chaos run finds it out. The product carries no switch for them: a
+// member is started with a module that is loaded before main.ts and changes one method.
 //
 //     early-answer   a write is answered when it is proposed, not when it is applied
 //     stale-read     a read is answered at once, from what this member has applied

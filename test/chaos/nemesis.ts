@@ -1,8 +1,9 @@
 // What all kinds of faults share, and the two kinds that strike processes and the network.
 //
-// Faults of the three kinds (processes, network, membership) strike at the same time, each kind one after the other. All choices are drawn
-// from the seed; what they meet depends on the machine, so a seed does not repeat a run, but a mixture of faults. Each fault that has
-// really happened is counted and written, with its time, to the journal of the run.
+// Faults of the three kinds (processes, network, membership) strike at the same time, each kind one after the other.
+// All choices are drawn from the seed; what they meet depends on the machine, so a seed does not repeat a run, but a
+// mixture of faults. Each fault that has really happened is counted and written, with its time, to the journal of the
+// run.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "../../sim/random.ts";
@@ -24,7 +25,10 @@ export interface NemesisParts {
 
 /** Restarting members is not waited for longer: one that joins may have to wait until the network is healed. */
 const startPatienceMs = 5000;
-/** Between two faults of a kind the clients get so much done, unless that takes too long: the other kinds strike meanwhile. */
+/**
+ * Between two faults of a kind the clients get so much done, unless that takes too long: the other kinds strike
+ * meanwhile.
+ */
 export const okBetweenFaults = 20;
 export const recoveryMs = 3000;
 const pollMs = 50;
@@ -113,7 +117,10 @@ export class NetworkFaults {
     this.#parts = parts;
   }
 
-  /** Puts the network into the next shape, each in turn in an order of its own, for one to three election timeouts, and heals it. */
+  /**
+   * Puts the network into the next shape, each in turn in an order of its own, for one to three election timeouts, and
+   * heals it.
+   */
   async strike(): Promise<void> {
     const { members, network, random, electionMs, recorder, count, journal } = this.#parts;
     if (this.#deck.length === 0) this.#deck = random.shuffle(shapes);
@@ -134,7 +141,10 @@ export class NetworkFaults {
     await recorder.moreOk(okBetweenFaults, recoveryMs);
   }
 
-  /** Until the leader has thrown away what this member would need next; not for ever, since there may be no leader for long. */
+  /**
+   * Until the leader has thrown away what this member would need next; not for ever, since there may be no leader for
+   * long.
+   */
   async #untilCompactedPast(id: number): Promise<void> {
     const { members, electionMs } = this.#parts;
     const applied = (await members.get(id)?.status())?.applied ?? 0;

@@ -1,4 +1,5 @@
-// Each fault of the proxy does what it says, over real sockets: a member stands behind the proxy and sends back what it gets.
+// Each fault of the proxy does what it says, over real sockets: a member stands behind the proxy and sends back what it
+// gets.
 
 import { once } from "node:events";
 import net from "node:net";
@@ -186,7 +187,7 @@ describe("a connection", () => {
 });
 
 describe("a link that is cut", () => {
-  test("holds back its own direction, whoever has dialled, and lets all of it pass when it is healed", async () => {
+  test("holds back its own direction, whichever side has dialled, and lets all of it pass when it is healed", async () => {
     const { dialler, answers, member, inflow, heard } = await connect();
     network.link(1, 2).set({ cut: true });
     dialler.write("one, ");
@@ -245,7 +246,7 @@ describe("a connection that is at its end", () => {
 });
 
 describe("a link that is slow", () => {
-  test("passes each byte as much later as it is told, and those that come together stay together", async () => {
+  test("delays each byte by delayMs, and bytes that come together stay together", async () => {
     const { dialler, inflow, heard } = await connect();
     network.link(1, 2).set({ delayMs: 200 });
     const began = performance.now();

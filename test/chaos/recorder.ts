@@ -1,7 +1,9 @@
-// The history of what the clients did: in memory for the checker, and as JSON lines in a file for whoever looks into a failure.
+// The history of what the clients did: in memory for the checker, and as JSON lines in a file for the search after a
+// failure.
 //
-// Each operation is written when it ends; one that never does, since the run ends first, is written by close(), as unknown: what it did may
-// have been seen by others. Also keeps the longest time in which no operation was acknowledged, which is what users call an outage.
+// Each operation is written when it ends; one that never does, since the run ends first, is written by close(), as
+// unknown: what it did may have been seen by others. Also keeps the longest time in which no operation was
+// acknowledged, which is what users call an outage.
 
 import { once } from "node:events";
 import fs from "node:fs";
@@ -56,7 +58,10 @@ export class Recorder {
     for (const { call } of due) call();
   }
 
-  /** Resolves to true when so many more operations are acknowledged, and to false after `ms`: under faults there may be none. */
+  /**
+   * Resolves to true when so many more operations are acknowledged, and to false after `ms`: under faults there may be
+   * none.
+   */
   moreOk(count: number, ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms, false);

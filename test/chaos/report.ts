@@ -1,7 +1,7 @@
 // The figures of a run: what has happened and how often, what must have, and the table.
 //
-// A quiet run is a failed run: one in which a kind of fault never struck, or the clients got next to nothing done, says nothing about the
-// servers.
+// A quiet run is a failed run: one in which a kind of fault never struck, or the clients got next to nothing done, says
+// nothing about the servers.
 
 import type { Link } from "./link.ts";
 import { processDeck } from "./nemesis.ts";

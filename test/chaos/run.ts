@@ -1,7 +1,9 @@
-// npm run chaos: three real servers, kill -9, pauses, a failing network and changes of the members, under load, and the verdict.
+// npm run chaos: three real servers, kill -9, pauses, a failing network and changes of the members, under load, and the
+// verdict.
 //
-// Ends with a verdict. Exits with 1 if anything was lost, disagreed, crashed or could not be ordered, and if the run was too quiet to tell. The seed
-// draws the faults; what they meet is up to real processes and clocks, and the verdict says so.
+// Ends with a verdict. Exits with 1 if anything was lost, disagreed, crashed or could not be ordered, and if the run
+// was too quiet to tell. The seed draws the faults; what they meet is up to real processes and clocks, and the verdict
+// says so.
 
 import { randomInt } from "node:crypto";
 import { maybeAmountFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
@@ -25,7 +27,8 @@ const values = readFlags({
 
 const endPatienceMs = 10_000;
 
-// What this process writes to, a terminal or a pipe, is not its own to close. Written to, since it is opened no earlier.
+// What this process writes to, a terminal or a pipe, is not its own to close. Written to, since it is opened no
+// earlier.
 process.stdout.write("");
 process.stderr.write("");
 const given = process.getActiveResourcesInfo();
@@ -71,7 +74,7 @@ function conclude(violations: readonly string[]): number {
   );
 }
 
-/** The run ends since nothing is left to do. What is left all the same, nobody has closed. */
+/** The run has ended. A resource that still keeps the process alive was never closed. */
 function conclusion(): void {
   const left = process.getActiveResourcesInfo();
   for (const kind of given) if (left.includes(kind)) left.splice(left.indexOf(kind), 1);
@@ -79,5 +82,5 @@ function conclusion(): void {
   process.exitCode = conclude([...result.violations, ...leak]);
 }
 
-process.once("exit", conclusion); // a socket that nobody owns any more lets the loop end, and then not the process
+process.once("exit", conclusion); // a socket without an owner lets the loop end, but not the process
 setTimeout(() => process.exit(1), endPatienceMs).unref();

@@ -1,9 +1,9 @@
-// Reading a command's arguments as etcd's handlers read them: positional words, `key=value` pairs, and Go's notations of numbers
-// and truth values.
+// Reading a command's arguments as etcd's handlers read them: positional words, `key=value` pairs, and Go's notations
+// of numbers and truth values.
 //
-// Two kinds of trouble: text that a handler reports as its command's outcome comes back as an Error, in Go's words, because the
-// scripts record them. What would end the Go test at once (a node that does not exist, a word where a number belongs) is a
-// ScriptError and is thrown: no runner can go on, and no output is recorded for it.
+// Two kinds of trouble: text that a handler reports as its command's outcome comes back as an Error, in Go's words,
+// because the scripts record them. What would end the Go test at once (a node that does not exist, a word where a
+// number belongs) is a ScriptError and is thrown: no runner can go on, and no output is recorded for it.
 
 import type { Argument, Command } from "./datadriven.ts";
 

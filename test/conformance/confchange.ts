@@ -3,8 +3,8 @@
 //     simple | enter-joint [autoleave=BOOL] | leave-joint
 //     v1 l2 r3 u4          make a voter, make a learner, remove, update
 //
-// One configuration lives through the whole script; a change that is refused leaves it as it was. The log grows by one entry with
-// every command, refused or not: what `next` of a new node starts from.
+// One configuration lives through the whole script; a change that is refused leaves it as it was. The log grows by one
+// entry with every command, refused or not: what `next` of a new node starts from.
 //
 // Ports confchange/datadriven_test.go.
 

@@ -1,4 +1,5 @@
-// The scripts that etcd-io/raft specifies itself with, where a checkout of them lies beside this one; and the runner itself.
+// The scripts that etcd-io/raft specifies itself with, where a checkout of them lies beside this one; and the runner
+// itself.
 
 import fs from "node:fs";
 import path from "node:path";

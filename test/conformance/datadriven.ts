@@ -6,11 +6,12 @@
 //     ----
 //     output lines, up to the first blank line
 //
-// Output that holds a blank line stands between two pairs of `----` instead. Blanks around the input do not count; the output
-// counts byte for byte. `subtest` lines only divide a file and have no output: they are layout here.
+// Output that holds a blank line stands between two pairs of `----` instead. Blanks around the input do not count; the
+// output counts byte for byte. `subtest` lines only divide a file and have no output: they are layout here.
 //
-// Promise: formatScript(script, outputs of its steps) gives back every comment, command and input line as it was written; with the
-// expected outputs it gives back the whole file, but for a blank line at its very end and for blanks in an empty line.
+// Promise: formatScript(script, outputs of its steps) gives back every comment, command and input line as it was
+// written; with the expected outputs it gives back the whole file, but for a blank line at its very end and for blanks
+// in an empty line.
 //
 // Ports the file format of github.com/cockroachdb/datadriven 1.0.2; its Go test driver is left out.
 

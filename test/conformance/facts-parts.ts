@@ -1,5 +1,5 @@
-// The facts that etcd-io/raft's tests of the parts pin down: RawNode and Node, log, storage, and the packages below raft. Names of
-// tests of those packages carry the package, as in Go: tracker.TestInflightsAdd.
+// The facts that etcd-io/raft's tests of the parts pin down: RawNode and Node, log, storage, and the packages below
+// raft. Names of tests of those packages carry the package, as in Go: tracker.TestInflightsAdd.
 //
 // Data only, like facts-raft.ts; and, for the facts that have no test of ours, why.
 
@@ -168,7 +168,10 @@ export const partAreas: readonly Area[] = [
   },
 ];
 
-/** Facts proved by scripts rather than by a test that names them: the folder whose scripts do, all of them in `npm test`. */
+/**
+ * Facts proved by scripts rather than by a test that names them: the folder whose scripts do, all of them in `npm
+ * test`.
+ */
 export const provedByScripts: Readonly<Record<string, string>> = {
   TestInteraction: "raft/testdata",
   "confchange.TestConfChangeDataDriven": "raft/testdata/confchange",

@@ -1,5 +1,5 @@
-// The facts that etcd-io/raft's tests of the state machine itself pin down: each Go test of raft_test.go, raft_paper_test.go,
-// raft_snap_test.go and raft_flow_control_test.go, by its name, with what it shows in a few words.
+// The facts that etcd-io/raft's tests of the state machine itself pin down: each Go test of raft_test.go,
+// raft_paper_test.go, raft_snap_test.go and raft_flow_control_test.go, by its name, with what it shows in a few words.
 //
 // Data only; facts-parts.ts has the rest, facts.ts makes doc/conformance.md of both.
 

@@ -3,9 +3,9 @@
 //     npm run facts              writes doc/conformance.md
 //     npm run facts -- --check   fails if the file is not what would be written
 //
-// A test proves a fact by naming the Go test at the end of its own name, in brackets: "... [TestLeaderCycle]". The names are read from the
-// source of the tests, not from a run, so that this is quick, and the same on every machine. facts.test.ts holds the page, the list
-// of facts and the tests together: none may be missing, none unknown.
+// A test proves a fact by naming the Go test at the end of its own name, in brackets: "... [TestLeaderCycle]". The
+// names are read from the source of the tests, not from a run, so that this is quick, and the same on every machine.
+// facts.test.ts holds the page, the list of facts and the tests together: none may be missing, none unknown.
 
 import fs from "node:fs";
 import path from "node:path";

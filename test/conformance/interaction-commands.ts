@@ -1,10 +1,10 @@
 // Commands that call one method of one node, or print what a node knows.
 //
-// Proposals and ticks change the node and print only what it logs; raft-log, raft-state and status read it and change nothing, not
-// even by taking its Ready.
+// Proposals and ticks change the node and print only what it logs; raft-log, raft-state and status read it and change
+// nothing, not even by taking its Ready.
 //
-// Ports the handlers of rafttest that are not in a file of their own here. read-index and report-snapshot are not in etcd's runner:
-// they reach the two methods of RawNode that no command of its calls.
+// Ports the handlers of rafttest that are not in a file of their own here. read-index and report-snapshot are not in
+// etcd's runner: they reach the two methods of RawNode that no command of its calls.
 
 import { describeEntries, describeMessage, noLimit, progressMapString } from "../../raft/index.ts";
 import {
@@ -51,7 +51,10 @@ export const propose: CommandHandler = (env, command) => {
   return node.raft.propose(bytesOf(data.key));
 };
 
-/** propose-conf-change ID [v1=BOOL] [transition=auto|implicit|explicit], then `v1 l2 r3 u4`; no change at all leaves a joint one. */
+/**
+ * propose-conf-change ID [v1=BOOL] [transition=auto|implicit|explicit], then `v1 l2 r3 u4`; no change at all leaves a
+ * joint one.
+ */
 export const proposeConfChange: CommandHandler = (env, command) => {
   const id = firstNumber(command);
   let v1 = false;

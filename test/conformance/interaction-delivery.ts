@@ -1,7 +1,7 @@
 // Commands that move messages: deliver-msgs, and stabilize, which does all there is to do until nothing is left.
 //
-// A message is printed before the node takes it, so what the node makes of it stands below. Messages to one node keep their order.
-// What a node tells itself, or its storage threads tell it, is never dropped: raft may rely on it.
+// A message is printed before the node takes it, so what the node makes of it stands below. Messages to one node keep
+// their order. What a node tells itself, or its storage threads tell it, is never dropped: raft may rely on it.
 //
 // Ports interaction_env_handler_deliver_msgs.go and interaction_env_handler_stabilize.go.
 
@@ -43,7 +43,9 @@ function messageType(name: string): MessageType {
   return type;
 }
 
-/** Delivers or drops the messages in flight to this recipient, of this type if one is given. Returns how many they were. */
+/**
+ * Delivers or drops the messages in flight to this recipient, of this type if one is given. Returns how many they were.
+ */
 function deliver(env: InteractionEnv, { id, drop }: Recipient, type?: MessageType): number {
   const taken = env.messages.filter((m) => isFor(m, id, drop, type));
   env.messages = env.messages.filter((m) => !isFor(m, id, drop, type));

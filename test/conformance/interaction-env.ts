@@ -1,10 +1,11 @@
 // The stage of an interaction script: some nodes, each with its storage, and the messages between them.
 //
-// Nothing moves by itself. Messages wait in one list until a command delivers or drops them; with asynchronous storage writes, so
-// do the tasks of each node's append and apply threads. Node n of a script has the raft id n.
+// Nothing moves by itself. Messages wait in one list until a command delivers or drops them; with asynchronous storage
+// writes, so do the tasks of each node's append and apply threads. Node n of a script has the raft id n.
 //
-// The state machine of these nodes appends: a snapshot's data is the data of all entries up to it, one after the other, and each
-// applied entry makes a new snapshot. Only those count as the node's snapshots; one received from a leader is stored, not added.
+// The state machine of these nodes appends: a snapshot's data is the data of all entries up to it, one after the other,
+// and each applied entry makes a new snapshot. Only those count as the node's snapshots; one received from a leader is
+// stored, not added.
 //
 // Ports interaction_env.go and the storage of interaction_env_handler_add_nodes.go.
 

@@ -1,10 +1,11 @@
 // Commands that make nodes: add-nodes, set-config, restart.
 //
-// A node starts from a snapshot at an index above 1 (term 1) if its command names voters, learners or an index, else with nothing.
-// Nodes of one add-nodes share that snapshot. Limits are off and timeouts short unless the script sets them.
+// A node starts from a snapshot at an index above 1 (term 1) if its command names voters, learners or an index, else
+// with nothing. Nodes of one add-nodes share that snapshot. Limits are off and timeouts short unless the script sets
+// them.
 //
-// Ports interaction_env_handler_add_nodes.go. set-config and restart are not in etcd's runner; they reach what its commands
-// cannot: size limits, and what a node makes of its storage when it comes back.
+// Ports interaction_env_handler_add_nodes.go. set-config and restart are not in etcd's runner; they reach what its
+// commands cannot: size limits, and what a node makes of its storage when it comes back.
 
 import { type Config, isLocalMsgTarget, noLimit, RawNode } from "../../raft/index.ts";
 import { makeConfState, makeSnapshot } from "../../raft/raftpb/index.ts";

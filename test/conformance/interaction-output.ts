@@ -1,8 +1,9 @@
-// What an interaction command prints: the log lines of the nodes at or above the log level, and the handlers' own text, in the
-// order in which they come.
+// What an interaction command prints: the log lines of the nodes at or above the log level, and the handlers' own text,
+// in the order in which they come.
 //
-// At level NONE nothing is kept at all; errors of commands go around this class for that reason. The logger is the one that every
-// node gets: its levels follow the log level at once, so a level that is off is an absent method, as raft/logger.ts wants it.
+// At level NONE nothing is kept at all; errors of commands go around this class for that reason. The logger is the one
+// that every node gets: its levels follow the log level at once, so a level that is off is an absent method, as
+// raft/logger.ts wants it.
 //
 // Ports rafttest/interaction_env_logger.go and withIndent of interaction_env.go.
 

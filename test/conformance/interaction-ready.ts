@@ -1,11 +1,11 @@
 // Commands that do a node's work: process-ready, process-append-thread, process-apply-thread.
 //
-// Without asynchronous storage writes one process-ready is a whole round: storage, state machine, messages, advance. With them it
-// only hands out work: MsgStorageAppend and MsgStorageApply wait for their thread's command, and their responses travel like any
-// other message once the work is done.
+// Without asynchronous storage writes one process-ready is a whole round: storage, state machine, messages, advance.
+// With them it only hands out work: MsgStorageAppend and MsgStorageApply wait for their thread's command, and their
+// responses travel like any other message once the work is done.
 //
-// Ports interaction_env_handler_process_ready.go and its two thread siblings. Messages are values here, so the one that a thread
-// prints without its responses is a copy.
+// Ports interaction_env_handler_process_ready.go and its two thread siblings. Messages are values here, so the one that
+// a thread prints without its responses is a copy.
 
 import { describeMessage, describeReady, isEmptyHardState, isEmptySnap, isLocalMsgTarget } from "../../raft/index.ts";
 import {

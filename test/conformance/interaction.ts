@@ -1,7 +1,7 @@
 // Interaction scripts: commands to a few nodes, and every log line, Ready and message that follows.
 //
-// Ports Handle of rafttest/interaction_env_handler.go. A command that prints nothing and does not fail prints `ok`; an error is
-// appended to what was printed, and is printed even at log level NONE.
+// Ports Handle of rafttest/interaction_env_handler.go. A command that prints nothing and does not fail prints `ok`; an
+// error is appended to what was printed, and is printed even at log level NONE.
 
 import type { Command } from "./datadriven.ts";
 import * as commands from "./interaction-commands.ts";
@@ -41,7 +41,9 @@ const handlers: ReadonlyMap<string, CommandHandler> = new Map<string, CommandHan
 
 export const interactionCommands: ReadonlySet<string> = new Set(handlers.keys());
 
-/** A fresh stage: returns the output of each command that it is given. Throws where etcd's runner would end the test. */
+/**
+ * A fresh stage: returns the output of each command that it is given. Throws where etcd's runner would end the test.
+ */
 export function interactionRunner(): (command: Command) => string {
   const env = new InteractionEnv();
   const { output } = env;

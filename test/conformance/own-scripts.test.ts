@@ -1,7 +1,7 @@
 // The lessons of raft/testdata/: each script gives its output word for word, and the index beside them is complete.
 //
-// The scripts are run as the conformance runner runs them, one test for each, so that a failure names the lesson that no longer
-// holds. What makes a script a lesson is checked as far as a test can: it is listed, named and introduced.
+// The scripts are run as the conformance runner runs them, one test for each, so that a failure names the lesson that
+// no longer holds. What makes a script a lesson is checked as far as a test can: it is listed, named and introduced.
 
 import fs from "node:fs";
 import path from "node:path";

@@ -3,9 +3,10 @@
 //     committed cfg=(1,2,3) [cfgj=(4,5)|cfgj=zero] idx=(10,_,12,..)
 //     vote      cfg=(1,2,3) [cfgj=(4,5)|cfgj=zero] votes=(y,n,_,..)
 //
-// Indexes and votes belong to the voters in the order in which cfg and cfgj first name them; `_` is no answer. cfgj=zero asks for a
-// joint configuration whose other half is empty. Each result is also reached by other ways that must agree (the definition of a
-// quorum taken literally, the halves swapped, an answer lowered that was too high to matter); one that does not is printed.
+// Indexes and votes belong to the voters in the order in which cfg and cfgj first name them; `_` is no answer.
+// cfgj=zero asks for a joint configuration whose other half is empty. Each result is also reached by other ways that
+// must agree (the definition of a quorum taken literally, the halves swapped, an answer lowered that was too high to
+// matter); one that does not is printed.
 //
 // Ports quorum/datadriven_test.go and the slow reference of quick_test.go.
 

@@ -1,11 +1,12 @@
 // Runs every script under the given files and directories, and shows what differs.
 //
-//     npm run conformance -- DIR...              a table, the first difference of each failing script, and a count
-//     npm run conformance -- --show FILE         plays one script: its comments, each command and what comes of it, step by step
-//     npm run conformance -- --rewrite DIR...    writes the actual output into the scripts instead
+//     npm run conformance -- DIR...             a table, the first difference of each failing script, and a count
+//     npm run conformance -- --show FILE        plays one script: comments, each command and its output, step by step
+//     npm run conformance -- --rewrite DIR...   writes the actual output into the scripts instead
 //
-// Ends with a verdict. The exit code is 1 if a script failed, 2 if there was none to run or one cannot be read. --rewrite writes into the files
-// that are named, or lie in the directories that are, and into none at all if one of them has a command that there is not, or cannot be run.
+// Ends with a verdict. The exit code is 1 if a script failed, 2 if there was none to run or one cannot be read.
+// --rewrite writes into the named files, and those in the named directories. It writes into none at all if one of them
+// has an unknown command, or cannot be run.
 
 import fs from "node:fs";
 import path from "node:path";

@@ -1,7 +1,7 @@
 // Runs one script: tells its kind, feeds its commands to the runner of that kind, and compares what each prints.
 //
-// A script ends at its first difference: what follows would differ for the same reason. A command that throws ends it as well,
-// with nothing to compare; rewriting never writes such a script, because its rest was not run.
+// A script ends at its first difference: what follows would differ for the same reason. A command that throws ends it
+// as well, with nothing to compare; rewriting never writes such a script, because its rest was not run.
 
 import path from "node:path";
 import { ScriptError } from "./arguments.ts";
@@ -20,7 +20,10 @@ export interface Outcome {
   readonly steps: number;
   readonly passed: number;
   readonly failure: Failure | undefined;
-  /** The file with the actual output; undefined if a command is unknown or threw, if there is none, or unless it was asked for. */
+  /**
+   * The file with the actual output; undefined if a command is unknown or threw, if there is none, or unless it was
+   * asked for.
+   */
   readonly rewritten: string | undefined;
 }
 
@@ -69,8 +72,9 @@ export function openScript(file: string, text: string, { mustKnow }: { readonly 
 }
 
 /**
- * Runs the script that `text` holds; with `rewrite` differences are collected into a new text instead of counting. A script with a command that
- * is unknown is then not run at all: it may be no script, and what would be written is no output.
+ * Runs the script that `text` holds; with `rewrite` differences are collected into a new text instead of counting. A
+ * script with a command that is unknown is then not run at all: it may be no script, and what would be written is no
+ * output.
  */
 export function runScript(file: string, text: string, rewrite = false): Outcome {
   let steps: readonly Step[] = [];

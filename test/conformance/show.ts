@@ -1,7 +1,8 @@
 // Plays one script: each comment, its command, what the nodes answer, and a pause.
 //
-// Promises: on a terminal it goes on with Enter and ends with q, Ctrl-C or Ctrl-D; without one all is printed at once. What is printed is what the
-// core does now: it ends at the first step that differs from the output that is recorded in the script, and shows how.
+// Promises: on a terminal it goes on with Enter and ends with q, Ctrl-C or Ctrl-D; without one all is printed at once.
+// What is printed is what the core does now: it ends at the first step that differs from the output that is recorded in
+// the script, and shows how.
 
 import { createInterface } from "node:readline/promises";
 import type { Step } from "./datadriven.ts";

@@ -1,9 +1,9 @@
 // Which of the things that a power cut may leave are tried.
 //
-// Of the changes that are not synced: each prefix; each one dropped, and each one alone; every subset while they are few. Of each write:
-// torn at every 512th byte of the file, with the old bytes, zeros or garbage before the tear or behind it; and each sector alone lost or
-// spoilt. And some drawn at random, where each change and each sector has a fate of its own. Different choices often leave the same bytes:
-// the explorer looks at each outcome once.
+// Of the changes that are not synced: each prefix; each one dropped, and each one alone; every subset while they are
+// few. Of each write: torn at every 512th byte of the file, with the old bytes, zeros or garbage before the tear or
+// behind it; and each sector alone lost or spoilt. And some drawn at random, where each change and each sector has a
+// fate of its own. Different choices often leave the same bytes: the explorer looks at each outcome once.
 
 import { type Choice, drawn, type Fate, sectorBytes, type Unsynced } from "../../sim/disk.ts";
 

@@ -1,10 +1,10 @@
 // Damage: every bit of a closed log and of a snapshot is flipped once, and every file cut off at every length.
 //
-// What a start gives then is what was written, or a refusal that names the file and where in it; or, of the one record that closes a log,
-// which repeats the one before it, a tail that is cut with a copy kept. Never anything else. No read asks for more memory than the file has
-// bytes.
+// What a start gives then is what was written, or a refusal that names the file and where in it; or, of the one record
+// that closes a log, which repeats the one before it, a tail that is cut with a copy kept. Never anything else. No read
+// asks for more memory than the file has bytes.
 
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { makeSnapshot } from "../../raft/raftpb/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
 import { SnapError, Snapshotter, snapshotName } from "../../snap/index.ts";
@@ -93,7 +93,10 @@ describe("a closed log of three segments", () => {
     }
   }
 
-  /** Either the exact contents, or a refusal of this file at an offset not behind the damage, or of the one that follows it. */
+  /**
+   * Either the exact contents, or a refusal of this file at an offset not behind the damage, or of the one that follows
+   * it.
+   */
   async function check(path: string, bytes: Uint8Array, damagedAt: number): Promise<void> {
     const result = await outcome(path, bytes);
     if (result.contents !== undefined) {
@@ -108,7 +111,7 @@ describe("a closed log of three segments", () => {
     expect(offset).toBeLessThanOrEqual(damagedAt);
   }
 
-  it("with any bit flipped gives what was written, or is refused with file and offset", {
+  test("with any bit flipped gives what was written, or is refused with file and offset", {
     timeout: 300_000,
   }, async () => {
     let bits = 0;
@@ -121,7 +124,7 @@ describe("a closed log of three segments", () => {
     expect(counts.refused).toBeGreaterThan(8 * closing);
   });
 
-  it("with any file cut off at any length is refused with file and offset", { timeout: 300_000 }, async () => {
+  test("with any file cut off at any length is refused with file and offset", { timeout: 300_000 }, async () => {
     Object.assign(counts, { exact: 0, refused: 0, cut: 0 });
     let cuts = 0;
     for (const [path, bytes] of pristine) {
@@ -171,14 +174,16 @@ describe("a snapshot", () => {
     expect(error).toMatchObject({ code: "DAMAGED", file: path, message: expect.stringContaining(path) });
   }
 
-  it("with any bit flipped, or cut off at any length, is refused with its file", { timeout: 300_000 }, async () => {
+  test("with any bit flipped, or cut off at any length, is refused with its file", { timeout: 300_000 }, async () => {
     expect(Buffer.compare(await read(pristine), data)).toBe(0);
     for (let bit = 0; bit < 8 * pristine.length; bit++) await refusal(flipped(pristine, bit));
     for (let size = 0; size < pristine.length; size++) await refusal(pristine.subarray(0, size));
     console.log(`snapshot: ${8 * pristine.length} bits flipped, ${pristine.length} times cut off: all refused`);
   });
 
-  it("with any bit flipped is set aside by a start, which takes the one before it", { timeout: 300_000 }, async () => {
+  test("with any bit flipped is set aside by a start, which takes the one before it", {
+    timeout: 300_000,
+  }, async () => {
     const older = { index: 5, term: 1 };
     const disk = newDisk();
     const store = await Snapshotter.open({ fileSystem: disk, directory: snap });

@@ -1,9 +1,11 @@
-// Crash exploration: one run of a workload is ended at each of its calls to the disk, in every way that choices.ts knows. From each disk that
-// this leaves a member is started, and each start is ended at each of its own calls, and from what that leaves others are started.
+// Crash exploration: one run of a workload is ended at each of its calls to the disk, in every way that choices.ts
+// knows. From each disk that this leaves a member is started, and each start is ended at each of its own calls, and
+// from what that leaves others are started.
 //
-// A run ends with the power, or with its process alone: then all is there, and a cut in the next start can still undo what was not synced.
-// Of each start is asked: it finds what the history allows; a power cut right behind it takes nothing of what it found, and neither
-// does one behind the next write. Disks with the same bytes are started from once, and held against every moment that leaves them.
+// A run ends with the power, or with its process alone: then all is there, and a cut in the next start can still undo
+// what was not synced. Of each start is asked: it finds what the history allows; a power cut right behind it takes
+// nothing of what it found, and neither does one behind the next write. Disks with the same bytes are started from
+// once, and held against every moment that leaves them.
 
 import { createHash } from "node:crypto";
 import type { FakeDisk } from "../../sim/disk.ts";

@@ -1,13 +1,13 @@
-// A sync that fails, and a machine that goes on. The system has then forgotten which pages it still had to write: every reader sees them, a
-// later sync reports success without them, and a power cut takes them. So what a start finds after that is worth nothing until it has
-// been written anew.
+// A sync that fails, and a machine that goes on. The system has then forgotten which pages it still had to write: every
+// reader sees them, a later sync reports success without them, and a power cut takes them. So what a start finds after
+// that is worth nothing until it has been written anew.
 //
-// Each sync of each workload fails in turn. The process ends and is started again on the same machine; what this second life finds, and what
-// it writes then, it counts on: a power cut takes none of it. The same if another sync fails while it starts, and a third life follows.
-// And the same if the system drops those pages when the start has read the log, and is about to read some of it again: what it
-// returns is what the disk has got by then, or it refuses.
+// Each sync of each workload fails in turn. The process ends and is started again on the same machine; what this second
+// life finds, and what it writes then, it counts on: a power cut takes none of it. The same if another sync fails while
+// it starts, and a third life follows. And the same if the system drops those pages when the start has read the log,
+// and is about to read some of it again: what it returns is what the disk has got by then, or it refuses.
 
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { type Choice, type DiskCall, drawn, FakeDisk } from "../../sim/disk.ts";
 import { randomFrom } from "./choices.ts";
 import type { Workload } from "./explore.ts";
@@ -56,8 +56,8 @@ async function failing(workload: Workload, nth: number) {
 const lost: Choice = () => "lost";
 
 /**
- * The same disk, whose `nth` read from now on that is the second, or a later one, of a file since its sync finds the file as the disk has
- * it. Tells whether there has been one.
+ * The same disk, whose `nth` read from now on that is the second, or a later one, of a file since its sync finds the
+ * file as the disk has it. Tells whether there has been one.
  */
 function forgetting(found: FakeDisk, nth: number, choose: Choice): { disk: FakeDisk; happened: () => boolean } {
   const once = new Map<string, boolean>();
@@ -118,7 +118,10 @@ describe("what a start has found on a machine that goes on after a failed sync",
     await survives(disk, written, segmentBytes, `${what}; started, written to, closed`);
   }
 
-  /** Starts while the system drops what a failed sync left, before each second reading in turn. A start may refuse; the next one does not. */
+  /**
+   * Starts while the system drops what a failed sync left, before each second reading in turn. A start may refuse; the
+   * next one does not.
+   */
   async function startsForgetting(found: FakeDisk, history: History, segmentBytes: number, what: string) {
     for (let nth = 1; ; nth++) {
       for (const choose of [lost, drawn(randomFrom(nth))]) {
@@ -139,7 +142,7 @@ describe("what a start has found on a machine that goes on after a failed sync",
   }
 
   for (const workload of workloads) {
-    it(`survives a power cut, and so does what it writes: ${workload.name}`, { timeout: 120_000 }, async () => {
+    test(`survives a power cut, and so does what it writes: ${workload.name}`, { timeout: 120_000 }, async () => {
       const { segmentBytes } = workload;
       for (let nth = 1; ; nth++) {
         const failed = await failing(workload, nth);
@@ -160,7 +163,7 @@ describe("what a start has found on a machine that goes on after a failed sync",
     });
   }
 
-  it("survives if the sync of a close failed", async () => {
+  test("survives if the sync of a close failed", async () => {
     const segmentBytes = 4096;
     for (const nth of [1, 2]) {
       const disk = new FakeDisk({ random: () => 0 });

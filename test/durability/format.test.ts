@@ -1,4 +1,5 @@
-// A data directory that this program has written once, kept as it was: whatever changes, it must open, and hold what it held.
+// A data directory that this program has written once, kept as it was: whatever changes, it must open, and hold what it
+// held.
 //
 // A change that these bytes do not survive is a new format version, with a directory of its own beside this one.
 

@@ -1,8 +1,10 @@
-// A member's log and snapshots on a fake disk, and the history of what was asked of them: what a start may find after a crash, and what not.
+// A member's log and snapshots on a fake disk, and the history of what was asked of them: what a start may find after a
+// crash, and what not.
 //
-// A history is a list of records: what the log was told, in its order. A crash may lose records from the end on, but none that was
-// acknowledged. So what a start finds must be what the records up to some point amount to, and that point must lie between the
-// last record that was acknowledged and the last that was written. The history works that out by itself, with no help of wal/ or snap/.
+// A history is a list of records: what the log was told, in its order. A crash may lose records from the end on, but
+// none that was acknowledged. So what a start finds must be what the records up to some point amount to, and that point
+// must lie between the last record that was acknowledged and the last that was written. The history works that out by
+// itself, with no help of wal/ or snap/.
 
 import { makeLog, openDataDirectory } from "../../cli/data-directory.ts";
 import {
@@ -166,7 +168,10 @@ export class History {
     this.acknowledge();
   }
 
-  /** Tells what a save writes, in its order. The hard state that commits a snapshot from the leader comes before the entries too. */
+  /**
+   * Tells what a save writes, in its order. The hard state that commits a snapshot from the leader comes before the
+   * entries too.
+   */
   saving(state: HardState | undefined, entries: readonly Entry[]): void {
     const { index } = this.#contents.snapshots.at(-1) as Position;
     const replaces = index > (this.#contents.state?.commit ?? 0) && state !== undefined && state.commit >= index;

@@ -1,10 +1,10 @@
-// A power cut, and the death of the process, at each call to the disk of snapshot restore and of recover; and each call failing. Whatever
-// is left: the old member is there as it was, or the new one is and is whole, or a start says that the work was cut short. Then the command
-// is run again, which is cut off at each of its own calls as well, and at last the new member is there; of recover also the old one, put
-// aside.
+// A power cut, and the death of the process, at each call to the disk of snapshot restore and of recover; and each call
+// failing. Whatever is left: the old member is there as it was, or the new one is and is whole, or a start says that
+// the work was cut short. Then the command is run again, which is cut off at each of its own calls as well, and at last
+// the new member is there; of recover also the old one, put aside.
 
 import { createHash } from "node:crypto";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { openDataDirectory } from "../../cli/data-directory.ts";
 import { recoverDirectory } from "../../cli/recover-directory.ts";
 import { checkSnapshotFile, writeSnapshotFile } from "../../cli/snapshot-file.ts";
@@ -233,7 +233,7 @@ async function explore(work: Work, depth: number): Promise<Crashes> {
 
 describe("a crash at any call", () => {
   for (const work of [restore, recover]) {
-    it(`of ${work.name} leaves what was there, or the whole new member, or the word to run it again`, async () => {
+    test(`of ${work.name} leaves what was there, or the whole new member, or the word to run it again`, async () => {
       const { crashes, states, outcomes } = await explore(work, 2);
       console.log(`${work.name}: ${crashes} crashes left ${states.size} different disks`, outcomes);
     }, 300_000);
@@ -256,7 +256,7 @@ describe("the file of snapshot save", () => {
     return disk;
   };
 
-  it("is whole or not there, whatever crash ends it; then it can be saved again", async () => {
+  test("is whole or not there, whatever crash ends it; then it can be saved again", async () => {
     const crashes = new Crashes({ run }, 20);
     const whole = await crashes.run(await prepare(), "", 1);
     expect(await isThere(whole.survivor(lost))).toBe(true);
@@ -272,7 +272,7 @@ describe("the file of snapshot save", () => {
     expect(there).toBeLessThan(crashes.states.size);
   });
 
-  it("is whole or not there when a call fails, which is told, and nothing else is left", async () => {
+  test("is whole or absent when a call fails, which is reported, and no other file is left", async () => {
     for (let nth = 1; ; nth++) {
       const disk = await prepare();
       const number = disk.calls + nth;
@@ -305,7 +305,7 @@ describe("the exploration finds", () => {
       }),
   });
 
-  it("two renames of which a power cut may keep the second alone", async () => {
+  test("two renames of which a power cut may keep the second alone", async () => {
     await expect(
       explore(
         unsynced(recover, (directory) => directory === "/data"),
@@ -314,7 +314,7 @@ describe("the exploration finds", () => {
     ).rejects.toThrow(/recover: .*power cut/);
   });
 
-  it("files whose names are not synced before the directory gets its own", async () => {
+  test("files whose names are not synced before the directory gets its own", async () => {
     for (const work of [restore, recover]) {
       const spared = unsynced(work, (directory) => directory.startsWith("/data/member.new"));
       await expect(explore(spared, 1)).rejects.toThrow(/power cut/);
@@ -342,7 +342,7 @@ describe("a disk that fails any call once", () => {
   }
 
   for (const work of [restore, recover]) {
-    it(`ends ${work.name} with an error that tells, and it can be run again: no half member`, async () => {
+    test(`ends ${work.name} with an error that tells, and it can be run again: no half member`, async () => {
       const prepared = await work.prepare();
       const before = await work.before(prepared);
       const whole = prepared.fork();

@@ -1,8 +1,9 @@
-// How large the largest buffer was that somebody asked for.
+// The size of the largest buffer that the code under test has allocated.
 //
-// A length that an input claims must not lead to a buffer of that length before it has been held against what is there. To see it, the
-// constructors of bytes are replaced by ones that remember the largest size; the memory that is in use would tell too little, too late,
-// and never the same thing twice. Slices are not counted: they are no larger than what they are cut from.
+// A length that an input claims must not lead to a buffer of that length before it has been held against what is there.
+// To see it, the constructors of bytes are replaced by ones that remember the largest size; the memory that is in use
+// would tell too little, too late, and never the same thing twice. Slices are not counted: they are no larger than what
+// they are cut from.
 
 const sizeOf = (argument: unknown): number => (typeof argument === "number" ? argument : 0);
 

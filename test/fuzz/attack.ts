@@ -1,15 +1,16 @@
-// How well others are served while the client port is attacked, as a target: a ratio, since no rate means anything on a machine of unknown
-// speed.
+// How well others are served while the client port is attacked, as a target: a ratio, since no rate means anything on a
+// machine of unknown speed.
 //
-// A real member in a process of its own, well-behaved clients here, and the attack from a third process (attacker.ts). An input is a round:
-// a phase of peace, one under attack, one of peace again, each of some seconds. What the clients are answered in the second is divided by
-// what they are answered in the other two, so that a machine that becomes slower meanwhile slows both. The attack takes its own processor
-// time from the member's and the clients', so the true ratio is rather higher.
+// A real member in a process of its own, well-behaved clients here, and the attack from a third process (attacker.ts).
+// An input is a round: a phase of peace, one under attack, one of peace again, each of some seconds. What the clients
+// are answered in the second is divided by what they are answered in the other two, so that a machine that becomes
+// slower meanwhile slows both. The attack takes its own processor time from the member's and the clients', so the true
+// ratio is rather higher.
 //
-// The oracle: no well-behaved request fails, ever; and the ratio is not below a bound so low that only a port that is blocked comes under
-// it. What is aimed for is half the normal rate: the outcomes tell, in tenths. One attack has no bound, and is only measured: node:http
-// takes all requests that a packet holds, hundreds of them, before anyone else has a turn, so floods of them leave others the little that
-// it can parse meanwhile.
+// The oracle: no well-behaved request fails, ever; and the ratio is not below a bound so low that only a port that is
+// blocked comes under it. What is aimed for is half the normal rate: the outcomes tell, in tenths. One attack has no
+// bound, and is only measured: node:http takes all requests that a packet holds, hundreds of them, before anyone else
+// has a turn, so floods of them leave others the little that it can parse meanwhile.
 //
 // Input: one byte for the attack, four for the seed of what it sends.
 
@@ -213,7 +214,7 @@ const line = ({ attack, normal, attacked, connections }: Round): void =>
       `${(attacked / normal).toFixed(2)} of their normal ${Math.round(normal)}/s`,
   );
 
-/** `tell` is told of each round; one in which the ratio is below `least` is repeated, and fails at the third time. */
+/** Calls `tell` for each round; repeats one in which the ratio is below `least`, and fails at the third time. */
 export const makeAttackTarget = (phaseMs: number, least = leastRatio, tell: (round: Round) => void = line): Target => ({
   name: "attack",
   about: "how well others are served while the client port is attacked",

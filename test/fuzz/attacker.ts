@@ -1,9 +1,10 @@
-// Attacks a client port, as a process of its own: whoever measures how others are served must not be slowed down by the attack itself.
+// Attacks a client port, as a process of its own: the attack itself must not slow down the process that measures how
+// others are served.
 //
 //     node --import tsx attacker.ts PORT
 //
-// Reads lines: "NAME SEED" begins an attack, an empty line ends it. Answers each with a line: how many connections it made, once the attack
-// is under way or over. Nothing that it sends is a request for a change of the members.
+// Reads lines: "NAME SEED" begins an attack, an empty line ends it. Answers each with a line: how many connections it
+// made, once the attack is under way or over. Nothing that it sends is a request for a change of the members.
 
 import net from "node:net";
 import { createInterface } from "node:readline";
@@ -17,7 +18,10 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 /** What one of the attack's connections sends, piece by piece. */
 interface Attack {
   readonly connections: number;
-  /** Between two pieces, once the other side has taken the first: an attacker as fast as its processor would measure that. */
+  /**
+   * Between two pieces, once the other side has taken the first: an attacker as fast as its processor would measure
+   * that.
+   */
   readonly pauseMs: number;
   pieces(random: Random): Iterable<Buffer>;
 }

@@ -1,10 +1,13 @@
-// The pure decoders as targets: raft's messages, the frames of the peer port, and the small formats of server/ and kvstore/.
+// The pure decoders as targets: raft's messages, the frames of the peer port, and the small formats of server/ and
+// kvstore/.
 //
 // The first byte of an input picks the decoder, the rest is what it decodes. The oracle, for each of them:
-//  - it throws its own class of error and nothing else, or returns a value;
-//  - a value encodes, and decodes again to an equal value; where a format promises one encoding only, to the very same bytes;
-//  - every number in it is a safe integer, every view lies in the input, and there are no more objects than the input has bytes;
-//  - no buffer was asked for that is larger than the input (and a small constant).
+//   - it throws its own class of error and nothing else, or returns a value;
+//   - a value encodes, and decodes again to an equal value; where a format promises one encoding only, to the very same
+//     bytes;
+//   - every number in it is a safe integer, every view lies in the input, and there are no more objects than the input
+//     has bytes;
+//   - no buffer is allocated that is larger than the input (and a small constant).
 
 import { isDeepStrictEqual } from "node:util";
 import { CommandError, decodeCommand, encodeDelete, encodePut } from "../../kvstore/command.ts";

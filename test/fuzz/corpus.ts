@@ -1,7 +1,8 @@
 // The corpora on disk: test/fuzz/corpus/<target>/<name>.bin.
 //
-// A file whose name begins with `failed-` is an input that once broke something; a run writes it elsewhere, for a person to put it here. It is run with the others, but nothing is drawn from it, so
-// that the inputs of a seed stay the same when one is added.
+// A file whose name begins with `failed-` is an input that once broke something; a run writes it elsewhere, for a
+// person to put it here. It is run with the others, but nothing is drawn from it, so that the inputs of a seed stay the
+// same when one is added.
 
 import fs from "node:fs";
 import path from "node:path";

@@ -1,8 +1,8 @@
 // Reads what the server has sent back, as strictly as a careful client does.
 //
-// Promises: returns the answers that are whole, and throws a Fault for bytes that are none: a status line or a header that RFC 9112 does
-// not know, a chunk without a size, an answer whose end nobody can tell. What is cut off at the end of the connection is no fault: a server
-// may hang up on a client that it has refused.
+// Promises: returns the answers that are whole, and throws a Fault for bytes that are none: a status line or a header
+// that RFC 9112 does not know, a chunk without a size, an answer whose end is unclear. What is cut off at the end of
+// the connection is no fault: a server may hang up on a client that it has refused.
 
 import { expect } from "./target.ts";
 
@@ -16,8 +16,8 @@ export interface Answers {
 }
 
 /**
- * The answers that are whole; one that is cut off by the end of the connection is left out. `methods` are those of the requests in their order:
- * an answer to HEAD has no body. Throws a Fault for bytes that are no answer.
+ * The answers that are whole; one that is cut off by the end of the connection is left out. `methods` are those of the
+ * requests in their order: an answer to HEAD has no body. Throws a Fault for bytes that are no answer.
  */
 export function readAnswers(received: Buffer, methods: readonly string[]): Answers {
   const text = received.toString("latin1");

@@ -1,9 +1,10 @@
-// What is sent to a client port: requests put together from parts that are each sound, nearly sound, or known to be trouble.
+// What is sent to a client port: requests put together from parts that are each sound, nearly sound, or known to be
+// trouble.
 //
-// A mutator of bytes seldom makes a request whose length is still right, and so hardly ever gets behind the parser. Here lengths are right
-// unless they are meant to be wrong; the trouble lies in paths, headers, the framing of bodies and the JSON in them, and in several
-// requests behind each other. Bodies at times hold a request of their own: should anybody lose count, it writes a key that nobody asked
-// for.
+// A mutator of bytes seldom makes a request whose length is still right, and so hardly ever gets behind the parser.
+// Here lengths are right unless they are meant to be wrong; the trouble lies in paths, headers, the framing of bodies
+// and the JSON in them, and in several requests behind each other. Bodies at times hold a request of their own: if a
+// parser loses count, it writes a key that no request asked for.
 
 import type { Random } from "../../sim/random.ts";
 import { joined, noise } from "./mutate.ts";
@@ -199,7 +200,7 @@ const jsonAtoms: readonly unknown[] = [
   [[[[]]]],
 ];
 
-/** A smuggled request, should anybody be fooled. */
+/** A smuggled request, if a parser is fooled. */
 const smuggled = "PUT /smuggled HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
 
 /** One to three requests behind each other. */

@@ -1,10 +1,11 @@
-// A second opinion on what a stream of bytes asks for: a small and strict reader of HTTP/1.1 (RFC 9112), which owes nothing to the server's.
+// A second opinion on what a stream of bytes asks for: a small and strict reader of HTTP/1.1 (RFC 9112), which owes
+// nothing to the server's.
 //
-// Smuggling is a disagreement: one program sees one request, the next sees two. So the fuzzer reads its own input here, and a write of the
-// server that this reader does not find is a fault. It stops at the first thing that is not plain: two lengths, a length and chunks, a
-// header that is folded, a line that ends without a carriage return. From there on, nothing may be carried out. (More than one
-// space in the first line is plain enough: RFC 9112, 3, allows to read it so.) What a request may come to is not decided here, but in
-// http-rules.ts.
+// Smuggling is a disagreement: one program sees one request, the next sees two. So the fuzzer reads its own input here,
+// and a write of the server that this reader does not find is a fault. It stops at the first thing that is not plain:
+// two lengths, a length and chunks, a header that is folded, a line that ends without a carriage return. From there on,
+// nothing may be carried out. (More than one space in the first line is plain enough: RFC 9112, 3, allows to read it
+// so.) What a request may come to is not decided here, but in http-rules.ts.
 
 export type Field = readonly [lowerCaseName: string, value: string];
 

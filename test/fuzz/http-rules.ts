@@ -1,7 +1,9 @@
-// A second opinion on what a client port may carry out: the rules of HTTP and of browsers, and what requests do, read from requests as
-// http-reference.ts finds them. It owes nothing to the server's own checks, and is written as a list of rules without an order.
+// A second opinion on what a client port may carry out: the rules of HTTP and of browsers, and what requests do, read
+// from requests as http-reference.ts finds them. It owes nothing to the server's own checks, and is written as a list
+// of rules without an order.
 //
-// Two uses: a change that no plain and permitted request asks for is a fault, and so is a refusal for which no request gives cause.
+// Two uses: a change that no plain and permitted request asks for is a fault, and so is a refusal for which no request
+// gives cause.
 
 import type { Field, Request } from "./http-reference.ts";
 

@@ -1,15 +1,15 @@
 // The client port as a target: a real member behind it, requests as bytes over TCP, many connections at a time.
 //
 // The oracle:
-//  - what comes back is a sequence of legal answers, not more of them than there were requests, and none of them says 500: the statuses are
-//    100, 200, 204, 4xx, 501, 503 and 504;
-//  - nothing is written, deleted or changed that a plain request did not ask for, byte for byte, as a second reader of the same
-//    bytes has it (http-reference.ts), and nothing that must be refused as it was asked (http-rules.ts);
-//  - nothing is refused by one of those rules without cause;
-//  - meanwhile another client's linearizable reads are answered.
+//   - the bytes that come back are a sequence of legal answers, not more of them than there were requests, and none of
+//     them says 500: the statuses are 100, 200, 204, 4xx, 501, 503 and 504;
+//   - no key is written, deleted or changed that a plain request did not ask for, byte for byte, as a second reader of
+//     the same bytes has it (http-reference.ts), and no request is carried out that must be refused (http-rules.ts);
+//   - no request is refused by one of those rules without cause;
+//   - meanwhile another client's linearizable reads are answered.
 //
-// Changes of the members are told to nobody: what they come to is made up here. A fuzzer that adds members has a real server dial whatever
-// address it makes up.
+// Changes of the members reach no member: this file makes up their outcomes. A fuzzer that adds members would have a
+// real server dial any address that it makes up.
 
 import { once } from "node:events";
 import http from "node:http";
@@ -136,7 +136,8 @@ class HttpSession implements Session {
     const methods = requests.map(({ method }) => method);
     const { statuses, final } = readAnswers(received, methods);
     for (const status of statuses) expect(isAllowed(status), `answered ${status}`);
-    // One that is not plain may be answered, and then once more when node:http finds fault with what follows; that ends the connection.
+    // One that is not plain may be answered, and then once more when node:http finds fault with what follows; that ends
+    // the connection.
     expect(final <= requests.length + 2, `${final} answers to ${requests.length} requests`);
     // What is not plain to the end may hold requests that only the server reads.
     const refusal = requests.at(-1)?.end === sent.length ? causeless(requests, statuses) : undefined;
@@ -169,7 +170,7 @@ class HttpSession implements Session {
   #checkEffects(): void {
     for (const effect of this.#watched.effects.splice(0)) {
       const isKnown = this.#allowed.some((effects) => effects.has(effect));
-      expect(isKnown, `nobody has plainly asked for: ${effect.slice(0, 100)}`);
+      expect(isKnown, `no request has plainly asked for: ${effect.slice(0, 100)}`);
     }
   }
 

@@ -1,14 +1,17 @@
-// Liars against a cluster that serves (serving.ts), while clients write and read: two targets, for there are two kinds of them.
+// Liars against a cluster that serves (serving.ts), while clients write and read: two targets, for there are two kinds
+// of them.
 //
-// `strangers`: who is no member and shows it: a removed one, one of another cluster, one with another data directory than the member had whose
-// name it takes, one whom nobody knows and who says no address. Nothing that they say reaches a node, nobody calls them, no client is
-// answered anything but that all is well, and the history of the clients has an order. One cluster stands them all.
+// `strangers`: who is no member and shows it: a removed one, one of another cluster, one with another data directory
+// than the member had whose name it takes, one that no member knows and that gives no address. None of their messages
+// reaches a node, no member calls them, no client is answered anything but that all is well, and the history of the
+// clients has an order. One cluster stands them all.
 //
-// `traitors`: who is taken for a member: the third voter, in whose place, at whose address and with whose incarnation the liar speaks, and a
-// newcomer, whose addition the members may have missed and who says where it is reached. Raft does not withstand them: they can end
-// leaderships, overwrite what was committed, have members removed. So this alone is asked for: no member fails, not even with an assertion.
-// It goes only if the liar has told it, as a voter may, that it was removed or has lost its data. And when the liar is gone, the two serve
-// on, unless it has had the members changed, or has had them commit different entries. Each input has a cluster of its own.
+// `traitors`: who is taken for a member: the third voter, in whose place, at whose address and with whose incarnation
+// the liar speaks, and a newcomer, whose addition the members may have missed and who says where it is reached. Raft
+// does not withstand them: they can end leaderships, overwrite what was committed, have members removed. So this alone
+// is asked for: no member fails, not even with an assertion. It goes only if the liar has told it, as a voter may, that
+// it was removed or has lost its data. And when the liar is gone, the two serve on, unless it has had the members
+// changed, or has had them commit different entries. Each input has a cluster of its own.
 //
 // Input: a byte for who lies, one for how it answers those who dial it, then lies, eight bytes each (told-lies.ts).
 
@@ -87,7 +90,7 @@ class StrangersSession implements Session {
 
   draw = drawn;
 
-  /** Notes what reaches a node from anybody but the two. */
+  /** Notes the messages that reach a node from other peers than the two. */
   #watch({ id, server: { inbox } }: TestMember): void {
     const known = this.#serving.honest.map((member) => member.id);
     for (const name of ["receive", "receiveSnapshot", "request"] as const) {
@@ -166,7 +169,7 @@ class TraitorsSession implements Session {
       await clients.more(operationsBefore);
       const dials = server.dials;
       await liar.tell(input.subarray(2));
-      // Whoever is told to stay away does not call.
+      // A member that was refused for good does not call.
       await Promise.race([clients.more(40), calledAgain(server, dials)]);
       await liar.close();
     } finally {
@@ -199,7 +202,9 @@ async function verdictOn(honest: readonly TestMember[], mayGo: boolean): Promise
   }
 }
 
-/** Whether the liar has had them commit different entries: neither can take the other's, and to serve would be wrong. */
+/**
+ * Whether the liar has had them commit different entries: neither can take the other's, and to serve would be wrong.
+ */
 function haveTwoPasts(honest: readonly TestMember[]): boolean {
   const logs = honest.map(({ server }) => server.node.raft.raftLog);
   const end = Math.min(...logs.map(({ committed }) => committed));

@@ -1,11 +1,13 @@
-// What an admitted peer says, as a target: frames that decode, handed to a real node as the peer port and the server hand them over.
+// What an admitted peer says, as a target: frames that decode, handed to a real node as the peer port and the server
+// hand them over.
 //
-// Raft trusts its members: one that lies can take away what was committed, and nothing here can prevent it. The bar is that no message makes a
-// node panic, because then a single broken member stops all others. So the messages pass the same doors as in production, validate.ts and
-// guard.ts, and what gets through is stepped into a node of a random role, whose Readies are then carried out.
+// Raft trusts its members: one that lies can take away what was committed, and nothing here can prevent it. The bar is
+// that no message makes a node panic, because then a single broken member stops all others. So the messages pass the
+// same doors as in production, validate.ts and guard.ts, and what gets through is stepped into a node of a random role,
+// whose Readies are then carried out.
 //
-// Input: one byte for the role (its top bit: the rest is a message of the stream of snapshots, not a frame), then a frame. The oracle: nothing
-// throws; what is committed stays; whatever the node then wants to send can be encoded.
+// Input: one byte for the role (its top bit: the rest is a message of the stream of snapshots, not a frame), then a
+// frame. The oracle: nothing throws; what is committed stays; whatever the node then wants to send can be encoded.
 
 import { KvMap } from "../../kvstore/map.ts";
 import { MemoryStorage, type Message, MessageType, makeMessage, type RawNode } from "../../raft/index.ts";

@@ -5,7 +5,8 @@
 //     0000000000000001-000000000000000b.wal 1024
 //     ...
 //
-// After a mutation any bytes are a log: a size that is too large ends with the input, and what follows no head belongs to the segment before.
+// After a mutation any bytes are a log: a size that is too large ends with the input, and what follows no head belongs
+// to the segment before.
 
 import { joined } from "./mutate.ts";
 

@@ -1,6 +1,7 @@
 // The liar as a server: members dial it, and it answers as no member would.
 //
-// Written by hand over TCP, since a WebSocket library would not send half of it. It reads whatever it is sent and keeps none of it.
+// Written by hand over TCP, since a WebSocket library would not send half of it. It reads whatever it is sent and keeps
+// none of it.
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -8,7 +9,7 @@ import net, { type AddressInfo } from "node:net";
 import { checksumOf } from "../../transport/checksum.ts";
 import { remainingHeader } from "../../transport/handshake.ts";
 
-/** How a dial is answered. The refusals say what a member may say, and what nobody should. */
+/** How a dial is answered. The refusals are those that a member may give, and impossible ones. */
 const manners = [
   "taken, then silence",
   "taken, then messages",
@@ -19,8 +20,8 @@ const manners = [
   "refused at length",
   "refused for no reason",
   "refused: removed",
-  "refused: removed, by nobody",
-  "refused: removed, by many",
+  "refused: removed, none left",
+  "refused: removed, many left",
   "refused: lost-data",
 ] as const;
 type Manner = (typeof manners)[number];
@@ -33,11 +34,11 @@ const webSocketGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 export const mannerAt = (byte: number): Manner =>
   (byte < 0xe0 ? manners[byte % harmless] : manners[harmless + (byte % (manners.length - harmless))]) as Manner;
 
-/** Whether whoever believes the answer has to go. */
+/** Whether a member that believes the answer has to stop. */
 export const tellsToGo = (manner: Manner): boolean => manners.indexOf(manner) >= harmless;
 
 export class LyingServer {
-  /** How often somebody has connected. */
+  /** How many connections there were. */
   dials = 0;
   manner: Manner = "no answer";
   /** What is sent behind a handshake that was taken. */
@@ -70,7 +71,7 @@ export class LyingServer {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Whoever is connected has to dial again, and is answered in the manner of now. */
+  /** All peers have to dial again, and get the answer of the present manner. */
   hangUp(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
@@ -119,9 +120,9 @@ export class LyingServer {
         return answer(410, rejection("unknown"), "x".repeat(1024 * 1024));
       case "refused: removed":
         return answer(410, rejection("removed", `9 1=${this.url} 2=${this.url}`));
-      case "refused: removed, by nobody":
+      case "refused: removed, none left":
         return answer(410, rejection("removed", String(2 ** 52)));
-      case "refused: removed, by many":
+      case "refused: removed, many left":
         return answer(410, rejection("removed", `${2 ** 40} ${many}`));
       case "refused: lost-data":
         return answer(409, rejection("lost-data"));

@@ -1,7 +1,8 @@
 // Makes the corpora anew: `npx tsx test/fuzz/make-corpus.ts`. What it writes is the same in every run.
 //
-// The inputs are real: messages as raft makes them, segments as Wal writes them on a disk, files of the snapshotter, requests as clients
-// send them. Small ones, so that a few changes meet what matters. corpus/README.md says what is what.
+// The inputs are real: messages as raft makes them, segments as Wal writes them on a disk, files of the snapshotter,
+// requests as clients send them. Small ones, so that a few changes meet what matters. corpus/README.md says what is
+// what.
 
 import { encodeDelete, encodePut } from "../../kvstore/command.ts";
 import { encodeSnapshot } from "../../kvstore/map-snapshot.ts";

@@ -1,8 +1,9 @@
-// Logs and snapshot files for the corpora, written by the log and the snapshotter themselves on a disk in memory; and one log as etcd writes
-// it, by a few lines of our own, for its format is read as well.
+// Logs and snapshot files for the corpora, written by the log and the snapshotter themselves on a disk in memory; and
+// one log as etcd writes it, by a few lines of our own, for its format is read as well.
 //
-// Each log is of another member, so that a record that is found in the wrong one is known for what it is. Segments are of 1 KiB: small
-// enough that a change meets a record and not the zeros behind it, and that three of them make a small file.
+// Each log is of another member, so that a record that is found in the wrong one is known for what it is. Segments are
+// of 1 KiB: small enough that a change meets a record and not the zeros behind it, and that three of them make a small
+// file.
 
 import fs from "node:fs";
 import { encodeEntry, encodeHardState, makeConfState, makeEntry, makeHardState } from "../../raft/raftpb/index.ts";

@@ -1,14 +1,16 @@
-// Makes hostile inputs out of sound ones: a small mutator that knows what bytes mean to a decoder, and what its author may have forgotten.
+// Makes hostile inputs out of sound ones: a small mutator that knows what bytes mean to a decoder, and what its author
+// may have forgotten.
 //
-// Promises: the same seed, input and corpus give the same result, whatever ran before: everything is drawn from the Random that is passed
-// in. The result is no longer than `maxInputBytes`, and the originals stay as they are.
+// Promises: the same seed, input and corpus give the same result, whatever ran before: everything is drawn from the
+// Random that is passed in. The result is no longer than `maxInputBytes`, and the originals stay as they are.
 //
-// An input has one to eight changes, mostly few: one bit that flips must be found as well as a file of which nothing is in its place. Among
-// the changes are those that a format of lengths and numbers invites: a varint that says another length, a number at the edge of 8, 16, 32, 53
-// and 64 bits, a stretch twice, the end of another input, a sector of zeros, a byte repeated until a recursion would overflow.
+// An input has one to eight changes, mostly few: one bit that flips must be found as well as a file of which nothing is
+// in its place. Among the changes are those that a format of lengths and numbers invites: a varint that says another
+// length, a number at the edge of 8, 16, 32, 53 and 64 bits, a stretch twice, the end of another input, a sector of
+// zeros, a byte repeated until a recursion would overflow.
 //
-// Left out is everything that needs a look into the running program, such as coverage: the corpora are made so that each part of a
-// decoder is reached by a few changes.
+// Left out is everything that needs a look into the running program, such as coverage: the corpora are made so that
+// each part of a decoder is reached by a few changes.
 
 import type { Random } from "../../sim/random.ts";
 

@@ -1,8 +1,8 @@
 // What is sent to a peer port: handshakes, sound and otherwise, and WebSocket frames as bytes.
 //
-// Frames of a client are masked; with a mask of zeros their contents stand there as they are, which is what a mutator needs. Everything is
-// written by hand rather than by a WebSocket library, since a library would not send half of it: fragments without an end, lengths that are
-// lies, frames of no known kind.
+// Frames of a client are masked; with a mask of zeros their contents stand there as they are, which is what a mutator
+// needs. Everything is written by hand rather than by a WebSocket library, since a library would not send half of it:
+// fragments without an end, lengths that are lies, frames of no known kind.
 
 import { encodeMessage, type Message } from "../../raft/raftpb/index.ts";
 import { seal } from "../../transport/checksum.ts";

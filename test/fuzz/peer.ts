@@ -1,11 +1,13 @@
 // The peer port as a target, over real sockets, twice.
 //
-// `door`: whole connections, to one of three members that serve. Who is not let in changes nothing: no message of theirs reaches a node, and the
-// three go on and hold the same. Nobody is let in as one of the three. Who the mutator happens to get let in as somebody else (it takes the
-// cluster's id and an address) is counted, and what it says is dropped.
+// `door`: whole connections, to one of three members that serve. Who is not let in changes nothing: no message of
+// theirs reaches a node, and the three go on and hold the same. No intruder is admitted as one of the three. Who the
+// mutator happens to get let in as somebody else (it takes the cluster's id and an address) is counted, and what it
+// says is dropped.
 //
-// `frames`: what a peer sends once it is in, to a member of its own. Raft trusts its members, so what they say may well end leaderships and change
-// state. The bar is: the member lives, its memory stays bounded, and what does not decode is cut off with a reason.
+// `frames`: what a peer sends once it is in, to a member of its own. Raft trusts its members, so what they say may well
+// end leaderships and change state. The bar is: the member lives, its memory stays bounded, and what does not decode is
+// cut off with a reason.
 
 import { leaderOf, put, type TestMember, TestServers, until } from "../../server/testing.ts";
 import type { Random } from "../../sim/random.ts";
@@ -27,11 +29,11 @@ async function ask(port: number): Promise<void> {
 }
 
 /** Whatever addresses a fuzzed peer may say: nothing outside of this machine is ever dialled. */
-function dialNobody(member: TestMember): void {
+function dialNoPeer(member: TestMember): void {
   Object.assign(member.transport, { addPeer: () => undefined });
 }
 
-/** Of the members, as this one knows them: nothing that it offers to anybody. */
+/** The incarnations of the members, as this one knows them: no member offers them to clients. */
 const incarnationsOf = (server: TestMember["server"]): number[] => {
   const { members } = server;
   return members.state().members.map(({ incarnation }) => incarnation);
@@ -55,7 +57,7 @@ class DoorSession implements Session {
   static async open(spoil: (member: TestMember) => void): Promise<DoorSession> {
     const servers = await TestServers.create();
     const [target] = await servers.startCluster(3, { server: { tickMs: 20, electionTicks: 20 } });
-    // Until the log says which data a member has, whoever calls himself one is believed.
+    // Until the log says which data a member has, a peer that names itself one is believed.
     await until(() =>
       servers.all.every(({ server }) => incarnationsOf(server).every((incarnation) => incarnation > 0)),
     );
@@ -67,7 +69,7 @@ class DoorSession implements Session {
 
   /** Notes what comes from anyone but the members, and keeps it from the node. */
   #watch(member: TestMember): void {
-    dialNobody(member);
+    dialNoPeer(member);
     const { inbox } = member.server;
     const known = (id: number): boolean => this.#servers.running.has(id);
     const receive = inbox.receive.bind(inbox);
@@ -145,7 +147,10 @@ const pingText = "are you there";
 /** A member that has been lied to about the terms believes nothing else any more: then a new one takes its place. */
 const inputsOfAMember = 100;
 const goodTerm = 1000;
-/** What may travel (RFC 6455, 7.4). A close that the peer begins is answered with its own code, so any of these can come back; 1005 is none. */
+/**
+ * What may travel (RFC 6455, 7.4). A close that the peer begins is answered with its own code, so any of these can come
+ * back; 1005 is none.
+ */
 const isCloseCode = (code: number): boolean => code >= 1000 && code < 5000;
 
 class FramesSession implements Session {
@@ -171,7 +176,7 @@ class FramesSession implements Session {
     this.#runs = 0;
     this.#servers = await TestServers.create();
     const [member] = (await this.#servers.startCluster(1)) as [TestMember];
-    dialNobody(member);
+    dialNoPeer(member);
     for (let i = 0; i < 8; i++) await member.server.propose(put(`key-${i}`));
     this.#member = member;
     return member;
@@ -205,7 +210,10 @@ class FramesSession implements Session {
   }
 }
 
-/** "taken" once the pong is there, or the code with which the connection is closed; undefined as long as there is neither. */
+/**
+ * "taken" once the pong is there, or the code with which the connection is closed; undefined as long as there is
+ * neither.
+ */
 function answerIn(bytes: Buffer): string | undefined {
   for (let at = 0; at + 2 <= bytes.length; ) {
     const opcode = (bytes[at] as number) & 0x0f;

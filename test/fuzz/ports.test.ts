@@ -1,5 +1,5 @@
-// Both ports over real sockets, given what has broken them before, what is sound, and some hundred hostile inputs; and the shapes of hostility
-// that no mutator comes upon: floods, and crowds that say nothing. For more: npm run fuzz.
+// Both ports over real sockets, given what has broken them before, what is sound, and some hundred hostile inputs; and
+// the shapes of hostility that no mutator comes upon: floods, and crowds that say nothing. For more: npm run fuzz.
 
 import { afterEach, describe, expect, test } from "vitest";
 import { type Running, startKvServer } from "../../kvstore/testing.ts";

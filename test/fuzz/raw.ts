@@ -1,5 +1,6 @@
-// A TCP connection on which the fuzzer writes the bytes itself, and a way to know that a server is done with them without waiting for any
-// length of time: a second connection asks something, and its answer comes after all that the server had read before.
+// A TCP connection on which the fuzzer writes the bytes itself, and a way to know that a server is done with them
+// without waiting for any length of time: a second connection asks something, and its answer comes after all that the
+// server had read before.
 
 import { once } from "node:events";
 import net from "node:net";
@@ -62,7 +63,10 @@ export class RawConnection {
   }
 }
 
-/** Resolves when the connection is closed or answered, or when the server has answered so many later questions that it can have no more to say. */
+/**
+ * Resolves when the connection is closed or answered, or when the server has answered so many later questions that it
+ * can have no more to say.
+ */
 export async function settled(
   connection: RawConnection,
   isAnswered: (received: Buffer) => boolean,

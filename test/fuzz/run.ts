@@ -1,8 +1,9 @@
 // npm run fuzz: hostile inputs into every decoder and both ports, and lies for a cluster that serves.
 //
-// The corpus of a target is run first. An input that fails is made smaller and kept as failed-seed-N.bin, in the system's directory for temporary
-// files unless --keep-in names another. Ends with a verdict, and exits with 1 if anything has failed. A decoder fails again of the same bytes; a
-// port or a cluster depends on time as well, and then the verdict says so.
+// The corpus of a target is run first. An input that fails is made smaller and kept as failed-seed-N.bin, in the
+// system's directory for temporary files unless --keep-in names another. Ends with a verdict, and exits with 1 if
+// anything has failed. A decoder fails again of the same bytes; a port or a cluster depends on time as well, and then
+// the verdict says so.
 
 import { randomInt } from "node:crypto";
 import fs from "node:fs";

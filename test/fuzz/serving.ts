@@ -1,8 +1,9 @@
-// A cluster that serves while it is fuzzed: three members in one process, with real logs, peer ports and client ports, of which the third
-// is stopped so that somebody else can take its place; and clients over HTTP, whose history is kept.
+// A cluster that serves while it is fuzzed: three members in one process, with real logs, peer ports and client ports,
+// of which the third is stopped so that an impostor can take its place; and clients over HTTP, whose history is kept.
 //
-// Two of three are a majority, with nothing to spare: whatever takes one of the two away, even for a moment, shows in what the clients are
-// answered. All members share one thread, so that a slow machine slows them alike, and no election comes of that.
+// Two of three are a majority, with nothing to spare: whatever takes one of the two away, even for a moment, shows in
+// what the clients are answered. All members share one thread, so that a slow machine slows them alike, and no election
+// comes of that.
 
 import { once } from "node:events";
 import type http from "node:http";
@@ -23,7 +24,7 @@ export const removedId = 4;
 const clientCount = 4;
 const keysAtATime = 3;
 
-/** Of the members, as this one knows them: nothing that it offers to anybody. */
+/** The incarnations of the members, as this one knows them: no member offers them to clients. */
 export const incarnationOf = ({ server }: TestMember, id: number): number => {
   const { members } = server;
   return members.get(id)?.incarnation ?? 0;
@@ -33,7 +34,7 @@ export class Serving {
   /** Those that run: 1 and 2. */
   readonly honest: readonly TestMember[];
   readonly clients: Clients;
-  /** What the stopped one had: whoever gives it is believed to be that member. */
+  /** What the stopped one had: a peer that gives it counts as that member. */
   readonly incarnation: number;
   /** What the removed one had. */
   readonly removedIncarnation: number;
@@ -58,7 +59,7 @@ export class Serving {
   static async open(server: Partial<ServerOptions>, { withRemoved = false } = {}): Promise<Serving> {
     const servers = await TestServers.create();
     const members = await servers.startCluster(3, { server });
-    // Until the log says which data a member has, whoever calls himself one is believed.
+    // Until the log says which data a member has, a peer that names itself one is believed.
     await until(() => members.every((one) => members.every(({ id }) => incarnationOf(one, id) > 0)));
     const removedIncarnation = withRemoved ? await removeOne(servers, server) : 0;
     const [first, , third] = members as [TestMember, TestMember, TestMember];
@@ -164,7 +165,7 @@ export class Clients {
       const due = this.#watchers.filter(({ at }) => this.#operations.length >= at);
       this.#watchers = this.#watchers.filter((watcher) => !due.includes(watcher));
       for (const watcher of due) watcher.call();
-      // Whoever is refused at once must not keep the members from whatever else they do.
+      // A peer that is refused at once must not keep the members busy.
       if (outcome !== "ok") await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }

@@ -1,8 +1,9 @@
-// Makes an input that fails smaller, as long as it fails in the same way: stretches of it are left out, half of it first, single bytes last.
+// Makes an input that fails smaller, as long as it fails in the same way: stretches of it are left out, half of it
+// first, single bytes last.
 //
-// Short stretches are tried at every offset and in every length: formats that state lengths forgive no other cut than that of a whole part.
-// Tries are bounded, for one of a port opens a server each time. What is left is not the smallest that there is, but near enough to be
-// read.
+// Short stretches are tried at every offset and in every length: formats that state lengths forgive no other cut than
+// that of a whole part. Tries are bounded, for one of a port opens a server each time. What is left is not the smallest
+// that there is, but near enough to be read.
 
 import { asError, type Failure, replay, type Target } from "./target.ts";
 

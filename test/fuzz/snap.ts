@@ -1,8 +1,8 @@
 // Snapshot files as a target: damaged ones, read as a start reads them.
 //
-// Input: the file's name, the end of the line, its bytes. The oracle: a SnapError DAMAGED or UNREADABLE that names the file, or the very
-// data and metadata that were written under a checksum; reading the metadata alone comes to the same or to a refusal, too; and no buffer
-// was asked for that is larger than the file.
+// Input: the file's name, the end of the line, its bytes. The oracle: a SnapError DAMAGED or UNREADABLE that names the
+// file, or the very data and metadata that were written under a checksum; reading the metadata alone comes to the same
+// or to a refusal, too; and no buffer was asked for that is larger than the file.
 
 import { isDeepStrictEqual } from "node:util";
 import type { SnapshotMetadata } from "../../raft/raftpb/index.ts";
@@ -54,7 +54,7 @@ class SnapSession implements Session {
     if (contents instanceof SnapError) return `refused ${contents.code}`;
     expect(
       this.#written.some((one) => isDeepStrictEqual(one.metadata, contents.metadata) && one.data.equals(contents.data)),
-      "a snapshot that nobody wrote",
+      "a snapshot that no writer wrote",
     );
     expect(isDeepStrictEqual(metadata, contents.metadata), "the metadata alone is read otherwise");
     return "accepted";

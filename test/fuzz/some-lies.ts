@@ -1,5 +1,5 @@
-// Messages that an admitted peer could send to a node whose log ends around index 12 at term 3: most of them pass the rules that look at a
-// message alone, and few of them make sense.
+// Messages that an admitted peer could send to a node whose log ends around index 12 at term 3: most of them pass the
+// rules that look at a message alone, and few of them make sense.
 
 import {
   type ConfChangeTransition,
@@ -73,7 +73,10 @@ function someRun(random: Random, after: number, from: number, to: number): Entry
   });
 }
 
-/** Nothing, a command, or a change of the members: mostly one that makes no sense, and at times one that does not decode. */
+/**
+ * Nothing, a command, or a change of the members: mostly one that makes no sense, and at times one that does not
+ * decode.
+ */
 function someContents(random: Random): Pick<Entry, "type" | "data"> {
   if (random.chance(0.6)) return { type: undefined, data: random.chance(0.5) ? undefined : noise(random, 30) };
   if (random.chance(0.1)) return { type: EntryType.EntryConfChange, data: noise(random, 8) };

@@ -1,5 +1,5 @@
-// One sound message of each kind that members send each other, from member 2 to member 1 at term 3, and frames of them. What the corpora of
-// three targets are made of.
+// One sound message of each kind that members send each other, from member 2 to member 1 at term 3, and frames of them.
+// What the corpora of three targets are made of.
 
 import { encodePut } from "../../kvstore/command.ts";
 import {

@@ -1,7 +1,8 @@
 // The two decoders that read a snapshot's data as it comes, in chunks: the server's header, and the map behind it.
 //
-// Input: one byte that says how it is cut into chunks, then the data. The oracle: an error of the class that is promised, or a value that is
-// written back to the very bytes it came from; and no buffer larger than twice the input, whatever sizes the input claims.
+// Input: one byte that says how it is cut into chunks, then the data. The oracle: an error of the class that is
+// promised, or a value that is written back to the very bytes it came from; and no buffer larger than twice the input,
+// whatever sizes the input claims.
 
 import { encodeSnapshot, KvSnapshotError, SnapshotDecoder } from "../../kvstore/map-snapshot.ts";
 import { type Stored, store } from "../../kvstore/stored.ts";

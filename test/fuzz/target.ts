@@ -1,13 +1,15 @@
 // What is fuzzed, and the loop that does it.
 //
-// A target is a decoder or a port together with its oracle: what must be true of every answer. An input that the oracle finds fault
-// with makes run() throw; everything else has an outcome, a word for the table: "accepted", or what it was refused with.
+// A target is a decoder or a port together with its oracle: what must be true of every answer. An input that the oracle
+// finds fault with makes run() throw; everything else has an outcome, a word for the table: "accepted", or what it was
+// refused with.
 //
-// Promises: input number i of a run from seed S is drawn from seed S + i, the target and the files of its corpus that the generator made,
-// and nothing else. So `--seed S+i --inputs 1` gives it again, and adding a file for an input that failed changes no other input.
+// Promises: input number i of a run from seed S is drawn from seed S + i, the target and the files of its corpus that
+// the generator made, and nothing else. So `--seed S+i --inputs 1` gives it again, and adding a file for an input that
+// failed changes no other input.
 //
-// Several inputs may be under way at a time where a port needs it to be quick (`lanes`). When one of them fails, all of them are tried again
-// alone: what one input did may have been found while another one ran.
+// Several inputs may be under way at a time where a port needs it to be quick (`lanes`). When one of them fails, all of
+// them are tried again alone: what one input did may have been found while another one ran.
 
 import { Random } from "../../sim/random.ts";
 import { usedBytes } from "./memory.ts";
@@ -36,7 +38,9 @@ export interface Failure {
   readonly seed: number;
   readonly input: Uint8Array;
   readonly error: Error;
-  /** It showed only when the target was closed, or not when the input ran alone: the input by itself may not show it. */
+  /**
+   * It showed only when the target was closed, or not when the input ran alone: the input by itself may not show it.
+   */
   readonly isOfTheRun?: true;
 }
 

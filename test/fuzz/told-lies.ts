@@ -1,8 +1,9 @@
 // What a liar says to a member that serves, drawn as bytes: eight bytes a lie, and any eight bytes are one.
 //
-// A lie that is to be believed must lie near the truth, and the truth changes while a cluster serves. So the bytes do not hold a message:
-// they hold how far each of its numbers is from the member's own at the moment at which it is sent. That leaves an input as easy to change
-// and to cut down as one of any decoder, and it tells about the same lie in every run.
+// A lie that is to be believed must lie near the truth, and the truth changes while a cluster serves. So the bytes do
+// not hold a message: they hold how far each of its numbers is from the member's own at the moment at which it is sent.
+// That leaves an input as easy to change and to cut down as one of any decoder, and it tells about the same lie in
+// every run.
 //
 //     | what | whom, from, reject | term | index | logTerm | commit | entries | context, rejectHint |
 
@@ -47,7 +48,10 @@ const types = [
 const misplaced = [MessageType.MsgSnap, MessageType.MsgHup, MessageType.MsgStorageAppendResp] as const;
 const termless = new Set<MessageType>([MessageType.MsgProp, MessageType.MsgReadIndex]);
 
-/** snapshot, request: on a stream of their own; flood: the message many times; again: on a new connection; bare: without its checksum. */
+/**
+ * snapshot, request: on a stream of their own; flood: the message many times; again: on a new connection; bare: without
+ * its checksum.
+ */
 export type Deed = "message" | (typeof deeds)[number];
 
 export interface Lie {
@@ -88,7 +92,7 @@ export function someLies(random: Random, count: number): number[] {
 /** How many lies the bytes hold; what is left over says nothing. */
 export const lieCount = (bytes: Uint8Array): number => Math.floor(bytes.length / lieBytes);
 
-/** The lie that the bytes come to, as things stand with the member that is told it. */
+/** The lie that the bytes come to, given the state of the member that hears it. */
 export function lieAt(bytes: Uint8Array, i: number, { liar, honest }: Ends): Lie {
   const at = (offset: number): number => bytes[i * lieBytes + offset] ?? 0;
   const whom = at(1) & 1;
@@ -103,7 +107,7 @@ export function lieAt(bytes: Uint8Array, i: number, { liar, honest }: Ends): Lie
   const index = near(at(3) & 0x10 ? raft.raftLog.committed : last, at(3));
   const term = termless.has(type) ? 0 : near(raft.term, at(2));
   const logTerm = near(raft.raftLog.lastEntryId().term, at(4) & 0x10 ? 0 : at(4));
-  // Now and then in somebody else's name.
+  // Now and then in another member's name.
   const from = [other.id, target.id][at(1) >> 4] ?? liar;
   const message = makeMessage(type, {
     from,

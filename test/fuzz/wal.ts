@@ -1,13 +1,15 @@
 // The log as a target: damaged segments, opened as a start opens them.
 //
 // The oracle:
-//  - reading and opening end well or with a WalError that names a file; a refused log is left as it was found, and refused again in the same words;
-//  - a record that is handed out is one that was written, with its bytes, at its place, behind the records that were written before it. (In a log of
-//    etcd's format the checksums say less: there it is the data that must be what was written, in order);
-//  - what an intact record of the same segment states to have been durable is not missing;
-//  - entries and hard state are those of the records that were handed out;
-//  - verifying comes to the same as opening, and opening again to the same as opening once;
-//  - no buffer was asked for that is larger than the log and the 1 MiB that the log uses anyway.
+//   - reading and opening end well or with a WalError that names a file; a refused log is left as it was found, and
+//     refused again in the same words;
+//   - a record that is given out is one that was written, with its bytes, at its place, behind the records that were
+//     written before it. (In a log of etcd's format the checksums say less: there the data must be what was written, in
+//     order);
+//   - bytes that an intact record of the same segment states durable are not missing;
+//   - entries and hard state are those of the records that were given out;
+//   - verifying comes to the same as opening, and opening again to the same as opening once;
+//   - no buffer is allocated that is larger than the log and the 1 MiB that the log uses anyway.
 
 import { decodeEntry, decodeHardState, type Entry } from "../../raft/raftpb/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
@@ -113,12 +115,12 @@ class WalSession implements Session {
     if (written !== undefined) return written;
     expect(
       records.some((record) => record.durable === undefined),
-      `a record that nobody wrote: ${describeFirstStrange(records, this.#written)}`,
+      `a record that no writer wrote: ${describeFirstStrange(records, this.#written)}`,
     );
     const data = dataOf(records);
     expect(
       this.#written.some((log) => !log.isOurs && dataOf(log.records).startsWith(data)),
-      "data that nobody wrote, in etcd's format",
+      "data that no writer wrote, in etcd's format",
     );
     return undefined;
   }

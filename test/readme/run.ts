@@ -1,11 +1,13 @@
-// Walks README.md as a newcomer does: every command, in its order, in one folder (a copy of this one in the system's temporary directory).
+// Walks README.md as a newcomer does: every command, in its order, in one folder (a copy of this one in the system's
+// temporary directory).
 //
-// Three things are not as they stand in the README: the ports are others, since these may be in use; `npm ci` and `npm test` are left to the
-// caller, who has run one and will run the other; and a line that kills by the text of a command line kills by process id instead, for
-// other processes may have that text.
+// Three things are not as they stand in the README: the ports are others, since these may be in use; `npm ci` and `npm
+// test` are left to the caller, who has run one and will run the other; and a line that kills by the text of a command
+// line kills by process id instead, for other processes may have that text.
 //
-// Promises: a command that ends with an exit code other than 0 fails the walk, and so does a `get` that prints something else than its comment
-// says. A line whose comment has "until" is repeated, for a while, until it succeeds. No process is left behind.
+// Promises: a command that ends with an exit code other than 0 fails the walk, and so does a `get` that prints
+// something else than its comment says. A line whose comment has "until" is repeated, for a while, until it succeeds.
+// No process is left behind.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
