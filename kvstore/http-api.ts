@@ -1,6 +1,6 @@
 // The names of the server, which start with `_`: one express app. To add a name, add a line to the table.
 //
-//     GET /_status                  id, role, term, leader, commit, applied, snapshot, members; on the leader each peer's progress
+//     GET /_status                  id, role, term, leader, commit, applied, snapshot, members; on a leader the progress
 //     GET /_health                  200 if this member leads or knows a leader, else 503 and why
 //     GET /_snapshot                all keys and values with a checksum: snapshot-download.ts
 //     GET /_members                 {"members":[{"id","peerUrl","role"}],"leader":id}, as this member knows them

@@ -2,9 +2,9 @@
 //
 //     PUT /k      the body is the value       204 once it is committed and applied on this member
 //     POST /k     {"value":"..."}             200 {"success":true}, likewise
-//     GET /k      ?consistency=linearizable   200 the bytes, or {"value":"..."} if JSON is preferred; 404 if there is none
+//     GET /k      ?consistency=linearizable   200 the bytes, or {"value":"..."} if JSON is preferred; 404
 //     HEAD /k     or ?consistency=stale       the same without the body
-//     DELETE /k                               204, or 200 {"success":true} if JSON is preferred; whether or not it was there
+//     DELETE /k                               204, or 200 {"success":true} if JSON is preferred; also if absent
 //
 // A read is linearizable unless the client asks for a stale one: it sees every write that was answered before it was
 // sent. A write is answered when it is applied, so that a stale read on the same member sees it too.

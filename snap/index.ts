@@ -11,11 +11,11 @@
 //             | checksum        | snapshot                                                            | snappb.Snapshot
 //             | field 1, varint | field 2, bytes                                                      |
 //             +-----------------+---------------------------------------------------------------------+
-//                              /                                                                      \
-//   snapshot  +---------------+--------------------------------------------+---------------------------+
-//             | data                                                       | metadata: conf_state,     | raftpb.Snapshot
-//             | field 1, bytes                                             | index, term; field 2      |
-//             +------------------------------------------------------------+---------------------------+
+//                              /                                                                     \
+//   snapshot  +---------------+--------------------------------------------+--------------------------+
+//             | data                                                       | metadata: conf_state,    | raftpb.Snapshot
+//             | field 1, bytes                                             | index, term; field 2     |
+//             +------------------------------------------------------------+--------------------------+
 //             the checksum is the CRC-32C of all this
 //
 //   as bytes  08 cc cc cc cc 0c  12 ss ss ss ss 0s  0a dd dd dd dd 0d  data ...  12 mm 0a .. 10 .. 18 ..
