@@ -55,7 +55,8 @@ function nameOfCall({ method, url = "" }: IncomingMessage): string | undefined {
 
 function peerUrlOf(body: Uint8Array): string | BodyError {
   try {
-    return parsePeerUrl(textOf(body) ?? "bytes that are not UTF-8");
+    // A script that pipes the address into curl sends a line break behind it.
+    return parsePeerUrl(textOf(body)?.replace(/\r?\n$/, "") ?? "bytes that are not UTF-8");
   } catch (error) {
     if (error instanceof BodyError) return error;
     throw error;
