@@ -104,12 +104,12 @@
 // recovery.ts (opening), copy.ts (steps 6 and 7), create.ts (creating), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking),
 // node-file-system.ts (the disk).
 
-export { crc32c } from "./crc32c.ts";
+export { crc32c } from "../disk/crc32c.ts";
+export { type DirectoryLock, type File, type FileSystem, FileSystemError } from "../disk/file-system.ts";
+export { nodeFileSystem } from "../disk/node-file-system.ts";
 export { endText, refusal, replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";
-export { type DirectoryLock, type File, type FileSystem, FileSystemError } from "./file-system.ts";
 export { type LogItem, readRecords, validSnapshots, verifyFrom } from "./inspect.ts";
 export { decodeMetadata, encodeMetadata, type Metadata } from "./metadata.ts";
-export { nodeFileSystem } from "./node-file-system.ts";
 export type { StartAt } from "./read-all.ts";
 export { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
 export type { Recovered } from "./recovery.ts";

@@ -10,12 +10,12 @@
 //
 // Ports openAtIndex and the reading side of wal.go.
 
+import type { File, FileSystem } from "../disk/file-system.ts";
 import type { Logger } from "../raft/logger.ts";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
 import { copyTo } from "./copy.ts";
 import { Decoder } from "./decoder.ts";
 import { otherBytes, refusal } from "./errors.ts";
-import type { File, FileSystem } from "./file-system.ts";
 import { ReadAll, type StartAt } from "./read-all.ts";
 import { frameSize, RecordType, readFrame, readLengthWord } from "./record.ts";
 import { type Ending, judgeEnd, keepBroken, type Repaired } from "./repair.ts";

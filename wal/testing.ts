@@ -4,9 +4,9 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import type { File, FileSystem } from "../disk/file-system.ts";
+import { nodeFileSystem } from "../disk/node-file-system.ts";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
-import type { File, FileSystem } from "./file-system.ts";
-import { nodeFileSystem } from "./node-file-system.ts";
 import { RecordType, readFrame, readLengthWord } from "./record.ts";
 
 export const text = (s: string): Uint8Array => new TextEncoder().encode(s);
