@@ -28,8 +28,8 @@ import {
   replaceThisMember,
   WalError,
 } from "../wal/index.ts";
+import { listSegments, segmentsFrom } from "../wal/names.ts";
 import { ReadAll } from "../wal/read-all.ts";
-import { listSegments, segmentsFrom } from "../wal/util.ts";
 import { command } from "./command.ts";
 import { text } from "./flags.ts";
 

@@ -7,10 +7,10 @@
 import type { DirectoryLock, File, FileSystem } from "../disk/file-system.ts";
 import { Encoder, encodeHead } from "./encoder.ts";
 import { WalError } from "./errors.ts";
+import { isSegmentFile, segmentName } from "./names.ts";
 import { encodeSnapshotRecord, RecordType } from "./record.ts";
 import { parentOf, removeLeftovers } from "./recovery.ts";
 import { allottedOf, drawSalt, writeSegment } from "./segment.ts";
-import { isSegmentFile, segmentName } from "./util.ts";
 
 export interface NewLog {
   readonly fileSystem: FileSystem;

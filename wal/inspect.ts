@@ -11,10 +11,10 @@ import type { FileSystem } from "../disk/file-system.ts";
 import { decodeHardState } from "../raft/raftpb/index.ts";
 import { Decoder } from "./decoder.ts";
 import { type Refused, refusal } from "./errors.ts";
+import { listSegments, type SegmentName, segmentsFrom } from "./names.ts";
 import { decode, ReadAll, type StartAt } from "./read-all.ts";
 import { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
 import { judgeEnd } from "./repair.ts";
-import { listSegments, type SegmentName, segmentsFrom } from "./util.ts";
 
 /** One find of readRecords. */
 export type LogItem =

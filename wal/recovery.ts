@@ -16,10 +16,10 @@ import type { Entry, HardState } from "../raft/raftpb/index.ts";
 import { copyTo } from "./copy.ts";
 import { Decoder } from "./decoder.ts";
 import { otherBytes, refusal } from "./errors.ts";
+import { listSegments, type SegmentName, segmentsFrom } from "./names.ts";
 import { ReadAll, type StartAt } from "./read-all.ts";
 import { frameSize, RecordType, readFrame, readLengthWord } from "./record.ts";
 import { type Ending, judgeEnd, keepBroken, type Repaired } from "./repair.ts";
-import { listSegments, type SegmentName, segmentsFrom } from "./util.ts";
 
 /** What a log held when it was opened. */
 export interface Recovered {

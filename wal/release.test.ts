@@ -2,6 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { nodeFileSystem, readRecords, validSnapshots, Wal } from "./index.ts";
+import { parseSegmentName } from "./names.ts";
 import {
   copyOf,
   entries,
@@ -13,7 +14,6 @@ import {
   temporary,
   watched,
 } from "./testing.ts";
-import { parseSegmentName } from "./util.ts";
 
 afterAll(removeTemporary);
 

@@ -15,11 +15,11 @@ import { type Entry, encodeHardState, type HardState, makeHardState } from "../r
 import { makeLog } from "./create.ts";
 import { Encoder, encodeHead } from "./encoder.ts";
 import { WalError } from "./errors.ts";
+import { listSegments, segmentName } from "./names.ts";
 import type { StartAt } from "./read-all.ts";
 import { encodeSnapshotRecord, type RecordData, RecordType, type WalSnapshot } from "./record.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import { allottedOf, drawSalt, writeSegment, writeZeros } from "./segment.ts";
-import { listSegments, segmentName } from "./util.ts";
 
 const SEGMENT_BYTES = 64_000_000;
 const emptyHardState = makeHardState(0, 0, 0);
