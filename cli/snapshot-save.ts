@@ -4,6 +4,7 @@
 // CRC-32C: neither a broken connection nor a full disk leaves a file that looks like a backup.
 
 import { createHash } from "node:crypto";
+import { refuseExisting, writeSnapshotFile } from "../member/snapshot-file.ts";
 import { type ConfState, makeConfState, makeSnapshot, type SnapshotMetadata } from "../raft/index.ts";
 import type { MemberInfo } from "../server/interfaces.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
@@ -12,7 +13,6 @@ import { fieldsOf, memberList, NotOfMember, numberOf, requireBytes } from "./ans
 import { ask, type Endpoints } from "./endpoints.ts";
 import type { Head } from "./http-exchange.ts";
 import { Progress } from "./progress.ts";
-import { refuseExisting, writeSnapshotFile } from "./snapshot-file.ts";
 
 const checksumBytes = 32;
 /** Ten thousand members. */

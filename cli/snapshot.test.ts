@@ -8,13 +8,13 @@ import path from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { KvMap } from "../kvstore/map.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
+import { openDataDirectory } from "../member/data-directory.ts";
+import { clusterIdOf } from "../member/identity.ts";
+import { writeSnapshotFile } from "../member/snapshot-file.ts";
 import { makeConfState, makeSnapshot } from "../raft/index.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
 import { nodeFileSystem } from "../wal/index.ts";
-import { clusterIdOf } from "./cluster-id.ts";
-import { openDataDirectory } from "./data-directory.ts";
 import { peers as peersKind } from "./flags.ts";
-import { writeSnapshotFile } from "./snapshot-file.ts";
 import { inProcess } from "./testing.ts";
 
 let server: Running;

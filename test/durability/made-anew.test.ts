@@ -3,7 +3,7 @@
 // start has the new one; what it saves then stays.
 
 import { describe, expect, it } from "vitest";
-import { makeLog, openDataDirectory } from "../../cli/data-directory.ts";
+import { makeLog, openDataDirectory } from "../../member/data-directory.ts";
 import { type Failure, FakeDisk } from "../../sim/disk.ts";
 import { Random } from "../../sim/random.ts";
 import type { FileSystem } from "../../wal/index.ts";

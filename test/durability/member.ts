@@ -4,7 +4,7 @@
 // acknowledged. So what a start finds must be what the records up to some point amount to, and that point must lie between the
 // last record that was acknowledged and the last that was written. The history works that out by itself, with no help of wal/ or snap/.
 
-import { makeLog, openDataDirectory } from "../../cli/data-directory.ts";
+import { makeLog, openDataDirectory } from "../../member/data-directory.ts";
 import {
   type Entry,
   type HardState,

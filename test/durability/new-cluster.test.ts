@@ -5,12 +5,12 @@
 
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { openDataDirectory } from "../../cli/data-directory.ts";
-import { recoverDirectory } from "../../cli/recover-directory.ts";
-import { checkSnapshotFile, writeSnapshotFile } from "../../cli/snapshot-file.ts";
 import { restoreMember } from "../../cli/snapshot-restore.ts";
 import { encodePut } from "../../kvstore/command.ts";
 import { KvMap } from "../../kvstore/map.ts";
+import { openDataDirectory } from "../../member/data-directory.ts";
+import { recoverDirectory } from "../../member/recover-directory.ts";
+import { checkSnapshotFile, writeSnapshotFile } from "../../member/snapshot-file.ts";
 import { type Entry, makeConfState, makeEntry } from "../../raft/index.ts";
 import { encodeEnvelope } from "../../server/envelope.ts";
 import { encodeSnapshotHeader, splitSnapshot } from "../../server/snapshot-header.ts";
