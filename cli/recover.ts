@@ -16,10 +16,10 @@
 // off, with a copy kept).
 
 import path from "node:path";
+import { nodeFileSystem } from "../disk/index.ts";
 import { drawClusterId, drawIncarnation } from "../member/identity.ts";
 import { keysText, startLine } from "../member/new-directory.ts";
 import { acceptFlag, recoverDirectory, type State } from "../member/recover-directory.ts";
-import { nodeFileSystem } from "../wal/index.ts";
 import { command, toggle } from "./command.ts";
 import { confirm } from "./confirm.ts";
 import { memberId, text, url } from "./flags.ts";

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
 import { KvMap } from "../kvstore/map.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
 import { openDataDirectory } from "../member/data-directory.ts";
@@ -13,7 +14,6 @@ import { clusterIdOf } from "../member/identity.ts";
 import { writeSnapshotFile } from "../member/snapshot-file.ts";
 import { makeConfState, makeSnapshot } from "../raft/index.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
-import { nodeFileSystem } from "../wal/index.ts";
 import { peers as peersKind } from "./flags.ts";
 import { inProcess } from "./testing.ts";
 

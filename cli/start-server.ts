@@ -12,6 +12,7 @@ import type { Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import type { Logger as PinoLogger } from "pino";
+import { nodeFileSystem } from "../disk/index.ts";
 import { createKvServer, KvMap } from "../kvstore/index.ts";
 import { realClock } from "../member/clock.ts";
 import {
@@ -32,7 +33,6 @@ import { checkPorts, isLoopback, listenError, shownHost } from "../member/ports.
 import type { Rejection } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
 import { askCluster, WebSocketTransport } from "../transport/index.ts";
-import { nodeFileSystem } from "../wal/index.ts";
 import { command, toggle } from "./command.ts";
 import { choice, host, integer, memberId, type PeerFlag, peers, portOrFree, text, UsageError } from "./flags.ts";
 import { hostNames } from "./host-names.ts";

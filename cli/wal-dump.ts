@@ -16,6 +16,7 @@
 // or of entries alone, EntryNormal and so on.
 
 import path from "node:path";
+import { type FileSystem, nodeFileSystem } from "../disk/index.ts";
 import { CommandError, decodeCommand } from "../kvstore/command.ts";
 import {
   asV2,
@@ -35,16 +36,7 @@ import {
 } from "../raft/index.ts";
 import { contextOf } from "../server/changes.ts";
 import { decodeEnvelope, type RequestId } from "../server/envelope.ts";
-import {
-  decodeMetadata,
-  decodeSnapshotRecord,
-  endText,
-  type FileSystem,
-  type LogItem,
-  nodeFileSystem,
-  RecordType,
-  readRecords,
-} from "../wal/index.ts";
+import { decodeMetadata, decodeSnapshotRecord, endText, type LogItem, RecordType, readRecords } from "../wal/index.ts";
 import { command, toggle } from "./command.ts";
 import { choices, integer, text, UsageError } from "./flags.ts";
 import { print } from "./output.ts";

@@ -12,6 +12,7 @@
 // what to do next.
 
 import path from "node:path";
+import { type FileSystem, nodeFileSystem } from "../disk/index.ts";
 import { decodeEntry, decodeHardState } from "../raft/index.ts";
 import { SnapError } from "../snap/index.ts";
 import { parseSnapshotName, type SnapshotPosition, samePosition } from "../snap/names.ts";
@@ -19,9 +20,7 @@ import { readSnapshot } from "../snap/read.ts";
 import {
   decodeSnapshotRecord,
   endText,
-  type FileSystem,
   type LogItem,
-  nodeFileSystem,
   RecordType,
   readRecords,
   refusal,

@@ -2,8 +2,8 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { slowCrc32c, text } from "../wal/testing.ts";
 import { crc32c, crc32cCombine } from "./crc32c.ts";
+import { slowCrc32c, text } from "./testing.ts";
 
 describe("crc32c", () => {
   it("gives the published check values of CRC-32C", () => {

@@ -93,3 +93,17 @@ export class FileSystemError extends Error {
     this.path = path;
   }
 }
+
+/** The directory that a path lies in. The seam knows paths with `/` only. */
+export function parentOf(directory: string): string {
+  const slash = directory.lastIndexOf("/");
+  if (slash < 0) return ".";
+  return slash === 0 ? "/" : directory.slice(0, slash);
+}
+
+/** Removes the files that a crash left under their temporary names: what was being made or copied, and never got its own name. */
+export async function removeLeftovers(fileSystem: FileSystem, directory: string): Promise<void> {
+  for (const name of (await fileSystem.list(directory)) ?? []) {
+    if (name.endsWith(".tmp")) await fileSystem.unlink(`${directory}/${name}`);
+  }
+}

@@ -7,9 +7,10 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { FileSystemError, nodeFileSystem, Wal } from "../wal/index.ts";
-import { removeTemporary, temporary } from "../wal/testing.ts";
+import { Wal } from "../wal/index.ts";
+import { FileSystemError, nodeFileSystem } from "./index.ts";
 import { lockWithFile, lockWithSocket } from "./node-lock.ts";
+import { removeTemporary, temporary } from "./testing.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const moduleUrl = (name: string): string => new URL(name, import.meta.url).href;
@@ -219,7 +220,7 @@ describe("a process that cannot make the socket", () => {
     Object.defineProperty(process.versions, "bun", { value: "1.2.3" });
     const main = async () => {
       const { lockWithSocket } = await import(${JSON.stringify(moduleUrl("./node-lock.ts"))});
-      const { nodeFileSystem: real } = await import(${JSON.stringify(moduleUrl("../wal/index.ts"))});
+      const { nodeFileSystem: real } = await import(${JSON.stringify(moduleUrl("./index.ts"))});
       const { Snapshotter } = await import(${JSON.stringify(moduleUrl("../snap/index.ts"))});
       const fileSystem = { ...real, lock: lockWithSocket };
       const error = await Snapshotter.open({ fileSystem, directory: ${JSON.stringify(directory)} }).catch((e) => e);

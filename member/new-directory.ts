@@ -16,11 +16,12 @@
 import path from "node:path";
 import type { PeerFlag } from "../cli/flags.ts";
 import { hint } from "../cli/program.ts";
+import type { FileSystem } from "../disk/index.ts";
 import { makeConfState } from "../raft/index.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { Snapshotter } from "../snap/index.ts";
 import type { SnapshotPosition } from "../snap/names.ts";
-import { encodeMetadata, type FileSystem, Wal } from "../wal/index.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 
 export interface NewMember {
   readonly fileSystem: FileSystem;

@@ -102,11 +102,8 @@
 //
 // Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts and search.ts (step 4), read-all.ts (step 5),
 // recovery.ts (opening), copy.ts (steps 6 and 7), create.ts (creating), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking),
-// node-file-system.ts (the disk).
+// disk/ (the file system).
 
-export { crc32c } from "../disk/crc32c.ts";
-export { type DirectoryLock, type File, type FileSystem, FileSystemError } from "../disk/file-system.ts";
-export { nodeFileSystem } from "../disk/node-file-system.ts";
 export { endText, refusal, replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";
 export { type LogItem, readRecords, validSnapshots, verifyFrom } from "./inspect.ts";
 export { decodeMetadata, encodeMetadata, type Metadata } from "./metadata.ts";

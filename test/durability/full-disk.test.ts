@@ -5,9 +5,10 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { nodeFileSystem } from "../../disk/index.ts";
 import { makeSnapshot } from "../../raft/raftpb/index.ts";
 import { Snapshotter } from "../../snap/index.ts";
-import { nodeFileSystem, Wal } from "../../wal/index.ts";
+import { Wal } from "../../wal/index.ts";
 import { confState, entry, hardState, metadata, noise } from "./member.ts";
 
 const mountPoint = fs.mkdtempSync(path.join(os.tmpdir(), "readyloop-full-"));

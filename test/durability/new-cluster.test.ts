@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { restoreMember } from "../../cli/snapshot-restore.ts";
+import type { FileSystem } from "../../disk/index.ts";
 import { encodePut } from "../../kvstore/command.ts";
 import { KvMap } from "../../kvstore/map.ts";
 import { openDataDirectory } from "../../member/data-directory.ts";
@@ -17,7 +18,7 @@ import { encodeSnapshotHeader, splitSnapshot } from "../../server/snapshot-heade
 import { type DiskCall, drawn, type Failure, FakeDisk } from "../../sim/disk.ts";
 import { Random } from "../../sim/random.ts";
 import { Snapshotter } from "../../snap/index.ts";
-import { encodeMetadata, type FileSystem, Wal } from "../../wal/index.ts";
+import { encodeMetadata, Wal } from "../../wal/index.ts";
 import { choices, randomFrom } from "./choices.ts";
 import { hardState, SNAP, textOf, WAL } from "./member.ts";
 
