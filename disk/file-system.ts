@@ -59,6 +59,7 @@ const mounted = "it is a mount point, or a mount lies in between: mount the disk
 const remedies: Readonly<Record<string, string>> = {
   EIO: "mend or replace the disk",
   ENOSPC: "make room on the disk",
+  SHORT_WRITE: "make room on the disk",
   EDQUOT: "make room on the disk, or raise the quota",
   EROFS: "make the disk writable; if nobody has made it read-only, it has failed: mend or replace it",
   EACCES: "give this user access to it",

@@ -48,7 +48,7 @@ class NodeFile implements File {
       throw failure("write", this.path, cause);
     }
     if (written < bytes.length) {
-      const detail = `only ${written} of ${bytes.length} bytes were written: is the disk full?`;
+      const detail = `only ${written} of ${bytes.length} bytes were written`;
       throw new FileSystemError("write", this.path, "SHORT_WRITE", detail);
     }
   }

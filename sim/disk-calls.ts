@@ -58,7 +58,7 @@ interface Hold {
 const detailOf = {
   EIO: "input/output error",
   ENOSPC: "no space left on device",
-  SHORT_WRITE: "only half of the bytes were written: is the disk full?",
+  SHORT_WRITE: "only half of the bytes were written",
 } as const;
 
 export const failed = (call: DiskCall, code: string, detail: string): FileSystemError =>
