@@ -1,6 +1,6 @@
 // Who may import whom: the rooms of doc/architecture.md. `npm run check:imports` fails on what is not allowed here.
 
-const rooms = "^(main\\.ts|cli|member|raft|disk|wal|snap|transport|server|kvstore|sim|web|bench|test)";
+const rooms = "^(main\\.ts|cli|command-line|member|raft|disk|wal|snap|transport|server|kvstore|sim|web|bench|test)";
 const room = (name) => `^${name}/`;
 const anyRoomBut = (...names) => ({ path: rooms, pathNot: names.map((n) => `^${n}`) });
 const tests = "(\\.test|/testing)\\.ts$";

@@ -8,7 +8,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
 import { nodeFileSystem } from "../disk/index.ts";
 import { encodePut } from "../kvstore/command.ts";
 import { type Entry, EntryType, encodeConfChange, makeConfChange, makeEntry, makeHardState } from "../raft/index.ts";

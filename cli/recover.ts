@@ -16,13 +16,15 @@
 // off, with a copy kept).
 
 import path from "node:path";
+import { toggle } from "../command-line/flags.ts";
+import { text } from "../command-line/kinds.ts";
 import { nodeFileSystem } from "../disk/index.ts";
 import { drawClusterId, drawIncarnation } from "../member/identity.ts";
 import { keysText, startLine } from "../member/new-directory.ts";
 import { acceptFlag, recoverDirectory, type State } from "../member/recover-directory.ts";
-import { command, toggle } from "./command.ts";
+import { command } from "./command.ts";
 import { confirm } from "./confirm.ts";
-import { memberId, text, url } from "./flags.ts";
+import { memberId, url } from "./flags.ts";
 import { makeLogger, textLogger } from "./logger.ts";
 import { hint } from "./program.ts";
 

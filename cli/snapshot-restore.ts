@@ -6,6 +6,7 @@
 // restoration may still run, give another --token: it is part of the id.
 
 import path from "node:path";
+import { UsageError } from "../command-line/kinds.ts";
 import { nodeFileSystem } from "../disk/index.ts";
 import { drawIncarnation, idOf } from "../member/identity.ts";
 import {
@@ -17,7 +18,7 @@ import {
   unfinishedName,
 } from "../member/new-directory.ts";
 import { type Contents, checkSnapshotFile, mapOf } from "../member/snapshot-file.ts";
-import { type PeerFlag, UsageError } from "./flags.ts";
+import type { PeerFlag } from "./flags.ts";
 
 type NewLog = Pick<NewMember, "fileSystem" | "incarnation" | "segmentBytes" | "random">;
 

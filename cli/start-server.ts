@@ -12,6 +12,8 @@ import type { Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import type { Logger as PinoLogger } from "pino";
+import { toggle } from "../command-line/flags.ts";
+import { choice, integer, text, UsageError } from "../command-line/kinds.ts";
 import { nodeFileSystem } from "../disk/index.ts";
 import { createKvServer, KvMap } from "../kvstore/index.ts";
 import { realClock } from "../member/clock.ts";
@@ -33,8 +35,8 @@ import { checkPorts, isLoopback, listenError, shownHost } from "../member/ports.
 import type { Rejection } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
 import { askCluster, WebSocketTransport } from "../transport/index.ts";
-import { command, toggle } from "./command.ts";
-import { choice, host, integer, memberId, type PeerFlag, peers, portOrFree, text, UsageError } from "./flags.ts";
+import { command } from "./command.ts";
+import { host, memberId, type PeerFlag, peers, portOrFree } from "./flags.ts";
 import { hostNames } from "./host-names.ts";
 import {
   type LogFormat,

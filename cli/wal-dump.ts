@@ -16,6 +16,8 @@
 // or of entries alone, EntryNormal and so on.
 
 import path from "node:path";
+import { toggle } from "../command-line/flags.ts";
+import { choices, integer, text, UsageError } from "../command-line/kinds.ts";
 import { type FileSystem, nodeFileSystem } from "../disk/index.ts";
 import { CommandError, decodeCommand } from "../kvstore/command.ts";
 import {
@@ -37,8 +39,7 @@ import {
 import { contextOf } from "../server/changes.ts";
 import { decodeEnvelope, type RequestId } from "../server/envelope.ts";
 import { decodeMetadata, decodeSnapshotRecord, endText, type LogItem, RecordType, readRecords } from "../wal/index.ts";
-import { command, toggle } from "./command.ts";
-import { choices, integer, text, UsageError } from "./flags.ts";
+import { command } from "./command.ts";
 import { print } from "./output.ts";
 import { hint } from "./program.ts";
 

@@ -12,6 +12,7 @@
 // what to do next.
 
 import path from "node:path";
+import { text } from "../command-line/kinds.ts";
 import { type FileSystem, nodeFileSystem } from "../disk/index.ts";
 import { decodeEntry, decodeHardState } from "../raft/index.ts";
 import { SnapError } from "../snap/index.ts";
@@ -30,7 +31,6 @@ import {
 import { listSegments, segmentsFrom } from "../wal/names.ts";
 import { ReadAll } from "../wal/read-all.ts";
 import { command } from "./command.ts";
-import { text } from "./flags.ts";
 
 export const walVerify = command({
   name: "verify",
