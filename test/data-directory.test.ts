@@ -9,8 +9,8 @@ import net, { type AddressInfo } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { makeLog, openDataDirectory } from "../cli/data-directory.ts";
-import { nodeFileSystem } from "../wal/index.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { makeLog, openDataDirectory } from "../member/data-directory.ts";
 import { freeBase, MemberProcess, readyloop, until } from "./cluster.ts";
 
 let directory: string;

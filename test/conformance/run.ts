@@ -9,8 +9,8 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
-import { failed, npmRun, passed, readOperand, refuse } from "../../cli/verdict.ts";
+import { readFlags, textFlag, yesFlag } from "../../command-line/script-flags.ts";
+import { failed, npmRun, passed, readOperand, refuse } from "../../command-line/verdict.ts";
 import { diff, paint } from "./paint.ts";
 import { type Failure, type Outcome, runScript } from "./script.ts";
 import { showScript } from "./show.ts";

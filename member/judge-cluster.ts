@@ -5,10 +5,10 @@
 // list does not fit that, which cluster the peers on the list say they belong to. Only an answer, or a log that no other member can know
 // more than, makes a directory another cluster's; in doubt the member starts, by its log, with a warning.
 
+import type { FileSystem } from "../disk/index.ts";
 import type { ClusterAnswer } from "../transport/index.ts";
-import type { FileSystem } from "../wal/index.ts";
-import { clusterIdOf } from "./cluster-id.ts";
 import { DirectoryError } from "./directory-error.ts";
+import { clusterIdOf } from "./identity.ts";
 import type { LogHead } from "./log-head.ts";
 import { type LogMembers, readLogMembers } from "./log-members.ts";
 

@@ -7,10 +7,10 @@ import net from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { exitCode } from "../cli/exit-codes.ts";
-import { root } from "../cli/index.ts";
-import { inProcess } from "../cli/testing.ts";
-import { readyloop, TestCluster } from "./cluster.ts";
+import { exitCode } from "../command-line/exit-codes.ts";
+import { readyloop, TestCluster } from "../test/cluster.ts";
+import { root } from "./index.ts";
+import { inProcess } from "./testing.ts";
 
 /** A URL where nobody listens. */
 async function deadUrl(): Promise<string> {

@@ -1,11 +1,11 @@
 // Whose log lies in a data directory, and whether anything was ever saved in it. Changes nothing, takes no lock, reads a few records: it works
 // beside the member that has the directory open.
 
+import type { FileSystem } from "../disk/index.ts";
 import { decodeHardState } from "../raft/raftpb/index.ts";
 import {
   decodeMetadata,
   decodeSnapshotRecord,
-  type FileSystem,
   type Metadata,
   RecordType,
   readRecords,
