@@ -15,12 +15,12 @@ import {
   type Logger,
   type RawNode,
 } from "../raft/index.ts";
-import { contextOf } from "./changes.ts";
-import { tryConfChange } from "./dry-run.ts";
 import { decodeEnvelope, type RequestId } from "./envelope.ts";
 import type { StateMachine } from "./interfaces.ts";
-import type { KnownMember, Members } from "./members.ts";
-import { decodeNote } from "./notes.ts";
+import { contextOf } from "./membership/conf-change-context.ts";
+import { tryConfChange } from "./membership/dry-run.ts";
+import type { KnownMember, Members } from "./membership/members.ts";
+import { decodeNote } from "./membership/notes.ts";
 
 /** What the applier tells of what it did, in the order of the log. */
 export interface ApplyListener {

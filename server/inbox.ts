@@ -3,10 +3,10 @@
 import { describeMessage, errProposalDropped, type Logger, type Message, type RawNode } from "../raft/index.ts";
 import { isUntimely, violationOf } from "./guard.ts";
 import type { Address, Refused, Rejection, TransportHandler } from "./interfaces.ts";
-import type { Members } from "./members.ts";
-import type { Membership } from "./membership.ts";
-import { decodeRequest, encodeOutcome } from "./peer-requests.ts";
-import type { Peers } from "./peers.ts";
+import type { Peers } from "./membership/admission.ts";
+import { decodeRequest, encodeOutcome } from "./membership/forwarded.ts";
+import type { Members } from "./membership/members.ts";
+import type { Membership } from "./membership/requests.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 const maxHeld = 1024;

@@ -13,7 +13,7 @@ export interface ServerOptions {
   /**
    * `start`: the members of a new cluster, in ascending order of id, the same on each of them. `join`: members of a running cluster that may
    * talk to this one until it knows them all from its log. Neither counts once the log tells. `moved`: members of the log, this one among
-   * them, that are reached elsewhere now: it counts over what the log held at the start, until a later entry gives an address (move.ts).
+   * them, that are reached elsewhere now: it counts over what the log held at the start, until a later entry gives an address (membership/move.ts).
    */
   readonly peers: {
     readonly how: "start" | "join" | "moved";

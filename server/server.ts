@@ -2,8 +2,8 @@
 // writes, reads, changes of the membership and status to the API above.
 //
 // Everything runs on one thread: requests, messages and ticks change the node at once; the ready loop (ready-loop.ts) does the rest, in its
-// order. The parts have files of their own; peers.ts says who is let in, guard.ts what peers may not say, departure.ts how a removed member
-// ends.
+// order. The parts have files of their own: guard.ts says what peers may not say; in membership/, admission.ts says who is let in, and
+// departure.ts how a removed member ends.
 
 import {
   errProposalDropped,
@@ -14,7 +14,6 @@ import {
   type SnapshotMetadata,
 } from "../raft/index.ts";
 import { Applier } from "./applier.ts";
-import { Departure } from "./departure.ts";
 import { decodeEnvelope, encodeEnvelope, type RequestId } from "./envelope.ts";
 import { mayReadIndex } from "./guard.ts";
 import { Inbox } from "./inbox.ts";
@@ -29,12 +28,13 @@ import type {
   Rejection,
   Remaining,
 } from "./interfaces.ts";
-import { type KnownMember, Members } from "./members.ts";
-import { Membership } from "./membership.ts";
-import { Move } from "./move.ts";
-import { encodeNote } from "./notes.ts";
+import { Peers } from "./membership/admission.ts";
+import { Departure } from "./membership/departure.ts";
+import { type KnownMember, Members } from "./membership/members.ts";
+import { Move } from "./membership/move.ts";
+import { encodeNote } from "./membership/notes.ts";
+import { Membership } from "./membership/requests.ts";
 import type { ServerOptions, ServerParts } from "./options.ts";
-import { Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { ReadyLoop } from "./ready-loop.ts";

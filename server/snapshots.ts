@@ -22,7 +22,7 @@ import {
   type SnapshotMetadata,
 } from "../raft/index.ts";
 import type { LogStore, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
-import type { Members } from "./members.ts";
+import type { Members } from "./membership/members.ts";
 import { checkSnapshot, encodeSnapshotHeader, splitSnapshot } from "./snapshot-header.ts";
 
 export interface SnapshotParts {

@@ -39,7 +39,7 @@ export function startNode(storage: MemoryStorage, options: NodeOptions): RawNode
     checkQuorum: true,
     preVote: true,
     // A leader that stepped down when it is no voter any more could leave the rest without one: of two, the other need not know yet that it
-    // is alone. It leads on until a voter has its whole log, and gives leadership to that one (membership.ts).
+    // is alone. It leads on until a voter has its whole log, and gives leadership to that one (membership/requests.ts).
     stepDownOnRemoval: false,
     logger,
     random,

@@ -2,8 +2,8 @@
 
 import type { RawNode, StateType } from "../raft/index.ts";
 import type { MemberStatus, PeerProgress } from "./interfaces.ts";
-import type { Members } from "./members.ts";
-import type { Peers } from "./peers.ts";
+import type { Peers } from "./membership/admission.ts";
+import type { Members } from "./membership/members.ts";
 
 const roles: Readonly<Record<StateType, MemberStatus["role"]>> = {
   StateFollower: "follower",

@@ -35,7 +35,7 @@ import {
 } from "../../raft/index.ts";
 import { step } from "../../raft/step.ts";
 import { emptyHardState } from "../../raft/types.ts";
-import { tryConfChange } from "../../server/dry-run.ts";
+import { tryConfChange } from "../../server/membership/dry-run.ts";
 
 export type Input =
   | { readonly kind: "deliver"; readonly message: Message }

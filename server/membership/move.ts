@@ -1,17 +1,17 @@
 // A member that was started at a new address, as its operator says (--peers-moved), has that address written into the log.
 //
 // While all members are where the log says, an address is changed with a request to the leader. When all have moved at once there is no
-// leader, since no member reaches another: so each dials the others where its operator says (peers.ts), and once they have a leader each asks
+// leader, since no member reaches another: so each dials the others where its operator says (admission.ts), and once they have a leader each asks
 // for its own new address, as an ordinary change of the members. Only its own: the others know better where they are, and may not have moved.
 // The exception is an address that another member has in the log and leaves now, as when two members swap theirs: no order of single
 // changes would do, as no two members may have one address. Then the change moves that one as well.
 //
 // It asks until the log has the address, or has given this member another one since: then an operator has decided anew.
 
-import type { Logger, RawNode } from "../raft/index.ts";
-import type { ChangeOutcome, MemberChange } from "./interfaces.ts";
+import type { Logger, RawNode } from "../../raft/index.ts";
+import type { ChangeOutcome, MemberChange } from "../interfaces.ts";
+import type { ServerOptions } from "../options.ts";
 import type { Members } from "./members.ts";
-import type { ServerOptions } from "./options.ts";
 
 export interface MoveParts {
   readonly node: RawNode;

@@ -15,9 +15,9 @@ import {
   enterJoint,
   leaveJoint,
   type RawNode,
-} from "../raft/index.ts";
-import { toConfChange } from "./changes.ts";
-import type { Conflict, MemberChange } from "./interfaces.ts";
+} from "../../raft/index.ts";
+import type { Conflict, MemberChange } from "../interfaces.ts";
+import { toConfChange } from "./conf-change-context.ts";
 import type { Members } from "./members.ts";
 
 /** A learner that has this part of the leader's log has caught up; etcd's figure. */

@@ -13,14 +13,14 @@
 //
 // Ports the thesis's 3.10 (transfer) and 4.2 to 4.3; upstream's counterpart is configure() and MoveLeader of etcd's server.go.
 
-import type { RawNode } from "../raft/index.ts";
-import { toConfChange } from "./changes.ts";
+import type { RawNode } from "../../raft/index.ts";
+import type { RequestId } from "../envelope.ts";
+import { mayReadIndex } from "../guard.ts";
+import type { ChangeOutcome, Conflict, MemberChange, Refused, Transport } from "../interfaces.ts";
+import { toConfChange } from "./conf-change-context.ts";
 import { tryChanges } from "./dry-run.ts";
-import type { RequestId } from "./envelope.ts";
-import { mayReadIndex } from "./guard.ts";
-import type { ChangeOutcome, Conflict, MemberChange, Refused, Transport } from "./interfaces.ts";
+import { decodeOutcome, encodeRequest, type MemberRequest } from "./forwarded.ts";
 import type { Members } from "./members.ts";
-import { decodeOutcome, encodeRequest, type MemberRequest } from "./peer-requests.ts";
 
 const maxAsked = 64;
 
