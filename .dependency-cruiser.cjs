@@ -30,11 +30,16 @@ module.exports = {
       anyRoomBut("snap/", "raft/", "wal/"),
     ),
     rule("transport-knows-raftpb", { path: room("transport"), pathNot: tests }, anyRoomBut("transport/", "raft/")),
-    rule("server-knows-raft-and-interfaces", { path: room("server"), pathNot: tests }, anyRoomBut("server/", "raft/")),
+    rule(
+      "server-knows-raft-and-interfaces",
+      { path: room("server"), pathNot: tests },
+      anyRoomBut("server/", "raft/", "transport/contract\\.ts$"),
+    ),
+    rule("the-transport-s-contract-is-types", { path: "^transport/contract\\.ts$" }, anyRoomBut("raft/raftpb/")),
     rule(
       "kvstore-knows-the-server-s-interfaces",
       { path: room("kvstore"), pathNot: tests },
-      { path: rooms, pathNot: ["^kvstore/", "^server/interfaces\\.ts$"] },
+      { path: rooms, pathNot: ["^kvstore/", "^server/(interfaces|member)\\.ts$"] },
     ),
     rule(
       "the-map-imports-nothing",

@@ -11,7 +11,7 @@
 // Time: at most (endpoints) x (a fifth of --timeout-ms for the status + --timeout-ms for the request), plus what http-exchange.ts
 // grants a large value. Each failure has one of the codes of exit-codes.ts, and lists what each endpoint said.
 
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { type Answer, NotOfMember, type Problem, problemOf, statusAnswer } from "./answers.ts";
 import type { Flag, Flags } from "./command.ts";
 import { exitCode } from "./exit-codes.ts";

@@ -5,7 +5,7 @@
 
 import { createHash } from "node:crypto";
 import { type ConfState, makeConfState, makeSnapshot, type SnapshotMetadata } from "../raft/index.ts";
-import type { MemberInfo } from "../server/interfaces.ts";
+import type { MemberInfo } from "../server/member.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { nodeFileSystem } from "../wal/index.ts";
 import { fieldsOf, memberList, NotOfMember, numberOf, requireBytes } from "./answers.ts";

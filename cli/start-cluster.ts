@@ -7,7 +7,7 @@ import { once } from "node:events";
 import net from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { nodeFileSystem } from "../wal/index.ts";
 import { checkDirectories, maxFirstPort, maxSize, portStep } from "./cluster-directories.ts";
 import { command } from "./command.ts";

@@ -2,7 +2,7 @@
 
 import { afterEach, expect, test } from "vitest";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
-import type { MemberStatus, PeerProgress, Warning } from "../server/interfaces.ts";
+import type { MemberStatus, PeerProgress, Warning } from "../server/member.ts";
 import { exitCode } from "./exit-codes.ts";
 import { withoutUnused } from "./status.ts";
 import { type Stranger, slow, startStranger, strangers } from "./strangers.ts";

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { asV2, ConfChangeType, decodeConfChangeV2, encodeConfChangeV2, makeConfChange } from "../raft/index.ts";
 import { decodeEnvelope, encodeEnvelope } from "./envelope.ts";
-import type { ChangeOutcome, MemberChange } from "./interfaces.ts";
+import type { ChangeOutcome, MemberChange } from "./member.ts";
 import { contextOf, toConfChange } from "./membership/conf-change-context.ts";
 import { decodeOutcome, decodeRequest, encodeOutcome, encodeRequest } from "./membership/forwarded.ts";
 import type { MembersState } from "./membership/members.ts";

@@ -1,8 +1,9 @@
 // What comes from the peers: messages for the node, snapshots, requests that others pass on, and questions of who may come in.
 
 import { describeMessage, errProposalDropped, type Logger, type Message, type RawNode } from "../raft/index.ts";
+import type { Address, MemberAddress, Rejection, TransportHandler } from "../transport/contract.ts";
 import { isUntimely, violationOf } from "./guard.ts";
-import type { Address, Refused, Rejection, TransportHandler } from "./interfaces.ts";
+import type { Refused } from "./member.ts";
 import type { Peers } from "./membership/admission.ts";
 import { decodeRequest, encodeOutcome } from "./membership/forwarded.ts";
 import type { Members } from "./membership/members.ts";
@@ -152,7 +153,7 @@ export class Inbox implements TransportHandler {
     this.parts.peers.dialled(id, url, clusterId);
   }
 
-  addresses(): readonly { readonly id: number; readonly url: string }[] {
+  addresses(): readonly MemberAddress[] {
     return this.parts.members.state().members.map(({ id, url }) => ({ id, url }));
   }
 }

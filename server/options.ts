@@ -1,7 +1,8 @@
 // What a server is made of: its settings, and the parts that it is given.
 
 import type { Logger } from "../raft/index.ts";
-import type { Clock, LogStore, Recovered, Rejection, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
+import type { MemberAddress, Rejection } from "../transport/contract.ts";
+import type { Clock, LogStore, Recovered, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
 
 export interface ServerOptions {
   readonly id: number;
@@ -17,7 +18,7 @@ export interface ServerOptions {
    */
   readonly peers: {
     readonly how: "start" | "join" | "moved";
-    readonly list: readonly { readonly id: number; readonly url: string }[];
+    readonly list: readonly MemberAddress[];
   };
   readonly tickMs: number;
   /** Ticks without a leader before an election; heartbeats go out every tick. */

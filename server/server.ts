@@ -13,6 +13,7 @@ import {
   type Ready,
   type SnapshotMetadata,
 } from "../raft/index.ts";
+import type { Rejection, Remaining } from "../transport/contract.ts";
 import { Applier } from "./applier.ts";
 import { decodeEnvelope, encodeEnvelope, type RequestId } from "./envelope.ts";
 import { mayReadIndex } from "./guard.ts";
@@ -25,9 +26,7 @@ import type {
   ProposeOutcome,
   ReadOutcome,
   Refused,
-  Rejection,
-  Remaining,
-} from "./interfaces.ts";
+} from "./member.ts";
 import { Peers } from "./membership/admission.ts";
 import { Departure } from "./membership/departure.ts";
 import { type KnownMember, Members } from "./membership/members.ts";

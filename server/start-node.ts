@@ -1,6 +1,7 @@
 // A raft node in the state that a member's log holds, with the limits that this server sets.
 
 import { type Logger, type MemoryStorage, makeSnapshot, type Peer, RawNode } from "../raft/index.ts";
+import type { MemberAddress } from "../transport/contract.ts";
 import type { Recovered } from "./interfaces.ts";
 
 const mebibyte = 1024 * 1024;
@@ -10,7 +11,7 @@ export interface NodeOptions {
   readonly electionTicks: number;
   readonly recovered: Recovered | undefined;
   /** The members of a cluster that is started now; undefined for a member that joins one. */
-  readonly founders: readonly { readonly id: number; readonly url: string }[] | undefined;
+  readonly founders: readonly MemberAddress[] | undefined;
   readonly logger: Logger;
   readonly random: (n: number) => number;
 }

@@ -1,7 +1,7 @@
 // A member's status as its API tells it: raft's own status, in plain words, with addresses.
 
 import type { RawNode, StateType } from "../raft/index.ts";
-import type { MemberStatus, PeerProgress } from "./interfaces.ts";
+import type { MemberStatus, PeerProgress } from "./member.ts";
 import type { Peers } from "./membership/admission.ts";
 import type { Members } from "./membership/members.ts";
 

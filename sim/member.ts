@@ -5,8 +5,9 @@
 
 import { type DirectoryOptions, makeLog, openDataDirectory } from "../cli/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
-import type { LogStore, Rejection } from "../server/interfaces.ts";
+import type { LogStore } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
+import type { Rejection } from "../transport/contract.ts";
 import type { FileSystem } from "../wal/index.ts";
 import { damageLog, damageSnapshot } from "./damage.ts";
 import { type DiskCall, FakeDisk } from "./disk.ts";

@@ -11,7 +11,7 @@ import {
   makeConfChangeV2,
 } from "../../raft/index.ts";
 import { decodeEnvelope, encodeEnvelope, type RequestId } from "../envelope.ts";
-import type { MemberChange } from "../interfaces.ts";
+import type { MemberChange } from "../member.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

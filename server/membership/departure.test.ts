@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Rejection, Remaining } from "../interfaces.ts";
+import type { Rejection, Remaining } from "../../transport/contract.ts";
 import { Departure } from "./departure.ts";
 
 const removed: Rejection = { kind: "removed", message: "member 4 was removed from the cluster" };

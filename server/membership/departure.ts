@@ -13,7 +13,7 @@
 // gone.
 
 import type { Logger } from "../../raft/index.ts";
-import type { Rejection, Remaining } from "../interfaces.ts";
+import type { Rejection, Remaining } from "../../transport/contract.ts";
 
 /** Whom it waits for is said after one election timeout, and then each time so many have passed. */
 const reminderInElections = 10;

@@ -16,7 +16,7 @@ import {
   leaveJoint,
   type RawNode,
 } from "../../raft/index.ts";
-import type { Conflict, MemberChange } from "../interfaces.ts";
+import type { Conflict, MemberChange } from "../member.ts";
 import { toConfChange } from "./conf-change-context.ts";
 import type { Members } from "./members.ts";
 

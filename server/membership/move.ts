@@ -9,7 +9,7 @@
 // It asks until the log has the address, or has given this member another one since: then an operator has decided anew.
 
 import type { Logger, RawNode } from "../../raft/index.ts";
-import type { ChangeOutcome, MemberChange } from "../interfaces.ts";
+import type { ChangeOutcome, MemberChange } from "../member.ts";
 import type { ServerOptions } from "../options.ts";
 import type { Members } from "./members.ts";
 

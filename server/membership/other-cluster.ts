@@ -5,7 +5,7 @@
 // cannot reach its cluster at all, and waiting will not help. That is said once in the log, and in status for as long as it is true.
 
 import type { Logger } from "../../raft/index.ts";
-import type { Warning } from "../interfaces.ts";
+import type { Warning } from "../member.ts";
 import type { Members } from "./members.ts";
 
 export interface Own {

@@ -15,7 +15,7 @@ import {
   proposed,
 } from "../../raft/index.ts";
 import { encodeEnvelope } from "../envelope.ts";
-import type { ChangeOutcome, MemberChange } from "../interfaces.ts";
+import type { ChangeOutcome, MemberChange } from "../member.ts";
 import { leaderOf, put, type TestMember, TestServers, until } from "../testing.ts";
 
 let servers: TestServers;

@@ -16,7 +16,8 @@
 import type { RawNode } from "../../raft/index.ts";
 import type { RequestId } from "../envelope.ts";
 import { mayReadIndex } from "../guard.ts";
-import type { ChangeOutcome, Conflict, MemberChange, Refused, Transport } from "../interfaces.ts";
+import type { Transport } from "../interfaces.ts";
+import type { ChangeOutcome, Conflict, MemberChange, Refused } from "../member.ts";
 import { toConfChange } from "./conf-change-context.ts";
 import { tryChanges } from "./dry-run.ts";
 import { decodeOutcome, encodeRequest, type MemberRequest } from "./forwarded.ts";
