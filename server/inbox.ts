@@ -61,7 +61,7 @@ export class Inbox implements TransportHandler {
     const { node, logger } = this.parts;
     const error = node.step(m);
     if (error === undefined) return;
-    const { lead, leadTransferee } = node.basicStatus();
+    const { lead, leadTransferee } = node;
     // Leadership moves: the next leader, this member or another, takes the proposal. Its sender would only see it time out.
     if (error === errProposalDropped && (lead === 0 || leadTransferee !== 0) && this.hold(m)) return;
     // A response from a node outside the configuration, or a proposal that the leader does not take: the sender's timeout tells it.

@@ -95,7 +95,7 @@ export class Server implements Member {
       now,
       remaining: () => this.remaining(),
     });
-    this.peers.given(peers, this.node.raft.raftLog.lastIndex());
+    this.peers.given(peers, this.node.lastIndex());
     this.applier = new Applier(this.node, stateMachine, members, logger, this);
     this.epoch = parts.random(2 ** 47);
     this.proposals = new Proposals(id, this.epoch, {
@@ -204,7 +204,7 @@ export class Server implements Member {
       if (this.stopping !== undefined) return true;
       const { proposals, reads, membership } = this;
       if (proposals.waitingCount + reads.waitingCount + membership.waitingCount > 0) return false;
-      return clock.now() > patience || (this.node.raft.hasLeader() && !this.inbox.isHolding);
+      return clock.now() > patience || (this.node.hasLeader() && !this.inbox.isHolding);
     };
     return new Promise((resolve) => {
       const cancel = clock.every(tickMs / 4, () => {
@@ -281,11 +281,11 @@ export class Server implements Member {
       this.reads.refuse("NO_LEADER", message);
       this.inbox.forgetHeld();
     }
-    const { trk, state, id } = this.node.raft;
+    const { config, raftState, id } = this.node;
     this.departure.tick();
     if (this.closing === undefined) this.move.tick();
     // A single voter disturbs nobody and waits for nobody.
-    const alone = trk.isSingleton() && trk.config.voters.has(id) && state === "StateFollower";
+    const alone = this.node.isSingleton() && config.voters.has(id) && raftState === "StateFollower";
     this.step(() => (alone ? this.node.campaign() : this.node.tick()));
   }
 
@@ -305,7 +305,7 @@ export class Server implements Member {
 
   feed(): void {
     this.inbox.feedSnapshots();
-    const { lead, raftState, leadTransferee } = this.node.basicStatus();
+    const { lead, raftState, leadTransferee } = this.node;
     this.membership.feed();
     for (const id of raftState === "StateLeader" ? this.peers.unrecorded() : []) {
       const note = encodeNote({ started: id });
@@ -347,7 +347,7 @@ export class Server implements Member {
     }
     this.reads.appliedTo(this.applier.index);
     if (rd.softState === undefined) return;
-    if (this.node.raft.hasLeader()) {
+    if (this.node.hasLeader()) {
       this.leaderlessSince = undefined;
     } else {
       this.leaderlessSince ??= this.parts.clock.now();
@@ -414,6 +414,6 @@ export class Server implements Member {
   }
 
   private remaining(): Remaining {
-    return this.members.remaining(this.node.raft.trk.config, this.applier.index);
+    return this.members.remaining(this.node.config, this.applier.index);
   }
 }

@@ -8,13 +8,13 @@
 //
 // It asks until the log has the address, or has given this member another one since: then an operator has decided anew.
 
-import type { Logger, RawNode } from "../../raft/index.ts";
+import type { Logger, NodeView } from "../../raft/index.ts";
 import type { ChangeOutcome, MemberChange } from "../member.ts";
 import type { ServerOptions } from "../options.ts";
 import type { Members } from "./members.ts";
 
 export interface MoveParts {
-  readonly node: RawNode;
+  readonly node: NodeView;
   readonly members: Members;
   /** Its term: that of the last applied entry. */
   readonly applier: { readonly term: number };
@@ -39,7 +39,7 @@ export class Move {
   constructor({ id, peers, tickMs, electionTicks }: ServerOptions, parts: MoveParts) {
     this.id = id;
     this.list = peers.list;
-    this.asOf = parts.node.raft.raftLog.lastIndex();
+    this.asOf = parts.node.lastIndex();
     this.pauseMs = (tickMs * electionTicks) / 2;
     this.parts = parts;
     this.isDone = peers.how !== "moved";
@@ -50,7 +50,7 @@ export class Move {
     const { node, applier, now } = this.parts;
     if (this.isDone || this.isAsking || now() < this.nextTry) return;
     // With an entry of the leader's term everything before it has been applied here: no address is taken for the present one too early.
-    if (!node.raft.hasLeader() || applier.term !== node.raft.term) return;
+    if (!node.hasLeader() || applier.term !== node.term) return;
     const changes = this.changes();
     if (changes.length === 0) this.isDone = true;
     else void this.ask(changes);
