@@ -27,11 +27,16 @@ module.exports = {
     rule("wal-knows-disk-and-raftpb", { path: room("wal"), pathNot: tests }, anyRoomBut("wal/", "raft/", "disk/")),
     rule("snap-knows-disk-and-raftpb", { path: room("snap"), pathNot: tests }, anyRoomBut("snap/", "raft/", "disk/")),
     rule("transport-knows-raftpb", { path: room("transport"), pathNot: tests }, anyRoomBut("transport/", "raft/")),
-    rule("server-knows-raft-and-interfaces", { path: room("server"), pathNot: tests }, anyRoomBut("server/", "raft/")),
+    rule(
+      "server-knows-raft-and-interfaces",
+      { path: room("server"), pathNot: tests },
+      anyRoomBut("server/", "raft/", "transport/contract\\.ts$"),
+    ),
+    rule("the-transport-s-contract-is-types", { path: "^transport/contract\\.ts$" }, anyRoomBut("raft/raftpb/")),
     rule(
       "kvstore-knows-the-server-s-interfaces",
       { path: room("kvstore"), pathNot: tests },
-      { path: rooms, pathNot: ["^kvstore/", "^server/interfaces\\.ts$"] },
+      { path: rooms, pathNot: ["^kvstore/", "^server/(interfaces|member)\\.ts$"] },
     ),
     rule(
       "the-map-imports-nothing",

@@ -3,7 +3,7 @@
 // Anything else comes from a front door, a login page, a proxy or another program, and throws NotOfMember: a command says "done" only
 // of what a member said. Fields that a later release adds are passed over; a field that is missing or of another type is not repaired.
 
-import type { MemberInfo, MemberStatus, PeerProgress, Warning } from "../server/interfaces.ts";
+import type { MemberInfo, MemberStatus, PeerProgress, Warning } from "../server/member.ts";
 import type { Head } from "./http-exchange.ts";
 import { printable } from "./printable.ts";
 

@@ -14,7 +14,7 @@
 import { exitCode } from "../command-line/exit-codes.ts";
 import type { Flag, Flags } from "../command-line/flags.ts";
 import { integer } from "../command-line/kinds.ts";
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { type Answer, NotOfMember, type Problem, problemOf, statusAnswer } from "./answers.ts";
 import { urls } from "./flags.ts";
 import { type Body, BodyTooLarge, ExchangeError, exchange, type HttpRequest } from "./http-exchange.ts";

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { nodeFileSystem } from "../disk/index.ts";
 import { refuseExisting, writeSnapshotFile } from "../member/snapshot-file.ts";
 import { type ConfState, makeConfState, makeSnapshot, type SnapshotMetadata } from "../raft/index.ts";
-import type { MemberInfo } from "../server/interfaces.ts";
+import type { MemberInfo } from "../server/member.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { fieldsOf, memberList, NotOfMember, numberOf, requireBytes } from "./answers.ts";
 import { ask, type Endpoints } from "./endpoints.ts";

@@ -9,7 +9,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { choice, integer, text, UsageError } from "../command-line/kinds.ts";
 import { nodeFileSystem } from "../disk/index.ts";
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { checkDirectories, maxFirstPort, maxSize, portStep } from "./cluster-directories.ts";
 import { command } from "./command.ts";
 import { Console } from "./console.ts";

@@ -9,7 +9,7 @@
 
 import { exitCode } from "../command-line/exit-codes.ts";
 import { printTable } from "../command-line/table.ts";
-import type { MemberInfo, MemberStatus } from "../server/interfaces.ts";
+import type { MemberInfo, MemberStatus } from "../server/member.ts";
 import { areDefaults, defaultTimeoutMs, type Endpoints, type Outcome, reasonOf, statusOf } from "./endpoints.ts";
 import { printable, printableJson } from "./printable.ts";
 

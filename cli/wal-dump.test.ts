@@ -15,9 +15,9 @@ import {
   makeConfState,
   marshalConfChange,
 } from "../raft/index.ts";
-import { toConfChange } from "../server/changes.ts";
 import { encodeEnvelope } from "../server/envelope.ts";
-import { encodeNote } from "../server/notes.ts";
+import { toConfChange } from "../server/membership/conf-change-context.ts";
+import { encodeNote } from "../server/membership/notes.ts";
 import { encodeMetadata, Wal } from "../wal/index.ts";
 import { inProcess } from "./testing.ts";
 

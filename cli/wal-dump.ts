@@ -36,8 +36,8 @@ import {
   goQuote,
   transitionName,
 } from "../raft/index.ts";
-import { contextOf } from "../server/changes.ts";
 import { decodeEnvelope, type RequestId } from "../server/envelope.ts";
+import { contextOf } from "../server/membership/conf-change-context.ts";
 import { decodeMetadata, decodeSnapshotRecord, endText, type LogItem, RecordType, readRecords } from "../wal/index.ts";
 import { command } from "./command.ts";
 import { print } from "./output.ts";

@@ -9,7 +9,7 @@
 // misspelt must not be taken for one that was left out. Whether a change fits the members as they are is not looked at here: the
 // leader decides that. Addresses come out as origins, in the one spelling by which the members compare them.
 
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import { JsonError, parseJson } from "./json.ts";
 
 /** The body is not what the request needs. */

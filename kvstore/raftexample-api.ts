@@ -9,7 +9,7 @@
 // one: other keys are written and removed as ever. A key of such a name can still be put and read, but not deleted.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import { readBody, textOf, unexpectedBody } from "./body.ts";
 import { parseKey } from "./key.ts";
 import type { RequestHandler } from "./key-handler.ts";

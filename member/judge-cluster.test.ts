@@ -11,8 +11,8 @@ import {
   makeEntry,
   marshalConfChange,
 } from "../raft/index.ts";
-import { toConfChange } from "../server/changes.ts";
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
+import { toConfChange } from "../server/membership/conf-change-context.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { FakeDisk } from "../sim/disk.ts";
 import type { ClusterAnswer } from "../transport/index.ts";

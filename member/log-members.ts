@@ -15,8 +15,8 @@ import {
   type SnapshotMetadata,
 } from "../raft/index.ts";
 import { Applier } from "../server/applier.ts";
-import { contextOf } from "../server/changes.ts";
-import { Members } from "../server/members.ts";
+import { contextOf } from "../server/membership/conf-change-context.ts";
+import { Members } from "../server/membership/members.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
 import { startNode } from "../server/start-node.ts";
 import { readSnapshot, snapshotName } from "../snap/index.ts";

@@ -10,7 +10,7 @@ import { lookup } from "node:dns/promises";
 import net from "node:net";
 import os from "node:os";
 import type { Logger as PinoLogger } from "pino";
-import type { Warning } from "../server/interfaces.ts";
+import type { Warning } from "../server/member.ts";
 import type { ServerOptions } from "../server/options.ts";
 import { shownHost } from "./ports.ts";
 

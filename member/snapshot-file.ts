@@ -11,7 +11,7 @@ import { Progress } from "../cli/progress.ts";
 import type { File, FileSystem } from "../disk/index.ts";
 import { KvSnapshotError, SnapshotDecoder } from "../kvstore/map-snapshot.ts";
 import type { SnapshotMetadata } from "../raft/index.ts";
-import type { MembersState } from "../server/members.ts";
+import type { MembersState } from "../server/membership/members.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
 import { decodeHead, decodeTail, FormatError, LONGEST_HEAD_BYTES } from "../snap/format.ts";
 import { SnapError } from "../snap/index.ts";

@@ -5,7 +5,7 @@
 // Changes of the members are drawn from what the asked member knows of them, and may well be refused: the product is to say no.
 
 import { isNormal } from "../raft/index.ts";
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Harm, SimMember } from "./member.ts";
 import type { Network } from "./network.ts";

@@ -6,8 +6,9 @@
 import type { FileSystem } from "../disk/index.ts";
 import { type DirectoryOptions, makeLog, openDataDirectory } from "../member/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
-import type { LogStore, Rejection } from "../server/interfaces.ts";
+import type { LogStore } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
+import type { Rejection } from "../transport/contract.ts";
 import { damageLog, damageSnapshot } from "./damage.ts";
 import { type DiskCall, FakeDisk } from "./disk.ts";
 import { Endpoint } from "./endpoint.ts";

@@ -3,7 +3,7 @@
 // Removes it, adds a new one as a learner, promotes that one. Asks whoever runs, takes no for an answer and tries again; goes on after all other
 // faults have ended, since the cluster owes that to whoever lost a disk. One replacement at a time.
 
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import type { SimMember } from "./member.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";

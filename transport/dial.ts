@@ -5,8 +5,9 @@
 
 import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
+import type { Rejection } from "./contract.ts";
 import { clusterIn, handshakeHeaders, type Identity, rejectionIn } from "./handshake.ts";
-import type { Rejection, TransportLimits } from "./options.ts";
+import type { TransportLimits } from "./options.ts";
 import { closeCode, printable } from "./socket.ts";
 
 const maxRefusalBytes = 2048;

@@ -1,20 +1,20 @@
 // A member that was started at a new address, as its operator says (--peers-moved), has that address written into the log.
 //
 // While all members are where the log says, an address is changed with a request to the leader. When all have moved at once there is no
-// leader, since no member reaches another: so each dials the others where its operator says (peers.ts), and once they have a leader each asks
+// leader, since no member reaches another: so each dials the others where its operator says (admission.ts), and once they have a leader each asks
 // for its own new address, as an ordinary change of the members. Only its own: the others know better where they are, and may not have moved.
 // The exception is an address that another member has in the log and leaves now, as when two members swap theirs: no order of single
 // changes would do, as no two members may have one address. Then the change moves that one as well.
 //
 // It asks until the log has the address, or has given this member another one since: then an operator has decided anew.
 
-import type { Logger, RawNode } from "../raft/index.ts";
-import type { ChangeOutcome, MemberChange } from "./interfaces.ts";
+import type { Logger, NodeView } from "../../raft/index.ts";
+import type { ChangeOutcome, MemberChange } from "../member.ts";
+import type { ServerOptions } from "../options.ts";
 import type { Members } from "./members.ts";
-import type { ServerOptions } from "./options.ts";
 
 export interface MoveParts {
-  readonly node: RawNode;
+  readonly node: NodeView;
   readonly members: Members;
   /** Its term: that of the last applied entry. */
   readonly applier: { readonly term: number };
@@ -39,7 +39,7 @@ export class Move {
   constructor({ id, peers, tickMs, electionTicks }: ServerOptions, parts: MoveParts) {
     this.id = id;
     this.list = peers.list;
-    this.asOf = parts.node.raft.raftLog.lastIndex();
+    this.asOf = parts.node.lastIndex();
     this.pauseMs = (tickMs * electionTicks) / 2;
     this.parts = parts;
     this.isDone = peers.how !== "moved";
@@ -50,7 +50,7 @@ export class Move {
     const { node, applier, now } = this.parts;
     if (this.isDone || this.isAsking || now() < this.nextTry) return;
     // With an entry of the leader's term everything before it has been applied here: no address is taken for the present one too early.
-    if (!node.raft.hasLeader() || applier.term !== node.raft.term) return;
+    if (!node.hasLeader() || applier.term !== node.term) return;
     const changes = this.changes();
     if (changes.length === 0) this.isDone = true;
     else void this.ask(changes);

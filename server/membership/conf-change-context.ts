@@ -9,9 +9,9 @@ import {
   ConfChangeType,
   type ConfChangeV2,
   makeConfChangeV2,
-} from "../raft/index.ts";
-import { decodeEnvelope, encodeEnvelope, type RequestId } from "./envelope.ts";
-import type { MemberChange } from "./interfaces.ts";
+} from "../../raft/index.ts";
+import { decodeEnvelope, encodeEnvelope, type RequestId } from "../envelope.ts";
+import type { MemberChange } from "../member.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();

@@ -7,42 +7,25 @@
 // Its counterpart upstream is etcd's strict reconfiguration check (server/etcdserver/server.go, mayAddMember, mayRemoveMember,
 // isLearnerReady). Stricter here: a new voter counts as one that is away, also beside a single member.
 
-import {
-  Changer,
-  ConfChangeError,
-  type ConfChangeV2,
-  type Configuration,
-  enterJoint,
-  leaveJoint,
-  type RawNode,
-} from "../raft/index.ts";
-import { toConfChange } from "./changes.ts";
-import type { Conflict, MemberChange } from "./interfaces.ts";
+import { ConfChangeError, type Configuration, type NodeView } from "../../raft/index.ts";
+import type { Conflict, MemberChange } from "../member.ts";
+import { toConfChange } from "./conf-change-context.ts";
 import type { Members } from "./members.ts";
 
 /** A learner that has this part of the leader's log has caught up; etcd's figure. */
 const caughtUp = 0.9;
 
 export interface View {
-  readonly node: RawNode;
+  readonly node: NodeView;
   readonly members: Members;
   /** Whether this member itself, or one that was heard of within an election timeout. */
   readonly isActive: (id: number) => boolean;
 }
 
-/** What raft would make of the change, on a copy. */
-export function tryConfChange(node: RawNode, cc: ConfChangeV2): Configuration | ConfChangeError {
-  const { trk, raftLog } = node.raft;
-  const changer = new Changer(trk, raftLog.lastIndex());
-  if (leaveJoint(cc)) return changer.leaveJoint();
-  const joint = enterJoint(cc);
-  return joint === undefined ? changer.simple(cc.changes) : changer.enterJoint(joint.autoLeave, cc.changes);
-}
-
 /** Why a leader that has applied all that came before must not propose these changes; undefined if it may. */
 export function tryChanges(changes: readonly MemberChange[], view: View): Conflict | undefined {
-  const { raft } = view.node;
-  if (raft.pendingConfIndex > raft.raftLog.applied || raft.trk.config.voters.isJoint()) {
+  const { node } = view;
+  if (node.hasPendingConfChange() || node.config.voters.isJoint()) {
     return conflict(
       "CHANGE_PENDING",
       "an earlier change of the members is not finished",
@@ -58,7 +41,7 @@ export function tryChanges(changes: readonly MemberChange[], view: View): Confli
     urls.add(change.peerUrl);
   }
   const cc = toConfChange(changes, { member: 0, epoch: 0, counter: 0 });
-  const result = tryConfChange(view.node, cc);
+  const result = node.tryConfChange(cc);
   if (result instanceof ConfChangeError) {
     return conflict("INVALID_CHANGE", `the changes lead to no valid configuration: ${result.message}`, lookFirst);
   }
@@ -101,7 +84,7 @@ function wrongWith(change: MemberChange, all: readonly MemberChange[], view: Vie
     const message = view.members.wasRemoved(id) ? `member ${id} was removed already` : `there is no member ${id}`;
     return conflict("INVALID_CHANGE", message, lookFirst);
   }
-  const votes = view.node.raft.trk.config.voters.has(id);
+  const votes = view.node.config.voters.has(id);
   if (change.kind === "promote") {
     if (votes) return conflict("INVALID_CHANGE", `member ${id} is a voter already`, lookFirst);
     return learnerBehind(id, view);
@@ -113,9 +96,8 @@ function wrongWith(change: MemberChange, all: readonly MemberChange[], view: Vie
 }
 
 function learnerBehind(id: number, { node, isActive }: View): Conflict | undefined {
-  const { progress } = node.raft.trk;
-  const match = progress.get(id)?.match ?? 0;
-  const leader = progress.get(node.raft.id)?.match ?? 0;
+  const match = node.match(id) ?? 0;
+  const leader = node.match(node.id) ?? 0;
   const next = "start it, wait until it has caught up (GET /_status shows its progress), then promote it";
   if (!isActive(id)) {
     return conflict("LEARNER_BEHIND", `learner ${id} has not been heard of for an election timeout`, next);
@@ -126,9 +108,9 @@ function learnerBehind(id: number, { node, isActive }: View): Conflict | undefin
 
 /** The voters after the change must hold a majority of members that are up now. */
 function quorumAtRisk({ config }: Configuration, { node, isActive }: View): Conflict | undefined {
-  const before = node.raft.trk.config.voters;
+  const before = node.config.voters;
   const voters = [...config.voters.incoming.ids].sort((a, b) => a - b);
-  const after = voters.filter((id) => isActive(id) && node.raft.trk.progress.has(id));
+  const after = voters.filter((id) => isActive(id) && node.match(id) !== undefined);
   const quorum = Math.floor(voters.length / 2) + 1;
   if (after.length >= quorum) return undefined;
   const away = voters.filter((id) => !after.includes(id)).join(", ");

@@ -7,9 +7,10 @@
 //
 // Changes come from the log alone: --peers counts only when a cluster is started or joined.
 
-import { ConfChangeType, type ConfChangeV2, changesOf, type TrackerConfig } from "../raft/index.ts";
-import { contextOf } from "./changes.ts";
-import type { MemberInfo, Remaining } from "./interfaces.ts";
+import { ConfChangeType, type ConfChangeV2, changesOf, type TrackerConfig } from "../../raft/index.ts";
+import type { Remaining } from "../../transport/contract.ts";
+import type { MemberInfo } from "../member.ts";
+import { contextOf } from "./conf-change-context.ts";
 
 export interface KnownMember {
   readonly id: number;

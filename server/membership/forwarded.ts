@@ -5,8 +5,8 @@
 //
 // raft passes proposals on by itself, but nothing comes back: a change that the leader would refuse could only time out.
 
-import { parseJson } from "./changes.ts";
-import type { ChangeOutcome, MemberChange } from "./interfaces.ts";
+import type { ChangeOutcome, MemberChange } from "../member.ts";
+import { parseJson } from "./conf-change-context.ts";
 
 export type MemberRequest = { readonly change: readonly MemberChange[] } | { readonly transfer: number };
 

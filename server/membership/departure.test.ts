@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import type { Rejection, Remaining } from "../../transport/contract.ts";
 import { Departure } from "./departure.ts";
-import type { Rejection, Remaining } from "./interfaces.ts";
 
 const removed: Rejection = { kind: "removed", message: "member 4 was removed from the cluster" };
 const lostData: Rejection = { kind: "lost-data", message: "member 4 has another data directory" };

@@ -4,8 +4,8 @@
 // process listens there, so nothing is given up. When every other member that this one knows has refused its latest dial so, this member
 // cannot reach its cluster at all, and waiting will not help. That is said once in the log, and in status for as long as it is true.
 
-import type { Logger } from "../raft/index.ts";
-import type { Warning } from "./interfaces.ts";
+import type { Logger } from "../../raft/index.ts";
+import type { Warning } from "../member.ts";
 import type { Members } from "./members.ts";
 
 export interface Own {

@@ -4,7 +4,7 @@
 //
 // The leader proposes one for each member that it hears of and whose incarnation is not known yet; members.ts keeps the first.
 
-import { parseJson } from "./changes.ts";
+import { parseJson } from "./conf-change-context.ts";
 
 export interface Note {
   readonly started: { readonly id: number; readonly incarnation: number };

@@ -13,14 +13,15 @@
 //
 // Ports the thesis's 3.10 (transfer) and 4.2 to 4.3; upstream's counterpart is configure() and MoveLeader of etcd's server.go.
 
-import type { RawNode } from "../raft/index.ts";
-import { toConfChange } from "./changes.ts";
+import type { RawNode } from "../../raft/index.ts";
+import type { RequestId } from "../envelope.ts";
+import { mayReadIndex } from "../guard.ts";
+import type { Transport } from "../interfaces.ts";
+import type { ChangeOutcome, Conflict, MemberChange, Refused } from "../member.ts";
+import { toConfChange } from "./conf-change-context.ts";
 import { tryChanges } from "./dry-run.ts";
-import type { RequestId } from "./envelope.ts";
-import { mayReadIndex } from "./guard.ts";
-import type { ChangeOutcome, Conflict, MemberChange, Refused, Transport } from "./interfaces.ts";
+import { decodeOutcome, encodeRequest, type MemberRequest } from "./forwarded.ts";
 import type { Members } from "./members.ts";
-import { decodeOutcome, encodeRequest, type MemberRequest } from "./peer-requests.ts";
 
 const maxAsked = 64;
 
@@ -99,7 +100,7 @@ export class Membership {
   /** Takes up what was asked. Called when the node has applied all that it handed out. */
   feed(): void {
     this.checkTransfer();
-    const { term, raftState } = this.parts.node.basicStatus();
+    const { term, raftState } = this.parts.node;
     if (raftState === "StateLeader") {
       if (this.led.term !== term) this.led = { term, since: this.parts.now() };
       this.letGoIfNoVoter();
@@ -116,13 +117,13 @@ export class Membership {
 
   /** A change was applied, or refused; an id of another member or an earlier start means nothing here. */
   changed(id: RequestId | undefined, refusal: string | undefined): void {
-    const { raft } = this.parts.node;
-    const joint = raft.trk.config.voters.isJoint();
+    const { node } = this.parts;
+    const joint = node.config.voters.isJoint();
     if (!joint) {
       for (const one of this.leaving) one.settle({ kind: "applied" });
       this.leaving = [];
     }
-    if (id === undefined || id.member !== raft.id || id.epoch !== this.epoch) return;
+    if (id === undefined || id.member !== node.id || id.epoch !== this.epoch) return;
     const one = this.proposed.get(id.counter);
     if (one === undefined) return;
     this.proposed.delete(id.counter);
@@ -191,27 +192,27 @@ export class Membership {
 
   /** A leader that a change has left without a vote leads only until another has its whole log. */
   private letGoIfNoVoter(): void {
-    const { id, trk, leadTransferee } = this.parts.node.raft;
-    if (!trk.config.voters.has(id) && leadTransferee === 0) void this.handOver();
+    const { id, config, leadTransferee } = this.parts.node;
+    if (!config.voters.has(id) && leadTransferee === 0) void this.handOver();
   }
 
   /** False if it has to wait. */
   private takeUp(one: Asked): boolean {
     const { node, appliedTerm } = this.parts;
-    const { lead, raftState, leadTransferee } = node.basicStatus();
+    const { lead, raftState, leadTransferee } = node;
     if (raftState !== "StateLeader") {
       if (lead === 0 || this.transferring !== undefined) return false;
       if (one.passOn) void this.passOnTo(lead, one);
-      else one.settle(refused("NO_LEADER", `member ${node.raft.id} is not the leader`));
+      else one.settle(refused("NO_LEADER", `member ${node.id} is not the leader`));
       return true;
     }
     if (leadTransferee !== 0 || !mayReadIndex(node, appliedTerm())) return false;
     if ("change" in one.request) return this.change(one, one.request.change);
     // raft leaves a joint configuration by a proposal of its own, which a transfer would drop.
-    const { pendingConfIndex, raftLog, trk } = node.raft;
-    if (trk.config.voters.isJoint() || pendingConfIndex > raftLog.applied) return false;
+    const { voters } = node.config;
+    if (voters.isJoint() || node.hasPendingConfChange()) return false;
     const { transfer } = one.request;
-    if (trk.config.voters.has(transfer) && !this.parts.isActive(transfer)) {
+    if (voters.has(transfer) && !this.parts.isActive(transfer)) {
       if (this.isNewLeader()) return false;
       one.settle(notTaken(transfer, "it has not been heard of for an election timeout"));
     } else {
@@ -251,7 +252,7 @@ export class Membership {
       one.settle(wrong);
       return true;
     }
-    const own = changes.some(({ kind, id }) => id === node.raft.id && (kind === "remove" || kind === "demote"));
+    const own = changes.some(({ kind, id }) => id === node.id && (kind === "remove" || kind === "demote"));
     const successor = own && !one.keepLead ? this.successor(changes.map(({ id }) => id)) : undefined;
     if (successor !== undefined) {
       // Were the leader removed while it leads, the others would have to wait for an election timeout, and its clients with them.
@@ -260,7 +261,7 @@ export class Membership {
       return true;
     }
     const counter = ++this.counter;
-    const error = node.proposeConfChange(toConfChange(changes, { member: node.raft.id, epoch: this.epoch, counter }));
+    const error = node.proposeConfChange(toConfChange(changes, { member: node.id, epoch: this.epoch, counter }));
     if (error === undefined) this.proposed.set(counter, one);
     else one.settle(refused("TOO_MANY_WAITING", "too much is waiting to be committed: a majority is slow or away"));
     return true;
@@ -269,12 +270,12 @@ export class Membership {
   /** The active voter, other than this member and the ones left out, that has most of the log. */
   private successor(leaveOut: readonly number[]): number | undefined {
     const { node, isActive } = this.parts;
-    const { id, trk, state } = node.raft;
-    if (state !== "StateLeader") return undefined;
+    const { id, config, raftState } = node;
+    if (raftState !== "StateLeader") return undefined;
     let best: number | undefined;
-    for (const voter of trk.config.voters.incoming.slice()) {
+    for (const voter of config.voters.incoming.slice()) {
       if (voter === id || leaveOut.includes(voter) || !isActive(voter)) continue;
-      const match = (other: number): number => trk.progress.get(other)?.match ?? 0;
+      const match = (other: number): number => node.match(other) ?? 0;
       if (best === undefined || match(voter) > match(best)) best = voter;
     }
     return best;
@@ -283,13 +284,13 @@ export class Membership {
   private transfer(transferring: Transferring): void {
     const { node, members, wake } = this.parts;
     const { to, settle } = transferring;
-    if (!node.raft.trk.config.voters.has(to)) {
+    if (!node.config.voters.has(to)) {
       const what = members.get(to) === undefined ? `there is no member ${to}` : `member ${to} is a learner`;
       settle(conflict("INVALID_CHANGE", what, "name a voter: GET /_members lists them"));
       return;
     }
     this.transferring = transferring;
-    if (to !== node.raft.id) node.transferLeader(to);
+    if (to !== node.id) node.transferLeader(to);
     this.checkTransfer();
     wake();
   }
@@ -298,7 +299,7 @@ export class Membership {
     const { transferring } = this;
     if (transferring === undefined) return;
     const { to, letGo, again } = transferring;
-    const { lead, raftState, leadTransferee } = this.parts.node.basicStatus();
+    const { lead, raftState, leadTransferee } = this.parts.node;
     const leads = raftState === "StateLeader";
     if (lead === to || (letGo && !leads)) this.endTransfer({ kind: "applied" });
     else if (leads && leadTransferee !== to) {

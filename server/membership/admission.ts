@@ -15,10 +15,12 @@
 //
 // Its counterpart upstream is the X-PeerURLs header and AddRemote of etcd's rafthttp.
 
-import type { Logger } from "../raft/index.ts";
-import type { Address, Rejection, Remaining, Transport, Warning } from "./interfaces.ts";
+import type { Logger } from "../../raft/index.ts";
+import type { Address, Rejection, Remaining } from "../../transport/contract.ts";
+import type { Transport } from "../interfaces.ts";
+import type { Warning } from "../member.ts";
+import type { ServerOptions } from "../options.ts";
 import type { KnownMember, Members } from "./members.ts";
-import type { ServerOptions } from "./options.ts";
 import { OtherCluster } from "./other-cluster.ts";
 
 const maxStrangers = 64;

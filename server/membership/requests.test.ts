@@ -1,4 +1,4 @@
-// Changes of the membership, on members in one process, each with a real log and a real peer port.
+// Requests for changes of the members and of the leader, on members in one process, each with a real log and a real peer port.
 
 import fs from "node:fs/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -13,10 +13,10 @@ import {
   makeConfChangeV2,
   makeMessage,
   proposed,
-} from "../raft/index.ts";
-import { encodeEnvelope } from "./envelope.ts";
-import type { ChangeOutcome, MemberChange } from "./interfaces.ts";
-import { leaderOf, put, type TestMember, TestServers, until } from "./testing.ts";
+} from "../../raft/index.ts";
+import { encodeEnvelope } from "../envelope.ts";
+import type { ChangeOutcome, MemberChange } from "../member.ts";
+import { leaderOf, put, type TestMember, TestServers, until } from "../testing.ts";
 
 let servers: TestServers;
 beforeEach(async () => {

@@ -12,8 +12,8 @@
 // If that one never comes back, it is removed as well, or whoever started the removed one stops it. So it is when all that it knows are
 // gone.
 
-import type { Logger } from "../raft/index.ts";
-import type { Rejection, Remaining } from "./interfaces.ts";
+import type { Logger } from "../../raft/index.ts";
+import type { Rejection, Remaining } from "../../transport/contract.ts";
 
 /** Whom it waits for is said after one election timeout, and then each time so many have passed. */
 const reminderInElections = 10;

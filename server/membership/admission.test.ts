@@ -1,8 +1,8 @@
 // Where peers are dialled after --peers-moved, when the list may be out of date.
 
 import { beforeEach, describe, expect, test } from "vitest";
+import { Peers } from "./admission.ts";
 import { Members } from "./members.ts";
-import { Peers } from "./peers.ts";
 
 const electionMs = 100;
 const [list, log, own] = ["http://list:1", "http://log:1", "http://own:1"];
