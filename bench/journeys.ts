@@ -59,23 +59,23 @@ interface Script {
 class Member {
   readonly id: number;
   readonly clientUrl: string;
-  private readonly child: ChildProcess;
-  private log = "";
+  readonly #child: ChildProcess;
+  #log = "";
 
   constructor(id: number, clientPort: number, args: readonly string[]) {
     this.id = id;
     this.clientUrl = `http://127.0.0.1:${clientPort}`;
     const hook = `data:text/javascript,${encodeURIComponent(counter)}`;
     const loaders = ["--import", `file://${here}/node_modules/tsx/dist/loader.mjs`, "--import", hook];
-    this.child = spawn(process.execPath, [...loaders, path.join(root, "main.ts"), ...args], {
+    this.#child = spawn(process.execPath, [...loaders, path.join(root, "main.ts"), ...args], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
-    for (const stream of [this.child.stdout, this.child.stderr]) stream?.on("data", (text) => (this.log += text));
+    for (const stream of [this.#child.stdout, this.#child.stderr]) stream?.on("data", (text) => (this.#log += text));
   }
 
   async take(): Promise<Count> {
-    this.child.send("take");
-    const [scripts] = (await once(this.child, "message")) as [Script[]];
+    this.#child.send("take");
+    const [scripts] = (await once(this.#child, "message")) as [Script[]];
     let functions = 0;
     let calls = 0;
     const files = new Set<string>();
@@ -97,14 +97,14 @@ class Member {
   }
 
   async end(signal: NodeJS.Signals): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    const closed = once(this.child, "close");
-    this.child.kill(signal);
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const closed = once(this.#child, "close");
+    this.#child.kill(signal);
     await closed;
   }
 
   get text(): string {
-    return this.log;
+    return this.#log;
   }
 }
 

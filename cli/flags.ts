@@ -3,7 +3,7 @@
 
 import net from "node:net";
 import { integer, itemsOf, type Kind, refuseTwice, shown, UsageError } from "../command-line/kinds.ts";
-import { MAX_KEY_BYTES } from "../kvstore/key.ts";
+import { maxKeyBytes } from "../kvstore/key.ts";
 
 /** A member's id; a node's id is an integer that JavaScript holds exactly. */
 export const memberId = integer(1);
@@ -28,8 +28,8 @@ export const key: Kind<string> = {
   name: "key",
   read: (value, name) => {
     const size = Buffer.byteLength(value);
-    if (size <= MAX_KEY_BYTES) return value;
-    throw new UsageError(`${name} has ${size} bytes, and a key at most ${MAX_KEY_BYTES}`);
+    if (size <= maxKeyBytes) return value;
+    throw new UsageError(`${name} has ${size} bytes, and a key at most ${maxKeyBytes}`);
   },
 };
 

@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { crc32c, crc32cCombine } from "./crc32c.ts";
 import { slowCrc32c, text } from "./testing.ts";
 
 describe("crc32c", () => {
-  it("gives the published check values of CRC-32C", () => {
+  test("gives the published check values of CRC-32C", () => {
     expect(crc32c(text("123456789"))).toBe(0xe3069283);
     // RFC 3720, appendix B.4
     expect(crc32c(new Uint8Array(32))).toBe(0x8a9136aa);
@@ -16,7 +16,7 @@ describe("crc32c", () => {
     expect(crc32c(new Uint8Array(0))).toBe(0);
   });
 
-  it("agrees with the bit-by-bit definition at every length, start and continuation", () => {
+  test("agrees with the bit-by-bit definition at every length, start and continuation", () => {
     const bytes = Uint8Array.from({ length: 100 }, (_, i) => (i * 151 + 7) & 0xff);
     for (let start = 0; start < 9; start++) {
       for (let end = start; end < bytes.length; end++) {
@@ -27,7 +27,7 @@ describe("crc32c", () => {
     }
   });
 
-  it("agrees with it where there are many bytes, too", () => {
+  test("agrees with it where there are many bytes, too", () => {
     const bytes = Uint8Array.from({ length: 200_000 }, (_, i) => (i * 151 + (i >> 7) * 13 + 7) & 0xff);
     for (const size of [
       127, 128, 129, 143, 144, 255, 1040, 49_151, 49_152, 49_153, 49_167, 49_168, 49_280, 98_304, 199_990,
@@ -40,14 +40,14 @@ describe("crc32c", () => {
     }
   });
 
-  it("is continued by handing the checksum so far to the next call", () => {
+  test("is continued by handing the checksum so far to the next call", () => {
     expect(crc32c(text("56789"), crc32c(text("1234")))).toBe(0xe3069283);
   });
 });
 
 describe("where a process may not make machine code", () => {
   const forbid = `WebAssembly.Module = class { constructor() { throw new WebAssembly.CompileError("forbidden"); } };`;
-  it.each([
+  test.each([
     ["node --jitless", ["--jitless"], ""],
     ["a policy that forbids it", [], forbid],
   ])("it does without: %s", async (_, flags, first) => {
@@ -60,7 +60,7 @@ describe("where a process may not make machine code", () => {
 });
 
 describe("the checksum combined of two", () => {
-  it("is that of the joined bytes, whatever their sizes", () => {
+  test("is that of the joined bytes, whatever their sizes", () => {
     const bytes = fc.uint8Array({ maxLength: 700 });
     fc.assert(
       fc.property(bytes, bytes, (a, b) => {
@@ -69,7 +69,7 @@ describe("the checksum combined of two", () => {
     );
   });
 
-  it("of three parts is the same whichever two are joined first, with sizes beyond 32 bits too", () => {
+  test("of three parts is the same whichever two are joined first, with sizes beyond 32 bits too", () => {
     const [a, b, c] = [0x12345678, 0x9abcdef0, 0x0fedcba9];
     for (const size of [5, 2 ** 31, 2 ** 32 - 1, 2 ** 34 + 7]) {
       const left = crc32cCombine(crc32cCombine(a, b, size), c, size);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { Wal } from "../wal/index.ts";
 import { entry, hardState } from "../wal/testing.ts";
 import { nodeFileSystem } from "./index.ts";
@@ -32,7 +32,7 @@ async function kill(process: ChildProcess): Promise<void> {
 }
 
 describe("a log that is open", () => {
-  it("is refused to this process and to others, and free once its holder is killed", async () => {
+  test("is refused to this process and to others, and free once its holder is killed", async () => {
     const directory = path.join(temporary(), "wal");
     const metadata = new Uint8Array(0);
     const wal = await Wal.create({ fileSystem: nodeFileSystem, directory, metadata });
@@ -57,7 +57,7 @@ describe("a log that is open", () => {
 describe("the disk", () => {
   const open = nodeFileSystem.open;
 
-  it("creates a file once, reads up to its end, and tells which call failed on what", async () => {
+  test("creates a file once, reads up to its end, and tells which call failed on what", async () => {
     const file = path.join(temporary(), "f");
     await expect(open(file, "write")).rejects.toMatchObject({ code: "ENOENT", call: "open", path: file });
     const made = await open(file, "create");
@@ -76,7 +76,7 @@ describe("the disk", () => {
     expect(fs.statSync(file).mode & 0o777).toBe(0o600);
   });
 
-  it("makes directories with their parents, for their owner alone, and lists names in order", async () => {
+  test("makes directories with their parents, for their owner alone, and lists names in order", async () => {
     const top = temporary();
     const deep = path.join(top, "a", "b");
     expect(await nodeFileSystem.list(deep)).toBeUndefined();

@@ -6,7 +6,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { Wal } from "../wal/index.ts";
 import { FileSystemError, nodeFileSystem } from "./index.ts";
 import { lockWithFile, lockWithSocket } from "./node-lock.ts";
@@ -56,7 +56,7 @@ describe.each([
 ] as const)("the lock by %s", (kind, lock, name) => {
   const here = kind === "file" || process.platform === "linux";
 
-  it.skipIf(!here)("is exclusive, stays with a renamed directory, and can be released", async () => {
+  test.skipIf(!here)("is exclusive, stays with a renamed directory, and can be released", async () => {
     const parent = temporary();
     const [a, b] = [path.join(parent, "a"), path.join(parent, "b")];
     fs.mkdirSync(a);
@@ -69,7 +69,7 @@ describe.each([
     expect(fs.readdirSync(b)).toEqual([]);
   });
 
-  it.skipIf(!here)("serves a log from its creation to its second closing", async () => {
+  test.skipIf(!here)("serves a log from its creation to its second closing", async () => {
     const directory = path.join(temporary(), "wal");
     const fileSystem = { ...nodeFileSystem, lock };
     const wal = await Wal.create({ fileSystem, directory, metadata: new Uint8Array(0) });
@@ -78,7 +78,7 @@ describe.each([
     await (await Wal.open({ fileSystem, directory })).wal.close();
   });
 
-  it.skipIf(!here)(
+  test.skipIf(!here)(
     "goes with a process that is killed",
     async () => {
       const directory = temporary();
@@ -104,7 +104,7 @@ describe.skipIf(process.platform === "win32")("lockWithFile", () => {
     return { PATH: `${directory}:${process.env.PATH}` };
   }
 
-  it("refuses a process of another time zone or locale, and one that finds no ps or one without lstart", async () => {
+  test("refuses a process of another time zone or locale, and one that finds no ps or one without lstart", async () => {
     const directory = temporary();
     const { line } = await locker("lockWithFile", directory, { TZ: "UTC" });
     expect(line).toBe("locked");
@@ -124,7 +124,7 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     expect(told.map((other) => other.line)).toEqual(others.map(() => "LOCKED"));
   }, 60_000);
 
-  it("refuses while the clock of ps, from which starts are told, has been set", async () => {
+  test("refuses while the clock of ps, from which starts are told, has been set", async () => {
     const directory = temporary();
     await locker("lockWithFile", directory);
     // All processes seem to have begun in another year: as after a step of the clock where starts are counted from the boot.
@@ -132,7 +132,7 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     expect((await locker("lockWithFile", directory, stepped)).line).toBe("LOCKED");
   }, 60_000);
 
-  it("takes a lock over whose process has gone, and one whose id another process has", async () => {
+  test("takes a lock over whose process has gone, and one whose id another process has", async () => {
     const directory = temporary();
     const { process: holder } = await locker("lockWithFile", directory);
     const held = contents(directory);
@@ -149,7 +149,7 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     expect(fs.existsSync(fileOf(directory))).toBe(false);
   }, 60_000);
 
-  it("refuses a lock of an earlier release, a local time, unless its process has gone", async () => {
+  test("refuses a lock of an earlier release, a local time, unless its process has gone", async () => {
     const directory = temporary();
     const { process: other } = await child("sh", ["-c", "echo here; exec sleep 1000"]);
     for (const text of [`${other.pid} Sat Nov 28 20:05:59 2026\n`, `${other.pid} \n`]) {
@@ -164,13 +164,13 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     await (await lockWithFile(directory)).release();
   }, 60_000);
 
-  it("begins its file with no number: an earlier release then cannot ask for the process, and refuses", async () => {
+  test("begins its file with no number: an earlier release then cannot ask for the process, and refuses", async () => {
     const directory = temporary();
     await lockWithFile(directory);
     expect(Number(fs.readFileSync(fileOf(directory), "utf8").trim().split(" ")[0])).toBeNaN();
   });
 
-  it("refuses a lock of another host, and one whose process began when nobody could tell", async () => {
+  test("refuses a lock of another host, and one whose process began when nobody could tell", async () => {
     const directory = temporary();
     writeHolder(directory, { pid: 77, host: "elsewhere", afterFirst: 5 });
     await expect(lockWithFile(directory)).rejects.toThrow(
@@ -180,7 +180,7 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     await expect(lockWithFile(directory)).rejects.toThrow(/has this directory open.*delete/);
   });
 
-  it.each([
+  test.each([
     ["", /lock is empty: .*delete that file\.$/],
     ["7", /is not what a lock writes/],
     ["123 Sat Nov", /is not what a lock writes/],
@@ -201,7 +201,7 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     expect(fs.readFileSync(fileOf(directory), "utf8")).toBe(text);
   });
 
-  it("refuses what is no file, and names a directory that it may not write to", async () => {
+  test("refuses what is no file, and names a directory that it may not write to", async () => {
     const directory = temporary();
     fs.mkdirSync(fileOf(directory));
     await expect(lockWithFile(directory)).rejects.toMatchObject({ code: "LOCKED" });
@@ -228,7 +228,7 @@ describe("a process that cannot make the socket", () => {
     };
     main();`;
 
-  it("is told which runtime it is, and not that the disk failed", async () => {
+  test("is told which runtime it is, and not that the disk failed", async () => {
     const directory = temporary();
     const { line } = await child(process.execPath, ["--import", "tsx", "-e", program(directory)]);
     const [name, code, message] = JSON.parse(line);

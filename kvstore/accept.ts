@@ -1,11 +1,12 @@
 // In which form a client wants a value: what its Accept header says (RFC 9110, 12.5.1).
 //
-// A value has two forms: its bytes, and JSON if it is UTF-8. The form with the higher quality wins. Of two with the same quality, one that
-// is named wins over one that only a range such as */* covers, then the one named first, then the bytes. So no header, */* and
-// application/* give bytes, and `application/json, */*` gives JSON. JSON is always UTF-8, so it may be asked for with that charset.
+// A value has two forms: its bytes, and JSON if it is UTF-8. The form with the higher quality wins. Of two with the
+// same quality, a form that the header names wins over one that only a range such as */* covers, then the form named
+// first, then the bytes. So no header, */* and application/* give bytes, and `application/json, */*` gives JSON. JSON
+// is always UTF-8, so a client may ask for it with that charset.
 //
-// A part of the header that is malformed accepts nothing, and the other parts count. The RFC lets a server ignore a header that takes
-// neither form; this one refuses, since the client could not use the answer.
+// A malformed part of the header accepts nothing, and the other parts count. The RFC lets a server ignore a header that
+// takes neither form; this server refuses it, because the client could not use the answer.
 
 import Negotiator from "negotiator";
 import { type Problem, quoted } from "./problem.ts";
@@ -13,12 +14,12 @@ import { type Problem, quoted } from "./problem.ts";
 /** "json-or-bytes": JSON is wanted, and the bytes will do for a value that is not UTF-8. */
 export type Form = "bytes" | "json" | "json-or-bytes";
 
-const BYTES = "application/octet-stream";
-const available = [BYTES, "application/json", "application/json; charset=utf-8"];
+const bytes = "application/octet-stream";
+const available = [bytes, "application/json", "application/json; charset=utf-8"];
 
 /** A part costs microseconds, so a header of nothing but parts would cost much more than it takes to send. */
-const MAX_ACCEPT_CHARS = 512;
-const MAX_REMEMBERED = 100;
+const maxAcceptChars = 512;
+const maxRemembered = 100;
 /** Headers seen before: a client sends the same one again and again. */
 const remembered = new Map<string, Form | Problem>([
   ["*/*", "bytes"],
@@ -29,17 +30,17 @@ export function formOf(accept: string | undefined): Form | Problem {
   if (accept === undefined) return "bytes";
   const seen = remembered.get(accept);
   if (seen !== undefined) return seen;
-  if (accept.length > MAX_ACCEPT_CHARS) return tooLong;
+  if (accept.length > maxAcceptChars) return tooLong;
   const form = negotiate(accept);
-  if (remembered.size < MAX_REMEMBERED) remembered.set(accept, form);
+  if (remembered.size < maxRemembered) remembered.set(accept, form);
   return form;
 }
 
 function negotiate(accept: string): Form | Problem {
   const accepted = new Negotiator({ headers: { accept } }).mediaTypes(available);
   if (accepted[0] === undefined) return notAcceptable(accept);
-  if (accepted[0] === BYTES) return "bytes";
-  return accepted.includes(BYTES) ? "json-or-bytes" : "json";
+  if (accepted[0] === bytes) return "bytes";
+  return accepted.includes(bytes) ? "json-or-bytes" : "json";
 }
 
 function notAcceptable(accept: string): Problem {
@@ -54,6 +55,6 @@ function notAcceptable(accept: string): Problem {
 const tooLong: Problem = {
   status: 431,
   code: "HEADERS_TOO_LARGE",
-  message: `the Accept header has more than ${MAX_ACCEPT_CHARS} characters`,
+  message: `the Accept header has more than ${maxAcceptChars} characters`,
   next: "leave it out, or send Accept: application/json",
 };

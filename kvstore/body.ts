@@ -1,16 +1,19 @@
 // Reading the body of a request into memory, up to a limit.
 //
-// A body that announces more than the limit is refused before a byte of it is read; one that does not announce its size is
-// refused as soon as it passes the limit. Most bodies come in one piece and are handed on as they are. Others are gathered in
-// one growing buffer and not in a list: a body sent in chunks of one byte would cost a hundred times its size as a list.
-// Trailers come behind the body and are held to what headers are held to.
-// A client that goes away is no error here: there is nobody left to answer, so `done` is never called.
+// A body that announces more than the limit is refused before a byte of it is read; a body of unknown size is refused
+// as soon as it passes the limit. Most bodies come in one piece and are passed on as they are. Others are gathered in
+// one growing buffer and not in a list: as a list, a body sent in chunks of one byte would cost a hundred times its
+// size. Trailers follow the body and obey the same rules as headers. A client that goes away is no error here: no
+// answer can reach it, so `done` is never called.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { declaredBodySize, type Problem, sendProblem } from "./problem.ts";
 import { headerRefusal } from "./refusals.ts";
 
-/** Calls `done` with the whole body, of at most `limit` bytes; else answers with a problem, 413. The body is valid during the call. */
+/**
+ * Calls `done` with the whole body, of at most `limit` bytes; otherwise answers with a problem, 413. The body is valid
+ * during the call.
+ */
 export function readBody(
   req: IncomingMessage,
   res: ServerResponse,
@@ -52,7 +55,7 @@ export function readBody(
   });
 }
 
-/** Behind an earlier answer on the connection it has to wait: node:http would write it into the middle of this request's own answer. */
+/** Waits behind an earlier answer on the connection: node:http would write the 100 into the middle of that answer. */
 function tellToGoOn(res: ServerResponse): void {
   if (res.socket !== null) res.writeContinue();
   else res.once("socket", () => res.headersSent || res.writeContinue());
@@ -70,7 +73,7 @@ export function textOf(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** For a request that has no body by design, with a limit of 0: what the body says would not be done. */
+/** For a request that has no body by design, with a limit of 0: the server would ignore what the body says. */
 export function unexpectedBody(): Problem {
   return {
     status: 400,

@@ -5,8 +5,8 @@ import { CommandError, decodeCommand, encodeDelete, encodePut } from "./command.
 const key = fc.string({ unit: "binary", maxLength: 200 });
 const value = fc.uint8Array({ maxLength: 500 });
 
-describe("a command", () => {
-  test("decodes to the key and value that it was made of", () => {
+describe("encodePut and encodeDelete", () => {
+  test("make bytes that decodeCommand turns back into the key and the value", () => {
     fc.assert(
       fc.property(key, value, (k, v) => {
         expect(decodeCommand(encodePut(k, v))).toEqual({ kind: "put", key: k, value: v });
@@ -15,25 +15,25 @@ describe("a command", () => {
     );
   });
 
-  test("has the layout that its file tells", () => {
+  test("write the layout that command.ts documents", () => {
     expect([...encodePut("é", Uint8Array.of(7, 8))]).toEqual([1, 1, 0, 2, 0xc3, 0xa9, 7, 8]);
     expect([...encodeDelete("a")]).toEqual([1, 2, 0, 1, 0x61]);
     expect([...encodeDelete("a".repeat(258)).subarray(0, 4)]).toEqual([1, 2, 1, 2]);
   });
 
-  test("holds keys that differ only in a byte order mark apart", () => {
+  test("keep keys apart that differ only in a byte order mark", () => {
     expect(decodeCommand(encodeDelete("\ufeffa")).key).toBe("\ufeffa");
   });
 
-  test("is not made of a key that UTF-8 cannot express, or that is too long", () => {
+  test("refuse a key that UTF-8 cannot express, or that is too long", () => {
     expect(() => encodeDelete("a\ud800")).toThrow(CommandError);
     expect(() => encodePut("a".repeat(65_536), new Uint8Array(0))).toThrow(/65536 bytes/);
     expect(decodeCommand(encodeDelete("a".repeat(65_535))).key.length).toBe(65_535);
   });
 });
 
-describe("decoding", () => {
-  test("throws CommandError and nothing else, and what it takes has no other encoding", () => {
+describe("decodeCommand", () => {
+  test("throws CommandError and nothing else, and accepts only the one encoding of a command", () => {
     const header = fc.tuple(fc.constantFrom(0, 1, 2), fc.constantFrom(0, 1, 2, 3), fc.constantFrom(0, 1), fc.nat(12));
     const hostile = fc.oneof(
       fc.uint8Array({ maxLength: 64 }),

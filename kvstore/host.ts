@@ -1,23 +1,25 @@
 // The host that a client asks: which names this server answers to, and which origin is its own.
 //
-// A web page can have its own name resolve to 127.0.0.1 (DNS rebinding), and then reads this port as if it were its own server. It cannot
-// change the name that the browser sends. So a name must be one that the operator chose: localhost, or in the list. An IP address
-// in the URL comes from no DNS, so every address will do, and any port: a port may be forwarded.
+// A web page can make its own name resolve to 127.0.0.1 (DNS rebinding), and then it reads this port as if it were its
+// own server. It cannot change the name that the browser sends. So the operator chooses the names: localhost, and those
+// in the list. An IP address in the URL comes from no DNS, so every address will do, and any port, because a port may
+// be forwarded.
 //
-// Names are compared without regard to case. Nothing else is made equal: not the final dot of `localhost.`, not what ends in .localhost.
+// Names are compared without regard to case and otherwise byte for byte: `localhost.` is another name, and so is
+// `a.localhost`.
 
 import { isIPv4, isIPv6 } from "node:net";
 import { type Problem, quoted } from "./problem.ts";
 
 const authority = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._~%!$&'()*+,;=-]+))(?::([0-9]*))?$/;
 const hostName = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/i;
-const MAX_NAME_CHARS = 253;
-const MAX_PORT = 65_535;
-const MAX_REMEMBERED = 100;
+const maxNameChars = 253;
+const maxPort = 65_535;
+const maxRemembered = 100;
 
-/** Whether this is a name as DNS has it: letters, digits, hyphens, dots; no port, no wildcard, no dot at either end. */
+/** Whether the text is a DNS name: letters, digits, hyphens, dots; no port, no wildcard, no dot at either end. */
 export function isHostName(text: string): boolean {
-  return text.length <= MAX_NAME_CHARS && hostName.test(text);
+  return text.length <= maxNameChars && hostName.test(text);
 }
 
 /** Returns what is wrong with a host and port, as the Host header or the target of a request has them. */
@@ -31,17 +33,15 @@ export function makeHostCheck(names: readonly string[]): (host: string) => Probl
     const [, address, name, port] = authority.exec(host) ?? [];
     const isWellFormed = address === undefined ? name !== undefined : isIPv6(address);
     if (!isWellFormed || (port !== undefined && port !== "" && !isPort(Number(port)))) {
-      return badHost(
-        `the host ${quoted(host)} is not an address or a name with, at most, a port from 1 to ${MAX_PORT}`,
-      );
+      return badHost(`the host ${quoted(host)} is not an address or a name with, at most, a port from 1 to ${maxPort}`);
     }
     if (name !== undefined && !isIPv4(name) && !allowed.has(name.toLowerCase())) return misdirected(name);
-    if (passed.size < MAX_REMEMBERED) passed.add(host);
+    if (passed.size < maxRemembered) passed.add(host);
     return undefined;
   };
 }
 
-/** Whether a browser that asks this host means it when it says `origin`. Browsers write an origin in lower case, without port 80. */
+/** Whether `origin`, as a browser writes it, is the origin of this host. Browsers write lower case, without port 80. */
 export function isOwnOrigin(origin: string, host: string): boolean {
   return origin === `http://${host.toLowerCase().replace(/:(80)?$/, "")}`;
 }
@@ -67,7 +67,7 @@ export function wrongScheme(scheme: string): Problem {
 }
 
 function isPort(port: number): boolean {
-  return port >= 1 && port <= MAX_PORT;
+  return port >= 1 && port <= maxPort;
 }
 
 function misdirected(name: string): Problem {

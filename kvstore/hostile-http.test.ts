@@ -10,13 +10,13 @@ afterEach(() => server.close());
 
 const get = "GET /k?consistency=stale HTTP/1.1\r\nHost: h\r\n";
 
-/** The server must still serve others, and nothing of what came before may have reached the log. */
+/** The server must still serve other clients, and no byte of the earlier requests may have reached the log. */
 async function expectUnharmed(): Promise<void> {
   expect((await fetch(`${server.url}/_status`)).status).toBe(200);
   expect(server.member.proposed).toBe(0);
 }
 
-describe("input that is not HTTP, or not allowed", () => {
+describe("createKvServer, given input that is not HTTP or not allowed,", () => {
   const put = "PUT /k HTTP/1.1\r\nHost: h\r\n";
   const cases: [string, string, number][] = [
     ["no HTTP at all", "hello\r\n\r\n", 400],
@@ -67,12 +67,12 @@ describe("input that is not HTTP, or not allowed", () => {
     ["headers over the limit", `GET /k HTTP/1.1\r\nHost: h\r\nX: ${"x".repeat(20_000)}\r\n\r\n`, 431],
     ["a path over the limit on headers", `GET /${"a".repeat(20_000)} HTTP/1.1\r\nHost: h\r\n\r\n`, 431],
     ["chunk extensions without end", `${put}Transfer-Encoding: chunked\r\n\r\n1;${"x".repeat(40_000)}`, 413],
-    ["an expectation that nobody meets", `${put}Expect: miracles\r\nContent-Length: 3\r\n\r\nabc`, 417],
+    ["an expectation that the server does not meet", `${put}Expect: miracles\r\nContent-Length: 3\r\n\r\nabc`, 417],
     ["a body over the limit", `${put}Content-Length: 1001\r\nConnection: close\r\n\r\n${"x".repeat(1001)}`, 413],
     ["a body beyond all measure", `${put}Content-Length: 9007199254740993\r\n\r\nx`, 413],
   ];
 
-  test.each(cases)("is refused: %s", async (_what, input, status) => {
+  test.each(cases)("refuses it: %s", async (_what, input, status) => {
     const client = await RawClient.connect(server.port);
     client.send(input);
     if (status === 417) client.socket.end();
@@ -93,20 +93,20 @@ describe("input that is not HTTP, or not allowed", () => {
     });
   });
 
-  test("is closed without an answer: CONNECT", async () => {
+  test("closes the connection without an answer on CONNECT", async () => {
     const client = await RawClient.connect(server.port);
     client.send("CONNECT other:443 HTTP/1.1\r\nHost: other:443\r\n\r\n");
     expect(await client.closed()).toBe("");
     await expectUnharmed();
   });
 
-  test("does not stop an Upgrade from being an ordinary request", async () => {
+  test("takes an Upgrade as an ordinary request", async () => {
     const client = await RawClient.connect(server.port);
     client.send(`${get}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`);
     await client.until(/ 404 /);
   });
 
-  test("cannot take the place of the answer that an earlier request on the connection waits for", async () => {
+  test("does not let the refusal take the place of the answer that an earlier request waits for", async () => {
     let settle: (outcome: ProposeOutcome) => void = () => undefined;
     const proposed = new Promise<void>((resolve) => {
       server.member.nextWrite = () => {
@@ -120,7 +120,7 @@ describe("input that is not HTTP, or not allowed", () => {
     client.send("PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nv");
     await proposed;
     client.send("garbage\r\n\r\n");
-    expect(await client.closed()).toBe(""); // a 400 would say that the put was refused, and it was not
+    expect(await client.closed()).toBe(""); // a 400 would say that the put was refused, but it was not
     settle({ kind: "applied", index: 1, result: undefined });
     expect((await fetch(`${server.url}/_status`)).status).toBe(200);
   });
@@ -149,7 +149,7 @@ describe("a connection", () => {
     expect(client.received).not.toMatch(/connection: close/i);
   });
 
-  test("gives the answers to requests that were sent all at once in their order, though the first takes longest", async () => {
+  test("answers requests that were sent all at once in their order, though the first takes longest", async () => {
     const proposed = new Promise<() => void>((resolve) => {
       server.member.nextWrite = () =>
         new Promise((settle) => resolve(() => settle({ kind: "applied", index: 1, result: undefined })));
@@ -165,7 +165,7 @@ describe("a connection", () => {
     expect(statuses(await client.closed())).toEqual([204, 404, 405, 404]);
   });
 
-  test("is told when it has asked too much at once, after the answers that it gets, and nobody else waits for the rest", async () => {
+  test("gets 429 after its answers when it asks too much at once, and other connections do not wait for the rest", async () => {
     const client = await RawClient.connect(server.port);
     client.send(`${get}\r\n`.repeat(1000));
     const found = statuses(await client.closed());
@@ -176,7 +176,7 @@ describe("a connection", () => {
     await expectUnharmed();
   });
 
-  test("is closed after a body of unknown size over the limit, and the answer arrives although the client still sends", async () => {
+  test("closes after a body of unknown size over the limit, and the answer arrives although the client still sends", async () => {
     const client = await RawClient.connect(server.port);
     client.send("PUT /k HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     const chunk = `3e8\r\n${"x".repeat(1000)}\r\n`;
@@ -186,7 +186,7 @@ describe("a connection", () => {
     await expectUnharmed();
   });
 
-  test("is closed after a body that announced too much, without waiting for it", async () => {
+  test("closes after a body that announced too much, without waiting for it", async () => {
     const client = await RawClient.connect(server.port);
     client.send("PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\nx");
     expect(await client.closed()).toMatch(/ 413 [\s\S]*connection: close[\s\S]*VALUE_TOO_LARGE/i);
@@ -212,7 +212,7 @@ describe("a client that asks before it sends its body", () => {
   const ask = (path: string, size: number): string =>
     `PUT ${path} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: ${size}\r\n\r\n`;
 
-  test("is told to go on", async () => {
+  test("gets 100 Continue", async () => {
     const client = await RawClient.connect(server.port);
     client.send(ask("/k", 1));
     await client.until(/HTTP\/1\.1 100 /);
@@ -220,7 +220,7 @@ describe("a client that asks before it sends its body", () => {
     await client.until(/ 204 /);
   });
 
-  test("behind another request is told so before its own answer and not in the middle of it", async () => {
+  test("behind another request gets 100 Continue before its own answer and not in the middle of the other", async () => {
     const first = "PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nv";
     const whole = await RawClient.connect(server.port);
     whole.send(`${first}${ask("/k", 1).replace("PUT", "POST")}v`);
@@ -247,7 +247,7 @@ describe("a client that asks before it sends its body", () => {
     await expectUnharmed();
   });
 
-  test("is answered at once where the body is of no use, and the connection ends: what follows cannot be taken for a request", async () => {
+  test("gets its answer at once if the body is not needed, and the connection ends, so that the body is not taken for a request", async () => {
     await fetch(`${server.url}/k`, { method: "PUT", body: "v" });
     const client = await RawClient.connect(server.port);
     client.send(`${get}Expect: 100-continue\r\nContent-Length: 3\r\n\r\n`);
@@ -310,8 +310,8 @@ describe("a client that goes away", () => {
   });
 });
 
-describe("limits", () => {
-  test("on time end slow headers and slow bodies with 408", async () => {
+describe("the limits of createKvServer", () => {
+  test("end slow headers and slow bodies with 408", async () => {
     await server.close();
     server = await startKvServer({ headersTimeoutMs: 50, requestTimeoutMs: 60 });
     for (const part of ["GET /k HTTP/1.1\r\nHo", "PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc"]) {
@@ -322,7 +322,7 @@ describe("limits", () => {
     await expectUnharmed();
   });
 
-  test("on time do not end a request that has arrived and waits for its commit", async () => {
+  test("do not end a request that has arrived and waits for its commit", async () => {
     await server.close();
     server = await startKvServer({ headersTimeoutMs: 20, requestTimeoutMs: 30 });
     let slowIsClosed: Promise<string> = Promise.resolve("");
@@ -337,7 +337,7 @@ describe("limits", () => {
     expect(statuses(await slowIsClosed)).toEqual([408]);
   });
 
-  test("on time close connections on which nothing moves, between requests and in an answer that is not read", async () => {
+  test("close connections on which no byte moves, between requests and in an answer that the client does not read", async () => {
     await server.close();
     server = await startKvServer({ keepAliveTimeoutMs: 30, idleTimeoutMs: 60 });
     const idle = await RawClient.connect(server.port);
@@ -355,7 +355,7 @@ describe("limits", () => {
     expect((await deaf.closed()).length).toBeLessThan(requests * 1_500_000);
   });
 
-  test("on connections close those that are too many, say so once, and keep those that are there", async () => {
+  test("close connections beyond the maximum, log that once, and keep the connections that are there", async () => {
     await server.close();
     server = await startKvServer({ maxConnections: 2 });
     const kept = [await RawClient.connect(server.port), await RawClient.connect(server.port)];

@@ -1,4 +1,4 @@
-// What no well-meaning client sends to the requests that change the members.
+// Requests to change the members as no well-meaning client sends them.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RawClient, type Running, startKvServer, statuses } from "./testing.ts";
@@ -9,7 +9,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.close());
 
-/** The server must still serve others, and nothing of what came before may have reached the member. */
+/** The server must still serve other clients, and no earlier request may have reached the member. */
 async function expectUnharmed(): Promise<void> {
   expect((await fetch(`${server.url}/_members`)).status).toBe(200);
   expect([server.member.changes, server.member.transferees, server.member.proposed]).toEqual([[], [], 0]);
@@ -22,7 +22,7 @@ const json = "Content-Type: application/json";
 const body = '{"id":4,"peerUrl":"http://127.0.0.1:2680"}';
 const sized = (text: string): string => `Content-Length: ${text.length}`;
 
-describe("a body", () => {
+describe("the body of a membership request", () => {
   test.each([
     ["that announces more than the limit", "POST /_members"],
     ["of a call of raftexample that announces more than the limit", "POST /4"],
@@ -48,7 +48,7 @@ describe("a body", () => {
     },
   );
 
-  test("in chunks of one byte is taken, and none of no bytes is no body", async () => {
+  test("is accepted in chunks of one byte, and a chunked body of no bytes counts as none", async () => {
     const client = await RawClient.connect(server.port);
     const chunks = [...body].map((char) => `1\r\n${char}\r\n`).join("");
     client.send(`${head("POST /_members", json, "Transfer-Encoding: chunked")}${chunks}0\r\n\r\n`);
@@ -57,7 +57,7 @@ describe("a body", () => {
     expect(server.member.changes.flat().map(({ kind }) => kind)).toEqual(["add", "remove"]);
   });
 
-  test("that is not wanted is not asked for: 415, 400 and 403 come before it", async () => {
+  test("is not asked for with 100 Continue when 415, 400 or 403 is the answer", async () => {
     for (const [request, status] of [
       [head("POST /_members", "Content-Type: text/plain", sized(body), "Expect: 100-continue"), 415],
       [head("PUT /_members/x", json, sized(body), "Expect: 100-continue"), 400],
@@ -72,7 +72,7 @@ describe("a body", () => {
     await expectUnharmed();
   });
 
-  test("that is wanted is asked for", async () => {
+  test("is asked for with 100 Continue when it is needed", async () => {
     const client = await RawClient.connect(server.port);
     client.send(head("POST /_members", json, sized(body), "Expect: 100-continue"));
     await client.until(/HTTP\/1\.1 100 /);
@@ -80,14 +80,14 @@ describe("a body", () => {
     await client.until(/ 200 /);
   });
 
-  test("that goes wrong changes nothing, though it says nothing either", async () => {
+  test("changes nothing when its chunks are malformed", async () => {
     const client = await RawClient.connect(server.port);
     client.send(`${head("DELETE /4", "Transfer-Encoding: chunked")}zz\r\n`);
     expect(statuses(await client.closed())).toEqual([400]);
     await expectUnharmed();
   });
 
-  test("that ends early changes nothing", async () => {
+  test("changes nothing when it ends early", async () => {
     for (const leave of ["destroy", "resetAndDestroy", "end"] as const) {
       const client = await RawClient.connect(server.port);
       client.send(`${head("POST /_members", json, `Content-Length: ${body.length + 1}`)}${body}`);
@@ -123,7 +123,7 @@ describe("a connection", () => {
     expect(server.logged).toEqual([]);
   });
 
-  test("that is cut while its change is made changes nothing for others", async () => {
+  test("leaves other clients unharmed when it is cut while its change is made", async () => {
     let settle = (): void => undefined;
     const asked = new Promise<void>((resolve) => {
       server.member.nextChange = () => {

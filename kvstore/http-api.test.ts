@@ -41,7 +41,7 @@ describe("a key", () => {
     expect(Buffer.from(server.member.map.get("k") ?? [])).toEqual(Buffer.concat(pieces));
   });
 
-  test("is told of by HEAD as by GET, without the body", async () => {
+  test("has the same answer to HEAD as to GET, without the body", async () => {
     await put("/k", "12345");
     const head = await ask("/k", { method: "HEAD" });
     expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "5", ""]);
@@ -49,7 +49,7 @@ describe("a key", () => {
     expect([missing.status, await missing.text()]).toEqual([404, ""]);
   });
 
-  test("has the methods that Allow tells, and no others", async () => {
+  test("has the methods that the Allow header lists, and no others", async () => {
     const response = await ask("/k", { method: "PATCH", body: "x" });
     expect(response.headers.get("allow")).toBe("GET, HEAD, PUT, POST, DELETE");
     expect(await problem(response)).toEqual([405, "METHOD_NOT_ALLOWED"]);
@@ -62,7 +62,7 @@ describe("a key", () => {
     expect(await problem(await put("/?", "v"))).toEqual([400, "BAD_KEY"]);
   });
 
-  test("is answered to browsers as bytes that are no page: nosniff and sandbox, as JSON too", async () => {
+  test("carries headers that keep a browser from showing it as a page: nosniff and sandbox, as JSON too", async () => {
     await put("/k", "<script>alert(1)</script>");
     for (const init of [{}, { method: "HEAD" }, { headers: json }]) {
       const { headers } = await ask("/k", init);
@@ -76,10 +76,10 @@ describe("a key", () => {
   });
 });
 
-describe("JSON", () => {
+describe("the JSON form of a value", () => {
   const post = (body: Body): Promise<Response> => ask("/k", { method: "POST", body });
 
-  test("clients write, read and delete with it", async () => {
+  test("serves to write, read and delete", async () => {
     expect(await (await post('{"value":"caf\\u00e9 \\ud83d\\ude00"}')).json()).toEqual({ success: true });
     expect(await (await ask("/k")).text()).toBe("café 😀");
     const read = await ask("/k", { headers: { accept: "text/plain, application/json;q=0.9" } });
@@ -89,7 +89,7 @@ describe("JSON", () => {
     expect(await problem(await ask("/k", { headers: json }))).toEqual([404, "NOT_FOUND"]);
   });
 
-  test("is not answered to a client that asks for something of a similar name, which is refused before the read", async () => {
+  test("is not sent to a client that asks for a similar media type: the request is refused before the read", async () => {
     await put("/k", "v");
     for (const accept of ["application/json-seq", "application/jsonp", "text/html", "application/json;q=0"]) {
       expect(await problem(await ask("/k", { headers: { accept } }))).toEqual([406, "NOT_ACCEPTABLE"]);
@@ -99,7 +99,7 @@ describe("JSON", () => {
     expect(await (await ask("/k", { headers: { accept: "application/json-seq, */*;q=0.1" } })).text()).toBe("v");
   });
 
-  test("is refused where it would corrupt the value, or gives way to the bytes if they will do", async () => {
+  test("is refused where it would corrupt the value, or gives way to the bytes if the client accepts them", async () => {
     await put("/k", Uint8Array.of(0xff, 0xfe));
     expect(await problem(await ask("/k", { headers: json }))).toEqual([406, "NOT_TEXT"]);
     expect((await ask("/k", { headers: json, method: "HEAD" })).status).toBe(406);
@@ -108,7 +108,7 @@ describe("JSON", () => {
     expect(new Uint8Array(await bytes.arrayBuffer())).toEqual(Uint8Array.of(0xff, 0xfe));
   });
 
-  test("is answered to a DELETE that prefers it, and a DELETE that accepts no form of a value has no content", async () => {
+  test("is the answer to a DELETE that prefers it; a DELETE that accepts no form of a value gets no content", async () => {
     const remove = async (accept: string): Promise<number> =>
       (await ask("/k", { method: "DELETE", headers: { accept } })).status;
     expect(await remove("application/json;q=0.1")).toBe(200);
@@ -164,7 +164,7 @@ describe("a value over the limit", () => {
   });
 });
 
-describe("what the member says", () => {
+describe("the outcome of a member", () => {
   const refused = (code: Refused["code"]): Refused => ({ kind: "refused", code, message: `because of ${code}` });
   const cases: [Refused["code"], number, string | null][] = [
     ["NO_LEADER", 503, "1"],
@@ -173,7 +173,7 @@ describe("what the member says", () => {
     ["TOO_LARGE", 413, null],
   ];
 
-  test.each(cases)("is answered on %s with %i", async (code, status, retryAfter) => {
+  test.each(cases)("becomes the HTTP answer: %s is %i", async (code, status, retryAfter) => {
     server.member.nextWrite = () => refused(code);
     server.member.nextRead = () => refused(code);
     for (const init of [
@@ -189,7 +189,7 @@ describe("what the member says", () => {
     expect(server.member.map.size).toBe(0);
   });
 
-  test("after a deadline is 504: for a write that the outcome is unknown, for a read that nothing changed", async () => {
+  test("after a deadline is 504, which says that a write's outcome is unknown and that a read changed nothing", async () => {
     const unknown: ProposeOutcome = { kind: "unknown", message: "5 s passed" };
     const timeout: ReadOutcome = { kind: "timeout", message: "5 s passed" };
     server.member.nextWrite = () => unknown;
@@ -202,7 +202,7 @@ describe("what the member says", () => {
     expect(await problem(read)).toEqual([504, "READ_TIMEOUT"]);
   });
 
-  test("is awaited: a PUT is answered once the command is applied, not before", async () => {
+  test("is awaited: PUT answers once the command is applied, not before", async () => {
     let apply = (): void => undefined;
     const waiting = new Promise<void>((resolve) => {
       server.member.nextWrite = () =>
@@ -223,7 +223,7 @@ describe("what the member says", () => {
     expect((await response).status).toBe(204);
   });
 
-  test("is 500 and a line in the log when it fails in a way that nobody foresaw, and the server goes on", async () => {
+  test("is 500 and a line in the log when the member throws an unforeseen error, and the server goes on", async () => {
     server.member.nextWrite = () => Promise.reject(new Error("secret detail"));
     server.member.nextRead = () => Promise.reject(new Error("secret detail"));
     for (const response of [await put("/k", "v"), await ask("/k")]) {
@@ -234,7 +234,7 @@ describe("what the member says", () => {
     expect((await ask("/k?consistency=stale")).status).toBe(404);
   });
 
-  test("of a command that was committed but cannot be decoded is an error, not a success", async () => {
+  test("is an error, not a success, when a committed command cannot be decoded", async () => {
     server.member.corrupt = () => Uint8Array.of(9, 9, 9, 9);
     expect(await problem(await put("/k", "v"))).toEqual([500, "COMMAND_NOT_APPLIED"]);
   });
@@ -271,7 +271,7 @@ describe("a read", () => {
 });
 
 describe("the names of the server", () => {
-  test("/_status is the member's status", async () => {
+  test("include /_status, the member's status", async () => {
     const response = await ask("/_status");
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual(server.member.status());
@@ -279,7 +279,7 @@ describe("the names of the server", () => {
     expect(await (await ask("/_status")).json()).not.toHaveProperty("progress");
   });
 
-  test("/_health is 200 on a leader and on a member that knows one, else 503 with the reason", async () => {
+  test("include /_health: 200 on a leader and on a member that knows one, else 503 with the reason", async () => {
     expect(await (await ask("/_health")).json()).toEqual({ health: true, check: "member 1 leads term 5" });
     server.member.leader = 2;
     expect(await (await ask("/_health")).json()).toEqual({
@@ -292,7 +292,7 @@ describe("the names of the server", () => {
     expect(await problem(response)).toEqual([503, "NO_LEADER"]);
   });
 
-  test("/_health of a member that every peer refuses for its cluster says that, and not to wait for an election", async () => {
+  test("include /_health, which on a member of another cluster names that reason and does not advise to wait", async () => {
     const message = "member 1 belongs to cluster 7, and all others to cluster 8";
     server.member.warnings = [{ code: "OTHER_CLUSTER", message }];
     expect((await ask("/_health")).status).toBe(200); // it knows a leader all the same
@@ -311,7 +311,7 @@ describe("the names of the server", () => {
     }
   });
 
-  test("that do not exist are answered with those that do, and cannot be written", async () => {
+  test("are listed in the answer to an unknown one, which cannot be written", async () => {
     for (const path of ["/_nothing", "/_", "/_STATUS", "/_status/"]) {
       const response = await ask(path);
       expect(((await response.clone().json()) as { names: string[] }).names.join()).toMatch(/\/_status .*\/_health /);

@@ -11,9 +11,9 @@
 //     POST /_members/4/promote      a learner becomes a voter; /demote: a voter a learner
 //     POST /_leader                 {"transferee":2} hands leadership over
 //
-// A GET answers from this member's memory and waits for nothing, so that it answers when the cluster does not; but GET /_snapshot is a
-// linearizable read unless it is asked for a stale one. The other requests, of membership-api.ts, are answered with the members once they
-// are carried out.
+// A GET answers from this member's memory and waits for nothing, so that it answers when the cluster does not. GET
+// /_snapshot alone is a linearizable read, unless the client asks for a stale one. The other requests, of
+// membership-api.ts, answer with the members once they are carried out.
 
 import express, { type NextFunction, type Request, type Response } from "express";
 import type { Member, MemberStatus, Warning } from "../server/member.ts";
@@ -62,7 +62,7 @@ export function makeHttpApi(options: HttpApiOptions): express.Express {
   }
   const listing = routes.map(({ method, path, about }) => `${method} ${path} (${about})`);
   app.use((req, res) => sendProblem(res, unknownName(req, listing)));
-  // Express takes a function of four parameters for a handler of errors. Its own error is a path that it cannot decode.
+  // Express takes a function of four parameters as an error handler. Its own error is a path that it cannot decode.
   app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => {
     if (error instanceof URIError) sendProblem(res, badMemberId);
     else fail(res, error, logger);
@@ -103,7 +103,7 @@ function sendHealth(res: Response, member: Member): void {
   if (leader === 0) {
     const why = warnings.find(({ code }) => code === "OTHER_CLUSTER");
     const problem = noLeader(`member ${id} is a ${role} at term ${term} and knows no leader`);
-    // An election will not come: the reason takes the place of the advice to wait for one.
+    // No election will help: the reason takes the place of the advice to wait for one.
     sendProblem(res, why === undefined ? problem : { ...problem, message: why.message, next: "do one of these" });
     return;
   }

@@ -1,4 +1,4 @@
-// What must not reach a handler: one table for each check of http-guard.ts, sent as bytes.
+// Requests that must not reach a handler: one table for each check of http-guard.ts, sent as bytes.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isHostName } from "./host.ts";
@@ -158,7 +158,7 @@ describe("the Host of a request", () => {
     expect((await send("GET /k HTTP/1.0", "Host: localhost", "Host: localhost")).code).toBe("BAD_HOST");
   });
 
-  test("is that of the target if the target has one, and the header does not count then, but must be there", async () => {
+  test("is the target's if the target has one; the header must then be present, but does not count", async () => {
     const target = (url: string, ...headers: string[]): Promise<Answer> => send(`GET ${url} HTTP/1.1`, ...headers);
     expect((await target("http://evil.example/k", "Host: localhost")).code).toBe("MISDIRECTED");
     expect((await target("http://localhost:1/k", "Host: evil.example")).status).toBe(200);
@@ -251,13 +251,13 @@ describe("a web page of another origin", () => {
     expect((await send("GET /_status HTTP/1.1", host, ...headers)).status).toBe(200);
   });
 
-  test("may not be known by a Host in other letters or with the default port", async () => {
+  test("is recognized also by a Host in capital letters or with the default port", async () => {
     expect((await send("DELETE /k HTTP/1.1", "Host: LOCALHOST:80", "Origin: http://localhost")).status).toBe(204);
     expect((await send("DELETE /k HTTP/1.1", "Host: localhost:", "Origin: http://localhost")).status).toBe(204);
-    expect((await send("DELETE /k HTTP/1.0", "Origin: http://localhost")).status).toBe(403); // no Host: nothing is its own
+    expect((await send("DELETE /k HTTP/1.0", "Origin: http://localhost")).status).toBe(403); // no Host: no origin
   });
 
-  test("may lead its user to a page under /_ui/, and nowhere else", async () => {
+  test("may link its user to a page under /_ui/, and nowhere else", async () => {
     const follow = ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"];
     expect((await send("GET /_ui/ HTTP/1.1", host, ...follow)).status).toBe(404); // no page is there yet
     expect((await send("GET /_ui/a?b HTTP/1.1", host, ...follow.slice(0, 2))).status).toBe(404);
@@ -269,7 +269,7 @@ describe("a web page of another origin", () => {
 });
 
 describe("the form of a request", () => {
-  test("HTTP/1.0 has no transfer encodings", async () => {
+  test("must not be HTTP/1.0 with a transfer encoding", async () => {
     const answer = await send("PUT /k HTTP/1.0", "Host: localhost", "Transfer-Encoding: chunked", "", "0");
     expect([answer.status, answer.closes]).toEqual([400, true]);
     expectNothingDone();
@@ -298,7 +298,7 @@ describe("the form of a request", () => {
     },
   );
 
-  test("headers beyond the thousandth count like the first", async () => {
+  test("counts headers beyond the thousandth like the first", async () => {
     const many = Array.from({ length: 2500 }, () => "a:");
     const put = ["PUT /k HTTP/1.1", "Host: localhost", "Content-Length: 0", ...many];
     expect((await send(...put)).status).toBe(204);
@@ -307,7 +307,7 @@ describe("the form of a request", () => {
   });
 });
 
-test("the faults of a request are told in their order: form, host, origin, resource, what is asked for, body", async () => {
+test("makeGuard and the handlers report the first fault in the order form, host, origin, resource, request, body", async () => {
   const faults: [code: string, ...headers: string[]][] = [
     ["BAD_HOST", "Host: localhost", "Host: localhost"],
     ["MISDIRECTED", "Host: evil.example"],

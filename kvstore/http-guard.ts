@@ -1,6 +1,7 @@
 // What a request on the client port must be before any handler sees it, for keys and for names of the server alike.
 //
-// The order of all checks, so that a request with several faults gets the answer that tells most, and none tells a stranger anything:
+// The checks run in this order, so that a request with several faults gets the most useful answer, and a stranger
+// learns nothing from any:
 //
 //     1. form       400    what two programs may read differently; not exactly one Host
 //     2. host       421    a name that is not this server's: host.ts
@@ -10,7 +11,7 @@
 //     6. request    400, 406, 411, 415, 501   what is asked for and would not be done: refusals.ts
 //     7. body       400, 413   its size, its trailers, its JSON
 //
-// Whether another request on the connection can follow: not after a fault of form, since nobody knows where the next one begins.
+// After a fault of form the connection closes: the server cannot know where the next request begins.
 
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { badHost, isOwnOrigin, makeHostCheck, wrongScheme } from "./host.ts";
@@ -22,8 +23,8 @@ const absoluteForm = /^(https?):\/\/([^/?#]*)/i;
 const continueOnly = /^100-continue$/i;
 
 /**
- * Returns the problem of a request, by checks 1 to 4, and gives its target the form that handlers expect: path and query.
- * `names` are those of this server beside localhost.
+ * Returns the problem of a request, by checks 1 to 4, and gives its target the form that handlers expect: path and
+ * query. `names` are the names of this server beside localhost.
  */
 export function makeGuard(names: readonly string[]): (req: IncomingMessage) => Problem | undefined {
   const checkHost = makeHostCheck(names);
@@ -34,21 +35,23 @@ export function makeGuard(names: readonly string[]): (req: IncomingMessage) => P
     if (form !== undefined) return form;
     let host = headers.host;
     if (!url.startsWith("/")) {
-      // A target that names its host overrules the Host header (RFC 9112, 3.2.2): two readings of one request would be a way in.
+      // A target that names its host overrules the Host header (RFC 9112, 3.2.2): two readings of one request would be
+      // a way in.
       const [prefix = "", scheme = "http", authority = host] = absoluteForm.exec(url) ?? [];
       req.url = url.slice(prefix.length);
       if (scheme.toLowerCase() !== "http") return wrongScheme(scheme);
       host = authority;
     }
-    const misdirected = host === undefined ? undefined : checkHost(host); // HTTP/1.0 may come without: no browser speaks it
+    const misdirected = host === undefined ? undefined : checkHost(host); // HTTP/1.0 may omit it: no browser speaks it
     if (misdirected !== undefined) return misdirected;
     return originProblem(req, host) ?? meaningProblem(req);
   };
 }
 
 /**
- * What node:http takes and a proxy in front of it may take for something else: two programs that do not agree where a request ends let a
- * client smuggle a second one through (RFC 9112, 11.2). Two that do not agree on its host let a page pass for one of this server.
+ * Refuses what node:http accepts and a proxy in front of it may read differently. If two programs disagree where a
+ * request ends, a client can smuggle a second one through (RFC 9112, 11.2). If they disagree on its host, a page can
+ * pass for one of this server's.
  */
 function formProblem({
   httpVersionMajor,
@@ -59,7 +62,7 @@ function formProblem({
   if (httpVersionMajor !== 1) return badForm("this is neither HTTP/1.0 nor HTTP/1.1");
   const coding = headers["transfer-encoding"];
   if (coding !== undefined) {
-    // What has something else than "chunked" at its end node:http refuses by itself.
+    // node:http itself refuses a list of codings that does not end in "chunked".
     if (coding === "" || behindAnother.test(coding)) return badForm("a body has no transfer encoding but chunked");
     if (httpVersionMinor === 0) return badForm("HTTP/1.0 has no transfer encodings");
   }
@@ -69,9 +72,10 @@ function formProblem({
 }
 
 /**
- * A page in a browser can send what it likes to this port, as long as it is of the kind that a form or an image makes, and the browser asks
- * nobody. It cannot hide that: the browser says where the request comes from. Reads of keys are let through, since the page
- * does not get to see the answer; so is a user who follows a link to a page of this server.
+ * Refuses requests of foreign pages. A page in a browser can send anything to this port that a form or an image could
+ * send, and the browser asks for no permission. But the browser says where the request comes from, and the page cannot
+ * hide that. Reads of keys pass, since the page does not see the answer; so does a user who follows a link to a page of
+ * this server.
  */
 function originProblem({ method, url = "", headers }: IncomingMessage, host: string | undefined): Problem | undefined {
   const { origin, "sec-fetch-site": site } = headers;
@@ -84,14 +88,14 @@ function originProblem({ method, url = "", headers }: IncomingMessage, host: str
   return foreignOrigin(isOwn ? `Sec-Fetch-Site: ${quoted(String(site))}` : `Origin: ${quoted(String(origin))}`);
 }
 
-/** A frame in a page navigates too, but into the page that holds it. */
+/** A frame navigates too, but inside the page that holds it. */
 function isTopLevelNavigation({ "sec-fetch-mode": mode, "sec-fetch-dest": destination }: IncomingHttpHeaders): boolean {
   return mode === "navigate" && (destination === undefined || destination === "document");
 }
 
 function meaningProblem(req: IncomingMessage): Problem | undefined {
   const { expect } = req.headers;
-  // node:http is content with a header that holds 100-continue among other things. HTTP/1.0 has no expectations.
+  // node:http accepts a header that holds 100-continue among other things. HTTP/1.0 has no expectations.
   if (expect !== undefined && req.httpVersionMinor !== 0 && !continueOnly.test(expect))
     return unknownExpectation(expect);
   return methodOverride(req.headers);
@@ -108,7 +112,7 @@ function unknownExpectation(expect: string): Problem {
     code: "UNKNOWN_EXPECTATION",
     message: `the Expect header holds something other than 100-continue: ${quoted(expect)}`,
     next: "send the request without it",
-    // The client may send the body that it announced, or not: where the next request begins, only it knows.
+    // The client may or may not send the body that it announced: only the client knows where the next request begins.
     headers: { connection: "close" },
   };
 }

@@ -1,12 +1,12 @@
 // JSON as the API reads it: UTF-8, and no name twice in one object.
 //
-// JSON.parse keeps the last of two members with one name, and other readers keep the first: a proxy that checks a body would let a
-// value pass that it never saw. In JSON that parses, each member has one colon outside of strings. So there are as many of them as
-// members that were kept, unless one was dropped.
+// JSON.parse keeps the last of two members with one name, and other readers keep the first: a proxy that checks a body
+// would pass a value that it never saw. In JSON that parses, each member has one colon outside of strings. So the
+// colons are as many as the members that JSON.parse kept, unless it dropped one.
 
 import { textOf } from "./body.ts";
 
-/** What is wrong with the text, to be said after "the body". */
+/** What is wrong with the text, worded to follow "the body". */
 export class JsonError extends Error {
   override readonly name = "JsonError";
 }
@@ -26,7 +26,7 @@ export function parseJson(body: Uint8Array): unknown {
   return value;
 }
 
-/** Of all objects in the value. No recursion: a body may be nested as deep as it is long. */
+/** Counts the members of all objects in the value. No recursion: a body may be nested as deep as it is long. */
 function countMembers(value: unknown): number {
   let count = 0;
   const left = [value];

@@ -6,10 +6,10 @@
 //     HEAD /k     or ?consistency=stale       the same without the body
 //     DELETE /k                               204, or 200 {"success":true} if JSON is preferred; whether or not it was there
 //
-// A read is linearizable unless a stale one is asked for by name: it sees every write that was answered before it was sent.
-// A write is answered on apply, so that a stale read on the same member sees it too.
+// A read is linearizable unless the client asks for a stale one: it sees every write that was answered before it was
+// sent. A write is answered when it is applied, so that a stale read on the same member sees it too.
 //
-// This is the hot path, on node:http alone; kv-server.ts says why no framework stands in it.
+// This is the hot path, on node:http alone; kv-server.ts says why it uses no framework.
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Member, ProposeOutcome, ReadOutcome } from "../server/member.ts";
@@ -40,13 +40,13 @@ export interface KeyHandlerOptions {
 
 export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void;
 
-const ALLOWED = "GET, HEAD, PUT, POST, DELETE";
-const JSON_GROWTH = 6; // a byte may be written as \u0000
-const JSON_FRAME = 64; // {"value":""} with some white space
-const SUCCESS = Buffer.from('{"success":true}\n');
+const allowed = "GET, HEAD, PUT, POST, DELETE";
+const jsonGrowth = 6; // a byte may be written as \u0000
+const jsonFrame = 64; // {"value":""} with some white space
+const success = Buffer.from('{"success":true}\n');
 const successHeaders: OutgoingHttpHeaders = {
   "content-type": "application/json",
-  "content-length": SUCCESS.length,
+  "content-length": success.length,
   "x-content-type-options": "nosniff",
 };
 const loneSurrogate = /\p{Surrogate}/u;
@@ -84,7 +84,7 @@ export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandle
       const remove = (): void => write(res, encodeDelete(key), prefersJson(req));
       return readBody(req, res, 0, remove, unexpectedBody);
     }
-    readBody(req, res, JSON_GROWTH * maxValueBytes + JSON_FRAME, (body) => {
+    readBody(req, res, jsonGrowth * maxValueBytes + jsonFrame, (body) => {
       const value = valueOfJson(body);
       if (!(value instanceof Uint8Array)) sendProblem(res, value);
       else if (value.length > maxValueBytes) sendProblem(res, tooLarge(maxValueBytes));
@@ -108,7 +108,7 @@ export function makeKeyHandler({ member, map, maxValueBytes, logger }: KeyHandle
       case "HEAD":
         return read(req, res, key, query);
       default:
-        return sendProblem(res, methodNotAllowed(req, ALLOWED));
+        return sendProblem(res, methodNotAllowed(req, allowed));
     }
   };
 }
@@ -124,7 +124,7 @@ export function methodNotAllowed(req: IncomingMessage, allowed: string): Problem
   };
 }
 
-/** For an error that nothing has foreseen: logged in full, answered without its text. */
+/** For an unforeseen error: the log has it in full, the answer does not have its text. */
 export function fail(res: ServerResponse, error: unknown, logger: KvLogger): void {
   logger.error({ err: error }, "a request failed inside the server");
   if (res.headersSent) res.destroy();
@@ -137,7 +137,7 @@ function answerWrite(res: ServerResponse, outcome: ProposeOutcome, asJson: boole
   if (outcome.result instanceof CommandError) return sendProblem(res, undecodable(outcome.result));
   if (asJson) {
     res.writeHead(200, successHeaders);
-    res.end(SUCCESS);
+    res.end(success);
   } else {
     res.writeHead(204);
     res.end();

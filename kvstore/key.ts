@@ -1,14 +1,16 @@
 // From the target of a request to a key.
 //
-// The key is the path without its first slash, percent-decoded once; the query is not part of it. The path is taken as the
-// client sent it, never through a URL parser, which would fold `/a/../b` and `//` and give two names to one key. Decoding is
-// strict: what is not a whole escape, or not UTF-8, is refused rather than repaired. Names that start with `_` are the server's,
-// also where the underscore is written %5F.
+// The key is the path without its first slash, percent-decoded once; the query is not part of it. The path is taken as
+// the client sent it, never through a URL parser, which would fold `/a/../b` and `//` and give two names to one key.
+// Decoding is strict: a broken escape, or bytes that are not UTF-8, are refused rather than repaired. Names that start
+// with `_` are the server's, also where the underscore is written %5F.
 
 import type { Problem } from "./problem.ts";
 
-/** The longest key, in bytes of UTF-8. As escapes it takes three times as much, which still fits the limit on headers. */
-export const MAX_KEY_BYTES = 4096;
+/**
+ * The longest key, in bytes of UTF-8. As escapes it takes three times as much, which still fits the limit on headers.
+ */
+export const maxKeyBytes = 4096;
 
 const unescaped = /[^!-~]|#/;
 
@@ -25,7 +27,7 @@ export function parseKey(path: string): string | Problem {
     }
   }
   const size = Buffer.byteLength(key);
-  if (size > MAX_KEY_BYTES) return badKey(`the key has ${size} bytes, more than ${MAX_KEY_BYTES}`);
+  if (size > maxKeyBytes) return badKey(`the key has ${size} bytes, more than ${maxKeyBytes}`);
   return key;
 }
 
@@ -39,6 +41,6 @@ function badKey(message: string): Problem {
     status: 400,
     code: "BAD_KEY",
     message,
-    next: `send /KEY, with a key of 1 to ${MAX_KEY_BYTES} bytes of UTF-8, percent-encoded (encodeURIComponent in JavaScript)`,
+    next: `send /KEY, with a key of 1 to ${maxKeyBytes} bytes of UTF-8, percent-encoded (encodeURIComponent in JavaScript)`,
   };
 }

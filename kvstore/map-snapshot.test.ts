@@ -34,8 +34,8 @@ const entriesArb = fc.dictionary(key, value, { maxKeys: 40, noNullPrototype: tru
 // hashKey is the same for both.
 const [collidingA, collidingB] = ["key-1540052", "key-901258"] as const;
 
-describe("a snapshot", () => {
-  test("has the layout that its file tells", () => {
+describe("encodeSnapshot", () => {
+  test("writes the layout that map-snapshot.ts documents", () => {
     const snapshot = encode([["é", Uint8Array.of(7, 8)]]);
     expect([...snapshot]).toEqual([
       ...[0x4b, 0x56, 0x4d, 0x41, 0x50, 0, 1],
@@ -47,13 +47,13 @@ describe("a snapshot", () => {
     );
   });
 
-  test("orders the keys by a hash that is fixed: a snapshot of today can be read by a later release", () => {
+  test("orders the keys by a fixed hash, so that a later release can read a snapshot of today", () => {
     expect(["", "a", "key-1", "é", "\u{1f600}"].map(hashKey)).toEqual([
       1572119809, 1469464775, 2160632839, 710747622, 327550071,
     ]);
   });
 
-  test("is the same bytes in whatever order the keys came, also those of one hash", () => {
+  test("writes the same bytes in whatever order the keys came, also keys of one hash", () => {
     expect(hashKey(collidingA)).toBe(hashKey(collidingB));
     const entries: Entries = ["b", collidingB, "a", collidingA].map((name) => [name, bytes(name)]);
     const snapshot = encode(entries);
@@ -61,7 +61,7 @@ describe("a snapshot", () => {
     expect(decode(snapshot).map(([name]) => name)).toEqual(["a", collidingA, collidingB, "b"]);
   });
 
-  test("comes in chunks of 128 to 256 KiB, with longer values cut", () => {
+  test("yields chunks of 128 to 256 KiB, and cuts longer values", () => {
     const sizes = [300_000, 0, 262_144, 40_000, 40_000, 40_000, 40_000, 1_000_000, 1, 131_072];
     const entries: Entries = sizes.map((size, i) => [`key-${i}`, new Uint8Array(size).fill(i)]);
     const chunks = [...encodeSnapshot([new Map(entries)])];
@@ -82,7 +82,7 @@ describe("a snapshot", () => {
     }
   });
 
-  test("has no more than 4096 entries in a chunk, however small they are", () => {
+  test("puts no more than 4096 entries in a chunk, however small they are", () => {
     const entries: Entries = Array.from({ length: 10_000 }, (_, i) => [`${i}`, new Uint8Array(0)]);
     const chunks = [...encodeSnapshot([new Map(entries)])];
     expect(chunks.length).toBe(3);
@@ -90,7 +90,7 @@ describe("a snapshot", () => {
   });
 });
 
-describe("decoding", () => {
+describe("SnapshotDecoder", () => {
   test("gives back every key and value, whatever the sizes of the pieces", () => {
     fc.assert(
       fc.property(entriesArb, fc.integer({ min: 1, max: 300 }), (entries, pieceSize) => {
@@ -207,7 +207,7 @@ describe("decoding", () => {
     }
   });
 
-  test("takes a large value in single bytes without copying what it has at each", () => {
+  test("takes a large value in single bytes without copying all earlier bytes for each", () => {
     const entries: Entries = [["a", new Uint8Array(1_500_000).fill(7)]];
     expect(readable(decode(encode(entries), 1))).toEqual(readable(entries));
   });
@@ -221,7 +221,7 @@ describe("decoding", () => {
     expect(() => decoder.end()).toThrow(/at offset 7.*ends 100007 bytes later/);
   });
 
-  test("throws KvSnapshotError and nothing else, and what it takes has no other encoding", () => {
+  test("throws KvSnapshotError and nothing else, and accepts only the one encoding of a state", () => {
     const prefix = fc.tuple(
       fc.constantFrom(1, 1, 2, 3),
       fc.nat(1),

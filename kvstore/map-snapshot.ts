@@ -4,15 +4,16 @@
 //     entry      1, size of the key (2 bytes), size of the value (4 bytes), then the key in UTF-8, then the value
 //     end        2, how many entries there were (6 bytes)
 //
-// The entries stand in the order of hashKey(key), a 32-bit number, and where that is equal in the order of the keys as strings.
-// So equal states have equal bytes, however they were reached, and hashKey is part of the format: to change it is a new version.
+// The entries come in the order of hashKey(key), a 32-bit number, and entries of one hash in the order of their keys as
+// strings. So equal states have equal bytes, however they were reached, and hashKey is part of the format: to change it
+// is a new version.
 //
-// Promises: the decoder gives out what the encoder took in, or throws KvSnapshotError and nothing else, whatever the bytes and
-// however they are cut; it buffers no more than one entry, and no more than twice what it was given, whatever size a damaged
-// entry claims. What it cannot see is a value with other bytes of the same size: the file around it has a checksum.
+// Promises: the decoder gives out what the encoder took in, or throws KvSnapshotError and nothing else, whatever the
+// bytes and however they are cut. It buffers no more than one entry, and no more than twice what it was given, whatever
+// size a damaged entry claims. It cannot see a value with other bytes of the same size: the file around it has a
+// checksum.
 //
-// Imports nothing of other rooms, so that it runs in a browser and in a simulator as it is.
-
+// Imports nothing of other rooms, so that it runs unchanged in a browser and in a simulator.
 import { bytesOf, type Stored } from "./stored.ts";
 
 /** The bytes are not a snapshot of a map, or not a whole one. */
@@ -21,23 +22,24 @@ export class KvSnapshotError extends Error {
   readonly code = "KV_SNAPSHOT";
 }
 
-const MAGIC = [0x4b, 0x56, 0x4d, 0x41, 0x50];
-const VERSION = 1;
-const ENTRY = 1;
-const END = 2;
-// The head, and what an entry or the end begins with, have one size: so a reader always needs one of two things, a prefix or the rest.
-const PREFIX_SIZE = 7;
-const CHUNK_SIZE = 128 * 1024;
-const MAX_ENTRIES_IN_CHUNK = 4096;
-const TWO_TO_32 = 2 ** 32;
+const magic = [0x4b, 0x56, 0x4d, 0x41, 0x50];
+const formatVersion = 1;
+const entryTag = 1;
+const endTag = 2;
+// The head, and what an entry or the end begins with, have one size: so a reader always needs one of two things, a
+// prefix or the rest.
+const prefixSize = 7;
+const chunkSize = 128 * 1024;
+const maxEntriesInChunk = 4096;
+const twoTo32 = 2 ** 32;
 
 const encoder = new TextEncoder();
 // As in the command codec: without ignoreBOM a leading U+FEFF would be dropped.
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * A 32-bit hash of the key: FNV-1a over its UTF-16 units, and a last step of MurmurHash3 that spreads the differences of the last
- * characters over the upper bits, which choose the shard.
+ * A 32-bit hash of the key: FNV-1a over its UTF-16 units, and a last step of MurmurHash3 that spreads the differences
+ * of the last characters over the upper bits, which choose the shard.
  */
 export function hashKey(key: string): number {
   let hash = 0x811c9dc5;
@@ -47,31 +49,32 @@ export function hashKey(key: string): number {
 }
 
 /**
- * A snapshot in chunks: each of 128 to 256 KiB, or less after 4096 entries, and at the end. A shard is read whole when its turn comes; no
- * shard may have a key of a lower hash than one before it. The work for a chunk is to write it and to sort the shards that begin in it.
+ * A snapshot in chunks: each of 128 to 256 KiB, or less after 4096 entries, and at the end. A shard is read whole when
+ * its turn comes; no shard may have a key of a lower hash than one before it. The work for a chunk is to write it and
+ * to sort the shards that begin in it.
  */
 export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Stored>>): Generator<Uint8Array, undefined> {
   // Given away as soon as half of it is full, so that a prefix with the longest key always fits; values are cut.
-  const buffer = new Uint8Array(2 * CHUNK_SIZE);
-  buffer.set(MAGIC);
-  buffer[5] = VERSION >>> 8;
-  buffer[6] = VERSION;
-  let size = PREFIX_SIZE;
+  const buffer = new Uint8Array(2 * chunkSize);
+  buffer.set(magic);
+  buffer[5] = formatVersion >>> 8;
+  buffer[6] = formatVersion;
+  let size = prefixSize;
   let count = 0;
   for (const shard of shards) {
     if (shard.size === 0) continue;
     for (const { key, stored } of sortedEntries(shard)) {
       const value = bytesOf(stored);
-      const keySize = encoder.encodeInto(key, buffer.subarray(size + PREFIX_SIZE)).written;
-      setPrefix(buffer, size, ENTRY, keySize, value.length);
-      size += PREFIX_SIZE + keySize;
+      const keySize = encoder.encodeInto(key, buffer.subarray(size + prefixSize)).written;
+      setPrefix(buffer, size, entryTag, keySize, value.length);
+      size += prefixSize + keySize;
       count++;
       for (let offset = 0; ; ) {
         const part = value.subarray(offset, offset + buffer.length - size);
         buffer.set(part, size);
         size += part.length;
         offset += part.length;
-        if (size >= CHUNK_SIZE || count % MAX_ENTRIES_IN_CHUNK === 0) {
+        if (size >= chunkSize || count % maxEntriesInChunk === 0) {
           yield buffer.slice(0, size);
           size = 0;
         }
@@ -79,8 +82,8 @@ export function* encodeSnapshot(shards: Iterable<ReadonlyMap<string, Stored>>): 
       }
     }
   }
-  setPrefix(buffer, size, END, Math.floor(count / TWO_TO_32), count % TWO_TO_32);
-  yield buffer.slice(0, size + PREFIX_SIZE);
+  setPrefix(buffer, size, endTag, Math.floor(count / twoTo32), count % twoTo32);
+  yield buffer.slice(0, size + prefixSize);
 }
 
 function sortedEntries(shard: ReadonlyMap<string, Stored>): { key: string; stored: Stored }[] {
@@ -102,7 +105,10 @@ function setPrefix(buffer: Uint8Array, offset: number, kind: number, two: number
 export class SnapshotDecoder {
   readonly #take: (hash: number, key: string, value: Uint8Array) => void;
   #expected: "head" | "entry or end" | "nothing" = "head";
-  /** Of a head, entry or end that chunks cut: its first #keptSize bytes. Grows with what it holds, not with what is announced. */
+  /**
+   * Of a head, entry or end that chunks cut: its first #keptSize bytes. Grows with what it holds, not with what is
+   * announced.
+   */
   #kept = new Uint8Array(1024);
   #keptSize = 0;
   /** Where in the snapshot the head, entry or end begins that comes next. */
@@ -111,7 +117,9 @@ export class SnapshotDecoder {
   #lastHash = -1;
   #lastKey = "";
 
-  /** `take` is called with each entry, in order, while push() runs; the value is a view that is good until it returns. */
+  /**
+   * `take` is called with each entry, in order, while push() runs; the value is a view that is good until it returns.
+   */
   constructor(take: (hash: number, key: string, value: Uint8Array) => void) {
     this.#take = take;
   }
@@ -149,8 +157,8 @@ export class SnapshotDecoder {
 
   /** As far as it can be known from `available` bytes: at first the size of the prefix. */
   #sizeOfNext(bytes: Uint8Array, offset: number, available: number): number {
-    if (available < PREFIX_SIZE || this.#expected !== "entry or end" || bytes[offset] !== ENTRY) return PREFIX_SIZE;
-    return PREFIX_SIZE + twoBytesAt(bytes, offset + 1) + fourBytesAt(bytes, offset + 3);
+    if (available < prefixSize || this.#expected !== "entry or end" || bytes[offset] !== entryTag) return prefixSize;
+    return prefixSize + twoBytesAt(bytes, offset + 1) + fourBytesAt(bytes, offset + 3);
   }
 
   #keep(part: Uint8Array): void {
@@ -166,24 +174,24 @@ export class SnapshotDecoder {
 
   #readNext(bytes: Uint8Array, offset: number, size: number): void {
     if (this.#expected === "head") this.#readHead(bytes, offset);
-    else if (bytes[offset] === ENTRY) this.#readEntry(bytes, offset, offset + size);
-    else if (bytes[offset] === END) this.#readEnd(bytes, offset);
-    else throw this.#error(`${bytes[offset]} is neither ${ENTRY} (entry) nor ${END} (end)`);
+    else if (bytes[offset] === entryTag) this.#readEntry(bytes, offset, offset + size);
+    else if (bytes[offset] === endTag) this.#readEnd(bytes, offset);
+    else throw this.#error(`${bytes[offset]} is neither ${entryTag} (entry) nor ${endTag} (end)`);
     this.#offset += size;
   }
 
   #readHead(bytes: Uint8Array, offset: number): void {
-    if (MAGIC.some((byte, i) => bytes[offset + i] !== byte))
+    if (magic.some((byte, i) => bytes[offset + i] !== byte))
       throw this.#error("it is not one: it must begin with KVMAP");
-    const version = twoBytesAt(bytes, offset + MAGIC.length);
-    if (version !== VERSION) {
-      throw this.#error(`version ${version} is not known here, only ${VERSION}: run one release on all members`);
+    const version = twoBytesAt(bytes, offset + magic.length);
+    if (version !== formatVersion) {
+      throw this.#error(`version ${version} is not known here, only ${formatVersion}: run one release on all members`);
     }
     this.#expected = "entry or end";
   }
 
   #readEntry(bytes: Uint8Array, offset: number, end: number): void {
-    const keyOffset = offset + PREFIX_SIZE;
+    const keyOffset = offset + prefixSize;
     const keyEnd = keyOffset + twoBytesAt(bytes, offset + 1);
     const key = this.#decodeKey(bytes.subarray(keyOffset, keyEnd));
     const hash = hashKey(key);
@@ -197,7 +205,7 @@ export class SnapshotDecoder {
   }
 
   #readEnd(bytes: Uint8Array, offset: number): void {
-    const count = twoBytesAt(bytes, offset + 1) * TWO_TO_32 + fourBytesAt(bytes, offset + 3);
+    const count = twoBytesAt(bytes, offset + 1) * twoTo32 + fourBytesAt(bytes, offset + 3);
     if (count !== this.#count) throw this.#error(`it should have ${count} entries, and has ${this.#count}`);
     this.#expected = "nothing";
   }

@@ -9,7 +9,7 @@ import { KvSnapshotError } from "./map-snapshot.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-describe("the map", () => {
+describe("KvMap", () => {
   test("applies commands in order and gives one result for each", () => {
     const map = new KvMap();
     const machine: StateMachine = map;
@@ -53,7 +53,7 @@ describe("the map", () => {
     expect(map.get("a")?.buffer.byteLength).toBe(5);
   });
 
-  test("holds names apart that an object would give a meaning to", () => {
+  test("keeps keys apart that have a meaning as names in an object", () => {
     const map = new KvMap();
     expect(map.get("__proto__")).toBeUndefined();
     map.apply([encodePut("__proto__", bytes("1")), encodePut("constructor", bytes(""))]);
@@ -88,8 +88,8 @@ const mapOf = (entries: Iterable<readonly [string, Uint8Array]>): KvMap => {
 const key = fc.string({ unit: "binary", maxLength: 30 });
 const state = fc.array(fc.tuple(key, fc.uint8Array({ maxLength: 60 })), { maxLength: 60 });
 
-describe("a snapshot of the map", () => {
-  test("restores every key and value in another map, in chunks of any size", async () => {
+describe("KvMap.snapshot", () => {
+  test("gives bytes from which another map restores every key and value, in chunks of any size", async () => {
     await fc.assert(
       fc.asyncProperty(state, state, fc.integer({ min: 1, max: 500 }), async (entries, others, size) => {
         const machine: StateMachine = mapOf(others);
@@ -103,7 +103,7 @@ describe("a snapshot of the map", () => {
     );
   });
 
-  test("is the same bytes whichever way the state was reached", async () => {
+  test("gives the same bytes whichever way the state was reached", async () => {
     await fc.assert(
       fc.asyncProperty(state, state, async (entries, others) => {
         const final = new Map(entries);
@@ -119,7 +119,8 @@ describe("a snapshot of the map", () => {
   });
 
   test("shows no write that was applied after it was taken, however many are taken while others are read", async () => {
-    // Values large enough that a snapshot has several chunks, and few enough keys that most writes meet one that exists.
+    // Values large enough that a snapshot has several chunks, and few enough keys that most writes meet one that
+    // exists.
     const command = fc.record({
       key: fc.nat(60).map((n) => `key-${n}`),
       size: fc.option(fc.nat(40_000), { nil: undefined }),
@@ -173,7 +174,7 @@ describe("a snapshot of the map", () => {
     expect(chunks).toBeGreaterThan(2 * whole);
   });
 
-  test("is the state when it was taken, not when its first chunk is asked for", async () => {
+  test("gives the state when it was taken, not when its first chunk is read", async () => {
     const map = mapOf([["a", bytes("1")]]);
     const expected = await collect(map.snapshot());
     const snapshot = map.snapshot();
@@ -202,11 +203,14 @@ describe("a snapshot of the map", () => {
   });
 });
 
-describe("the values of before that are laid by for a snapshot", () => {
+describe("the old values that KvMap saves for a snapshot", () => {
   v8.setFlagsFromString("--expose-gc");
   const collectGarbage = vm.runInNewContext("gc") as () => void;
 
-  /** Puts a value that is too long for a string, and after `meanwhile` another one in its place; a weak reference to the first. */
+  /**
+   * Puts a value that is too long for a string, and after `meanwhile` another one in its place; a weak reference to the
+   * first.
+   */
   async function overwrite(map: KvMap, meanwhile: () => Promise<unknown>): Promise<WeakRef<Uint8Array>> {
     map.apply([encodePut("a", new Uint8Array(10_000))]);
     const old = new WeakRef(map.get("a")!);
@@ -238,7 +242,7 @@ describe("the values of before that are laid by for a snapshot", () => {
     expect(await isCollected(old)).toBe(true);
   });
 
-  test("become no more in a shard that was read", async () => {
+  test("are not saved for a shard that was read", async () => {
     const map = mapOf([["b", new Uint8Array(400_000)]]);
     let snapshot = map.snapshot();
     const old = await overwrite(map, async () => {
@@ -249,7 +253,7 @@ describe("the values of before that are laid by for a snapshot", () => {
     expect((await snapshot.next()).done).toBe(false);
   });
 
-  test("become no more once it was returned, begun or not", async () => {
+  test("are not saved once the snapshot was returned, begun or not", async () => {
     for (const begun of [false, true]) {
       const map = mapOf([first]);
       let snapshot = map.snapshot();
@@ -263,7 +267,7 @@ describe("the values of before that are laid by for a snapshot", () => {
     }
   });
 
-  test("go when it was forgotten", async () => {
+  test("are collected when the snapshot is abandoned", async () => {
     const map = mapOf([first]);
     const old = await overwrite(map, async () => {
       map.snapshot();
@@ -272,7 +276,7 @@ describe("the values of before that are laid by for a snapshot", () => {
   });
 });
 
-describe("restoring", () => {
+describe("KvMap.restore", () => {
   const before: [string, Uint8Array][] = [
     ["a", bytes("1")],
     ["b", bytes("2")],
@@ -301,7 +305,7 @@ describe("restoring", () => {
     expect([map.get("a"), map.get("c"), map.size]).toEqual([bytes("1"), undefined, 2]);
   });
 
-  test("shows the state of before until the last chunk", async () => {
+  test("shows the old state until the last chunk", async () => {
     const map = mapOf(before);
     const seen: number[] = [];
     async function* watched(): AsyncGenerator<Uint8Array> {
@@ -316,7 +320,7 @@ describe("restoring", () => {
   });
 });
 
-test("the first bytes of a snapshot tell whether it can be restored from", async () => {
+test("KvMap.checkSnapshot tells from the first bytes whether restore() accepts a snapshot", async () => {
   const machine: StateMachine = new KvMap();
   const whole = await collect(mapOf([["a", bytes("1")]]).snapshot());
   for (let size = 0; size <= whole.length; size++) machine.checkSnapshot?.(whole.subarray(0, size));

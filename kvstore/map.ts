@@ -1,18 +1,20 @@
 // The replicated map: the state machine that the log of commands drives.
 //
-// Promises: the same commands in the same order give the same map and the same results on every member, whatever buffers the
-// commands arrive in. A command that cannot be decoded changes nothing and yields a CommandError as its result rather than a
-// crash: it is committed, every member will meet it, and all would crash alike, again at each restart.
+// Promises: the same commands in the same order give the same map and the same results on every member, whatever
+// buffers the commands arrive in. A command that cannot be decoded changes nothing and yields a CommandError as its
+// result rather than a crash: it is committed, so every member would crash on it, and again at each restart.
 //
-// The map owns its values. A command is a view of a larger buffer (a received frame, a block of the log), and keeping such a
-// view would keep the whole buffer alive and change with it, so each value is copied once, into the form of stored.ts.
+// The map owns its values. A command is a view of a larger buffer (a received frame, a block of the log). Keeping such
+// a view would keep the whole buffer alive and change with it, so each value is copied once, into the form of
+// stored.ts.
 //
-// A snapshot is read while commands are applied. The map is cut into shards, whose keys are those whose hash begins with the
-// shard's number, and a snapshot is read shard by shard; before a key is written in a shard that is yet to be read, its value
-// is laid by for the reader. So neither taking a snapshot nor any command takes time that grows with the map. (To copy a shard
-// at the first write to it would do as well, but a batch of a thousand commands meets nearly as many shards, and would copy a
-// good part of the map.) What grows with a shard is the time to sort it for a snapshot: a shard far larger than the others
-// comes about only if somebody chooses keys for their hashes. A shard is made with its first key: most of a small map's never are.
+// A snapshot is read while commands are applied. The map is cut into shards, one for each prefix of the hash of a key,
+// and a snapshot is read shard by shard. Before a key is written in a shard that is yet to be read, the reader saves
+// its old value. So neither taking a snapshot nor any command takes time that grows with the map. (Copying a shard at
+// the first write to it would do as well, but a batch of a thousand commands meets nearly as many shards, and would
+// copy a good part of the map.) The time to sort a shard for a snapshot grows with the shard: one grows far larger than
+// the others only if a client chooses keys for their hashes. A shard is made with its first key: most of a small map's
+// never are.
 
 import { CommandError, decodeCommand } from "./command.ts";
 import { encodeSnapshot, hashKey, SnapshotDecoder } from "./map-snapshot.ts";
@@ -25,9 +27,9 @@ type Shard = Map<string, Stored>;
 /** By number; undefined where there was never a key. */
 type Shards = (Shard | undefined)[];
 
-const SHARD_BITS = 12;
-const shardOf = (hash: number): number => hash >>> (32 - SHARD_BITS);
-const makeShards = (): Shards => new Array<Shard | undefined>(2 ** SHARD_BITS).fill(undefined);
+const shardBits = 12;
+const shardOf = (hash: number): number => hash >>> (32 - shardBits);
+const makeShards = (): Shards => new Array<Shard | undefined>(2 ** shardBits).fill(undefined);
 
 function put(shards: Shards, hash: number, key: string, value: Stored): void {
   const number = shardOf(hash);
@@ -57,7 +59,7 @@ class PastState {
     this.#overwritten.set(number, values);
   }
 
-  /** Each is to be read before the next command is applied. */
+  /** The reader reads each shard before the next command is applied. */
   *shards(): Generator<ReadonlyMap<string, Stored>, undefined> {
     while (this.#read < this.#shards.length) {
       const number = this.#read++;
@@ -82,8 +84,8 @@ function withValues(shard: Shard, values: ReadonlyMap<string, Stored | undefined
 export class KvMap {
   #shards = makeShards();
   /**
-   * The snapshots that are being read. Held weakly: one that is forgotten, neither read to its end nor returned, is collected with what was
-   * laid by for it. No result depends on when.
+   * The snapshots that are being read. Weak: an abandoned reader and its saved values can be collected. No result
+   * depends on when.
    */
   readonly #readers = new Set<WeakRef<PastState>>();
 
@@ -98,12 +100,12 @@ export class KvMap {
   }
 
   /**
-   * The state as it is now, in chunks of 128 to 256 KiB that are the reader's own. To be read once. The work for a chunk is done when it is
-   * asked for, and takes a millisecond or two; it never waits for anything, so a reader that does not either, between two chunks, lets
-   * nobody else run.
+   * The state as it is now, in chunks of 128 to 256 KiB that the reader owns; it can be read once. Each chunk is made
+   * when the reader asks for it, which takes a millisecond or two and awaits nothing: a reader should yield to other
+   * work between two chunks.
    *
-   * Values are laid by for it until it was read to its end or returned, and also when it was never begun: such a one should be returned
-   * too, or forgotten whole.
+   * The map saves overwritten values for the reader until it was read to its end or returned, also if it was never
+   * begun: such a reader should be returned too, or dropped.
    */
   snapshot(): AsyncIterableIterator<Uint8Array, undefined> {
     const past = new PastState(this.#shards);
@@ -111,7 +113,7 @@ export class KvMap {
     const readers = this.#readers;
     readers.add(reader);
     const chunks = encodeSnapshot(past.shards());
-    // Not an async generator: one that was never started runs no finally when it is returned.
+    // Not an async generator: returning one that never started would not run its `finally`.
     return {
       [Symbol.asyncIterator]() {
         return this;
@@ -129,9 +131,10 @@ export class KvMap {
   }
 
   /**
-   * Replaces the state by that of a snapshot, in chunks of any size. Rejects with KvSnapshotError if it is none, or not whole, or with what
-   * `chunks` throws; the state is then as before, as it is until the last chunk. A chunk is read in one go, some microseconds for each
-   * KiB: others run between two chunks if `chunks` waits for a disk or a peer, and not if it has them at hand.
+   * Replaces the state by that of a snapshot, in chunks of any size. Rejects with KvSnapshotError if it is none, or not
+   * whole, or with what `chunks` throws; the state stays as before, as it does until the last chunk. A chunk is read in
+   * one go, some microseconds for each KiB: other work runs between two chunks only if `chunks` waits for a disk or a
+   * peer.
    */
   async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const shards = makeShards();
@@ -152,7 +155,9 @@ export class KvMap {
     }
   }
 
-  /** Throws KvSnapshotError if what begins like this is no snapshot that restore takes, as one of another version. */
+  /**
+   * Throws KvSnapshotError if `head` cannot begin a snapshot that restore() accepts, such as one of another version.
+   */
   checkSnapshot(head: Uint8Array): void {
     new SnapshotDecoder(() => undefined).push(head);
   }

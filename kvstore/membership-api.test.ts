@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.close());
 
-/** A body that is no string is sent as JSON; a string as it is, but called JSON. */
+/** An object is sent as JSON; a string is sent as it is, but labelled JSON. */
 function ask(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
   if (body === undefined) return fetch(server.url + path, { method, headers });
   const text = typeof body === "string" ? body : JSON.stringify(body);
@@ -25,7 +25,7 @@ function ask(method: string, path: string, body?: unknown, headers: Record<strin
   });
 }
 
-/** Every request that changes something, and what it comes to. */
+/** Every request that changes the members, and the changes that it asks for. */
 const requests: [what: string, method: string, path: string, body: unknown, changes: MemberChange[]][] = [
   [
     "an added voter",
@@ -69,7 +69,7 @@ const requests: [what: string, method: string, path: string, body: unknown, chan
 ];
 
 describe("the members", () => {
-  test("are told by GET /_members, with who leads, and by nothing else of the status", async () => {
+  test("are the answer to GET /_members, with the leader's id, and without the rest of the status", async () => {
     const response = await ask("GET", "/_members");
     expect([response.status, await response.json()]).toEqual([200, { members: [first, second, third], leader: 1 }]);
     server.member.leader = 0;
@@ -88,7 +88,7 @@ describe("the members", () => {
     },
   );
 
-  test("are answered as they are once the change is applied, not before", async () => {
+  test("are the answer to a change once it is applied, not before", async () => {
     let apply = (): void => undefined;
     const waiting = new Promise<void>((resolve) => {
       server.member.nextChange = () =>
@@ -139,13 +139,13 @@ describe("the members", () => {
   });
 });
 
-test("leadership is handed over by POST /_leader, answered with the members and the new leader", async () => {
+test("POST /_leader hands leadership over and answers with the members and the new leader", async () => {
   const response = await ask("POST", "/_leader", { transferee: 2 });
   expect([response.status, await response.json()]).toEqual([200, { members: [first, second, third], leader: 2 }]);
   expect(server.member.transferees).toEqual([2]);
 });
 
-describe("what the member says", () => {
+describe("the outcome of a change", () => {
   const all = [...requests, ["a transfer", "POST", "/_leader", { transferee: 2 }, []] as const];
 
   const conflicts: Conflict["code"][] = [
@@ -156,7 +156,7 @@ describe("what the member says", () => {
     "LEARNER_BEHIND",
     "TRANSFER_FAILED",
   ];
-  test.each(conflicts)("is answered on %s with 409, its reason and its way out", async (code) => {
+  test.each(conflicts)("is 409 for %s, with the reason and a way out", async (code) => {
     server.member.nextChange = () => ({ kind: "conflict", code, message: `because of ${code}`, next: "do this" });
     for (const [, method, path, body] of all) {
       const response = await ask(method, path, body);
@@ -171,7 +171,7 @@ describe("what the member says", () => {
     ["STOPPING", 503, "1"],
     ["TOO_LARGE", 413, null],
   ];
-  test.each(refusals)("is answered on %s with %i", async (code, status, retryAfter) => {
+  test.each(refusals)("becomes the HTTP answer: %s is %i", async (code, status, retryAfter) => {
     server.member.nextChange = () => ({ kind: "refused", code, message: `because of ${code}` });
     for (const [, method, path, body] of all) {
       const response = await ask(method, path, body);
@@ -190,7 +190,7 @@ describe("what the member says", () => {
     }
   });
 
-  test("is 500 and a line in the log when it fails in a way that nobody foresaw, and the server goes on", async () => {
+  test("is 500 and a line in the log when the member throws an unforeseen error, and the server goes on", async () => {
     server.member.nextChange = () => Promise.reject(new Error("secret detail"));
     for (const [, method, path, body] of all) {
       const response = await ask(method, path, body);
@@ -206,7 +206,7 @@ describe("what the member says", () => {
   });
 });
 
-describe("a path", () => {
+describe("a path of the membership API", () => {
   test.each([
     "0",
     "-1",
@@ -249,7 +249,7 @@ describe("a path", () => {
     expect(server.member.changes).toEqual([]);
   });
 
-  test("that is almost one of these is none of them", async () => {
+  test("is refused when it is almost one of these", async () => {
     for (const path of [
       "/_members/",
       "/_MEMBERS",
@@ -264,7 +264,7 @@ describe("a path", () => {
     expect(server.member.changes).toEqual([]);
   });
 
-  test("is told by the list of names, with an example of each body", async () => {
+  test("is in the list of names, with an example of its body", async () => {
     const { names } = (await (await ask("GET", "/_help")).json()) as { names: string[] };
     for (const [, method, path] of requests) {
       expect(names.join("\n")).toMatch(new RegExp(`^${method} ${path.replace(/\d/, ":id")} \\(`, "m"));
@@ -274,7 +274,7 @@ describe("a path", () => {
 });
 
 describe("a page in a browser", () => {
-  test("of another origin can neither see nor change the members", async () => {
+  test("can neither see nor change the members if its origin is foreign", async () => {
     for (const origin of ["http://evil.example", "null", "http://127.0.0.1:1", `${server.url}.evil.example`]) {
       for (const [, method, path, body] of requests) {
         expect(await problem(await ask(method, path, body, { origin }))).toEqual([403, "FOREIGN_ORIGIN"]);
@@ -284,7 +284,7 @@ describe("a page in a browser", () => {
     expect(server.member.changes).toEqual([]);
   });
 
-  test("that this server's own address serves can", async () => {
+  test("can do both if this server's own address served it", async () => {
     expect((await ask("POST", "/_members/3/promote", undefined, { origin: server.url })).status).toBe(200);
   });
 });

@@ -1,10 +1,11 @@
 // The requests that change the members, as lines of the table in http-api.ts.
 //
-// Each is answered once the change is applied on this member, with the members as they are then; a joint change once the joint
-// configuration is left. A change that the leader finds wrong is answered with 409, the reason and a way out, and nothing was proposed.
+// Each is answered once the change is applied on this member, with the members as they are then; a joint change once
+// the member has left the joint configuration. If the leader refuses a change, the answer is 409 with the reason and a
+// way out, and nothing was proposed.
 //
-// A body must be application/json, which no HTML form can send: a second wall behind http-guard.ts, for browsers that say nothing of where
-// a request comes from.
+// A body must be application/json, which no HTML form can send: a second wall behind http-guard.ts, for browsers that
+// do not say where a request comes from.
 
 import type { ServerResponse } from "node:http";
 import type { Request, Response } from "express";
@@ -41,7 +42,7 @@ export interface ApiOptions {
   readonly logger: KvLogger;
 }
 
-const MAX_BODY_BYTES = 16 * 1024;
+const maxBodyBytes = 16 * 1024;
 const jsonType = /^application\/json\s*(;|$)/i;
 
 const exampleAddress = { peerUrl: "http://127.0.0.1:2680" };
@@ -65,7 +66,7 @@ export function membershipRoutes({ member, logger }: ApiOptions): readonly Route
           else fail(res, error, logger);
         }
       };
-      readBody(req, res, MAX_BODY_BYTES, take, bodyTooLarge);
+      readBody(req, res, maxBodyBytes, take, bodyTooLarge);
     };
   }
 

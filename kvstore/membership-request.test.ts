@@ -9,7 +9,7 @@ beforeEach(async () => {
 });
 afterEach(() => server.close());
 
-/** A body that is no string is sent as JSON; a string as it is, but called JSON. */
+/** An object is sent as JSON; a string is sent as it is, but labelled JSON. */
 function ask(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> {
   if (body === undefined) return fetch(server.url + path, { method, headers });
   const text = typeof body === "string" ? body : JSON.stringify(body);
@@ -20,7 +20,7 @@ function ask(method: string, path: string, body?: unknown, headers: Record<strin
   });
 }
 
-describe("a body", () => {
+describe("the body of a membership request", () => {
   const member = { id: 4, peerUrl: address };
   const post = "POST /_members";
   const patch = "PATCH /_members";
@@ -109,7 +109,7 @@ describe("a body", () => {
     expect([server.member.changes, server.member.transferees]).toEqual([[], []]);
   });
 
-  test("that is not UTF-8 is refused", async () => {
+  test("is refused if it is not UTF-8", async () => {
     const body = Uint8Array.of(0x22, 0xff, 0x22);
     const headers = { "content-type": "application/json" };
     const response = await fetch(`${server.url}/_members`, { method: "POST", body, headers });
@@ -117,7 +117,7 @@ describe("a body", () => {
     expect(await problem(response)).toEqual([400, "BAD_BODY"]);
   });
 
-  test("that is the example of a refusal is taken", async () => {
+  test("is accepted if it is the example that a refusal shows", async () => {
     for (const [method, path] of [
       ["POST", "/_members"],
       ["PATCH", "/_members"],
@@ -151,7 +151,7 @@ describe("a body", () => {
     }
   });
 
-  test("is refused where the path says all", async () => {
+  test("is refused where the path says everything", async () => {
     for (const [method, path] of [
       ["DELETE", "/_members/3"],
       ["POST", "/_members/3/promote"],

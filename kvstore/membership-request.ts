@@ -5,9 +5,9 @@
 //     {"changes":[{"add":{...}},{"update":{...}},{"remove":3},{"promote":4},{"demote":2}]}
 //     {"transferee":2}
 //
-// Promises: what is not exactly such a body is refused, by a BodyError that names the fault, and nothing is guessed: a field that is
-// misspelt must not be taken for one that was left out. Whether a change fits the members as they are is not looked at here: the
-// leader decides that. Addresses come out as origins, in the one spelling by which the members compare them.
+// Promises: any other body is refused, by a BodyError that names the fault. Nothing is guessed: a misspelt field must
+// not be taken for one that was left out. Whether a change fits the present members is the leader's decision. Addresses
+// come out as origins, in the one spelling by which the members compare them.
 
 import type { MemberChange } from "../server/member.ts";
 import { JsonError, parseJson } from "./json.ts";
@@ -19,8 +19,8 @@ export class BodyError extends Error {
 }
 
 /** How many changes one request may ask for. */
-export const MAX_CHANGES = 64;
-const SHOWN_CHARS = 60;
+export const maxChanges = 64;
+const shownChars = 60;
 const kinds = ["add", "update", "remove", "promote", "demote"] as const;
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -52,8 +52,8 @@ export function parseChanges(value: unknown): MemberChange[] {
   const { changes } = fieldsOf("body", value, ["changes"]);
   if (!Array.isArray(changes)) throw new BodyError(`changes must be a list, not ${shown(changes)}`);
   if (changes.length === 0) throw new BodyError("changes is an empty list");
-  if (changes.length > MAX_CHANGES) {
-    throw new BodyError(`changes has ${changes.length} items, more than ${MAX_CHANGES}`);
+  if (changes.length > maxChanges) {
+    throw new BodyError(`changes has ${changes.length} items, more than ${maxChanges}`);
   }
   const ids = new Set<number>();
   return changes.map((item: unknown, i) => {
@@ -127,5 +127,5 @@ function within<T>(place: string, parse: () => T): T {
 
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
-  return text.length <= SHOWN_CHARS ? text : `${text.slice(0, SHOWN_CHARS)}...`;
+  return text.length <= shownChars ? text : `${text.slice(0, shownChars)}...`;
 }

@@ -1,8 +1,9 @@
 // What a member says about a write, a read or a change of the members, as answers over HTTP.
 //
-// The difference that matters to a client: after a refusal the request was not carried out and never will be, so that sending
-// it again is safe. After "unknown" it may be carried out now, later, or never: sending a put or a delete again is then safe
-// only because doing either twice does no more than doing it once, provided that nobody else wrote the key in between.
+// The difference that matters to a client: a refused request was not carried out and never will be, so that sending it
+// again is safe. A request with an unknown outcome may be carried out now, later, or never. Sending a put or a delete
+// again is then safe only if no other client wrote the key in between: doing either twice does no more than doing it
+// once.
 
 import type { OutgoingHttpHeaders } from "node:http";
 import type { ChangeOutcome, Refused } from "../server/member.ts";

@@ -1,11 +1,11 @@
-// How the API says no: every error is JSON with a `code` for programs, a `message` that says what was wrong, and `next`, what
+// How the API reports errors: JSON with a `code` for programs, a `message` that says what was wrong, and `next`, what
 // to do about it.
 //
-// An answer may go out before the request's body has come in. What is left of the body must then be read or the connection be
-// closed, or its bytes would be taken for the next request. node:http reads and drops the rest by itself, which is right for a
-// small rest: the connection stays usable. For a large rest, or one of unknown size, the answer carries `connection: close`, and
-// the socket lingers a moment: closed while the client still sends, TCP would answer with a reset, and a reset can destroy the
-// answer before the client has read it.
+// An answer may go out before the request's body has come in. The server must then read the rest of the body or close
+// the connection, or node:http would take the bytes for the next request. node:http reads and drops the rest by itself,
+// which is right for a small rest: the connection stays usable. For a large rest, or one of unknown size, the answer
+// carries `connection: close`, and the socket lingers a moment: if it closed while the client still sends, TCP would
+// answer with a reset, and a reset can destroy the answer before the client has read it.
 
 import { type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 
@@ -19,9 +19,9 @@ export interface Problem {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
-/** How long a socket that is about to be closed goes on reading, so that the client can read the answer. */
-export const LINGER_MS = 1000;
-const MAX_REST_BYTES = 65_536;
+/** How long a socket goes on reading before it is closed, so that the client can read the answer. */
+export const lingerMs = 1000;
+const maxRestBytes = 65_536;
 
 /** Answers with the problem and takes care of the request's unread body. */
 export function sendProblem(res: ServerResponse, problem: Problem): void {
@@ -32,20 +32,20 @@ export function sendProblem(res: ServerResponse, problem: Problem): void {
     "x-content-type-options": "nosniff",
     ...problem.headers,
   };
-  if (res.req.complete || declaredBodySize(res.req.headers) <= MAX_REST_BYTES) {
+  if (res.req.complete || declaredBodySize(res.req.headers) <= maxRestBytes) {
     res.writeHead(problem.status, headers);
     res.end(body);
     return;
   }
   res.writeHead(problem.status, { ...headers, connection: "close" });
   res.write(body); // complete for the client, by its content-length; end() only starts the closing
-  const timer = setTimeout(() => res.end(), LINGER_MS);
+  const timer = setTimeout(() => res.end(), lingerMs);
   res.once("close", () => clearTimeout(timer));
   res.req.once("end", () => res.end());
   res.req.resume();
 }
 
-/** Answers 200 with a value as JSON. What it says is about now: there is nothing for a cache to keep. */
+/** Answers 200 with a value as JSON. It describes the present: there is nothing for a cache to keep. */
 export function sendJson(res: ServerResponse, value: unknown): void {
   const body = Buffer.from(`${JSON.stringify(value)}\n`);
   res.writeHead(200, {
@@ -76,11 +76,11 @@ export function declaredBodySize(headers: IncomingHttpHeaders): number {
   return Number(headers["content-length"] ?? 0);
 }
 
-const QUOTED_CHARS = 60;
+const quotedChars = 60;
 
-/** Text of a client's as a message shows it: on one line, and not without end. */
+/** A client's text as a message shows it: on one line, and cut to a readable length. */
 export function quoted(text: string): string {
-  return JSON.stringify(text.length <= QUOTED_CHARS ? text : `${text.slice(0, QUOTED_CHARS)}...`);
+  return JSON.stringify(text.length <= quotedChars ? text : `${text.slice(0, quotedChars)}...`);
 }
 
 function bodyOf({ code, message, next, details }: Problem): Buffer {

@@ -20,7 +20,7 @@ const ask = (
     ...(headers === undefined ? {} : { headers }),
   });
 
-describe("with the calls of raftexample", () => {
+describe("with --raftexample-api,", () => {
   test("POST of an id with a peer URL adds a voter, DELETE removes it: 204, once applied", async () => {
     const added = await ask("POST", "/4", address);
     expect([added.status, await added.text()]).toEqual([204, ""]);
@@ -34,7 +34,7 @@ describe("with the calls of raftexample", () => {
     expect(server.member.proposed).toBe(0);
   });
 
-  test("the body is taken whatever it is called, with a line break behind it, and reduced to its origin", async () => {
+  test("the body is accepted under any type, with a line break behind it, and reduced to its origin", async () => {
     for (const type of ["text/plain", "application/x-www-form-urlencoded", "application/json"]) {
       expect((await ask("POST", "/4", `${address}/\n`, { "content-type": type })).status).toBe(204);
     }
@@ -105,7 +105,7 @@ describe("with the calls of raftexample", () => {
   });
 });
 
-test("without them a number is a key like any other", async () => {
+test("without --raftexample-api a number is a key like any other", async () => {
   await server.close();
   server = await startKvServer();
   expect((await ask("POST", "/4", '{"value":"v"}')).status).toBe(200);

@@ -1,12 +1,14 @@
-// The two calls by which etcd's raftexample changed its members, for those who have scripts that use them (--raftexample-api).
+// The two calls by which etcd's raftexample changed its members, for operators whose scripts use them
+// (--raftexample-api).
 //
 //     POST /4      the body is the peer URL     adds member 4 as a voter     204
 //     DELETE /4                                 removes it                   204
 //
-// Ports the membership part of etcd's contrib/raftexample/httpapi.go, as it was before it was removed. Two things differ. It answered
-// 204 at once, whatever became of the change; here 204 means that the change is applied, and any other outcome is the same problem as
-// under /_members. And it took every POST and DELETE for a change, while here only a name that is a positive decimal integer is
-// one: other keys are written and removed as ever. A key of such a name can still be put and read, but not deleted.
+// Ports the membership part of etcd's contrib/raftexample/httpapi.go, as it was before it was removed. Two things
+// differ. It answered 204 at once, whatever became of the change; here 204 means that the change is applied, and any
+// other outcome is the same problem as under /_members. And it took every POST and DELETE for a change; here only a
+// name that is a positive decimal integer is one, and other keys are written and removed as ever. A key of such a name
+// can still be put and read, but not deleted.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { MemberChange } from "../server/member.ts";
@@ -18,8 +20,8 @@ import { BodyError, parseMemberId, parsePeerUrl } from "./membership-request.ts"
 import { sendProblem } from "./problem.ts";
 import { queryOf, writeRefusal } from "./refusals.ts";
 
-const MAX_URL_BYTES = 1024;
-const EXAMPLE = "http://127.0.0.1:2680, the peer URL and nothing else";
+const maxUrlBytes = 1024;
+const example = "http://127.0.0.1:2680, the peer URL and nothing else";
 
 /** The handler of keys with the two calls in front of it. */
 export function withRaftexampleCalls({ member, logger }: ApiOptions, handleKey: RequestHandler): RequestHandler {
@@ -39,10 +41,10 @@ export function withRaftexampleCalls({ member, logger }: ApiOptions, handleKey: 
     }
     const add = (body: Uint8Array): void => {
       const peerUrl = peerUrlOf(body);
-      if (peerUrl instanceof BodyError) sendProblem(res, badBody(peerUrl, EXAMPLE));
+      if (peerUrl instanceof BodyError) sendProblem(res, badBody(peerUrl, example));
       else change(res, { kind: "add", id, peerUrl, learner: false });
     };
-    readBody(req, res, MAX_URL_BYTES, add, bodyTooLarge);
+    readBody(req, res, maxUrlBytes, add, bodyTooLarge);
   };
 }
 

@@ -7,8 +7,8 @@ import { parametersOf, unknownParameter } from "./refusals.ts";
 export const readParameters: readonly string[] = ["consistency"];
 
 /**
- * With each value. A cache between server and client would answer with old values: no longer a linearizable read. The others keep a browser
- * from taking what some client wrote for a page of this server, and from running it as one.
+ * The headers of each value. A cache between server and client would answer with old values: no longer a linearizable
+ * read. The others keep a browser from taking a client's value for a page of this server, and from running it as one.
  */
 export const valueHeaders = {
   "cache-control": "no-store",
@@ -18,7 +18,7 @@ export const valueHeaders = {
 
 export function consistencyOf(query: string): "linearizable" | "stale" | Problem {
   if (query === "") return "linearizable";
-  if (query === "consistency=stale") return "stale"; // as it is nearly always written: parsing costs more than the read
+  if (query === "consistency=stale") return "stale"; // the usual spelling: parsing costs more than the read
   const unknown = unknownParameter(query, readParameters);
   if (unknown !== undefined) return unknown;
   const [asked = "linearizable", ...more] = parametersOf(query).getAll("consistency");

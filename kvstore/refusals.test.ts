@@ -1,4 +1,5 @@
-// What is asked for and not done: one table for headers, one for parameters, one for bodies, each on every request that changes something.
+// Requests that ask for what the server does not do: one table for headers, one for parameters, one for bodies, each on
+// every request that changes something.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RawClient, type Running, startKvServer } from "./testing.ts";
@@ -34,7 +35,7 @@ function send(line: string, headers: readonly string[], body?: string): Promise<
 
 const json = "Content-Type: application/json";
 const peerUrl = "http://127.0.0.1:2680";
-/** Each request that changes something: it would be carried out as it stands here. */
+/** Each request that changes something; as written here, the server carries it out. */
 const writes: [line: string, headers: string[], body: string | undefined][] = [
   ["PUT /k", [], "v"],
   ["POST /k", [], '{"value":"v"}'],
@@ -145,12 +146,12 @@ describe("a header", () => {
     },
   );
 
-  test("that asks for an encoding is answered with the one that is taken", async () => {
+  test("that asks for an encoding gets an answer that names the accepted one", async () => {
     const { head } = await send("PUT /k", ["Content-Encoding: gzip"], "v");
     expect(head).toMatch(/^accept-encoding: identity$/im);
   });
 
-  test("that only says what is so, or may be ignored, refuses nothing", async () => {
+  test("that only states a fact, or may be ignored, refuses nothing", async () => {
     const harmless = [
       "Content-Encoding: Identity",
       "Content-Transfer-Encoding: binary",
@@ -258,7 +259,7 @@ describe("a query parameter", () => {
     }
   });
 
-  test("is none where the query is empty", async () => {
+  test("is absent where the query is empty", async () => {
     for (const [i, [line, headers, body]] of writes.entries()) {
       expect((await send(`${line}?`, headers, body)).status).toBeLessThan(300);
       expect(writesThatReach()).toBe(i + 1);
@@ -267,14 +268,14 @@ describe("a query parameter", () => {
     for (const line of reads) expect([line, (await send(`${line}?&`, [])).status]).toEqual([line, 200]);
   });
 
-  test("is named in the answer, cut to a length that one can read", async () => {
+  test("is named in the answer, cut to a readable length", async () => {
     const { message } = await send(`PUT /k?${"x".repeat(5000)}=1`, [], "v");
     expect(message).toMatch(/"x{60}\.\.\."/);
   });
 });
 
 describe("a body", () => {
-  test("that a write needs is announced, else 411 LENGTH_REQUIRED; a write without one by design is carried out", async () => {
+  test("that a write needs must be announced, else 411 LENGTH_REQUIRED; a write that has none by design is carried out", async () => {
     let carriedOut = 0;
     for (const [line, headers, body] of writes) {
       const answer = await send(line, headers);
@@ -297,7 +298,7 @@ describe("a body", () => {
     expect(server.member.map.get("c")).toBeUndefined();
   });
 
-  test("that nothing reads is 400 UNEXPECTED_BODY: it may hold a condition", async () => {
+  test("that no handler reads is 400 UNEXPECTED_BODY: it may hold a condition", async () => {
     for (const [line, headers, body] of writes) {
       if (body !== undefined) continue;
       const announced = await send(line, headers, '{"prevValue":"x"}');

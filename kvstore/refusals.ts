@@ -1,22 +1,24 @@
-// What a request asks for and would not get. It is refused before anything is done: an acknowledgement would say that it was done.
+// Refuses requests that ask for more than the server does, before it does anything: an acknowledgement would say that
+// it did all of it.
 //
-// A client that sends If-None-Match: * to take a lock, and gets 204 though another client holds it, is worse off than with an error.
-// HTTP lets a server ignore the headers that it does not know. So those that change what a write means must be known here; they are
-// refused by their presence, whatever their value, unless a value is harmless. Trailers are held to the same list. Query parameters
-// need no list: all but the known ones are refused.
+// A client that sends If-None-Match: * to take a lock, and gets 204 though another client holds it, is worse off than
+// with an error. HTTP lets a server ignore headers that it does not know. So this list must have every header that
+// changes what a write means; such a header is refused whatever its value, unless a value is harmless. Trailers obey
+// the same list. Query parameters need no list: all but the known ones are refused.
 //
-// A read may ignore conditions, Range and Accept-Encoding (RFC 9110, 13.2, 14.2 and 12.5.3): the whole value is a right answer to all of
-// them. Headers that change nothing about a write are ignored too: Prefer, Upgrade, Cookie and the like.
+// A read may ignore conditions, Range and Accept-Encoding (RFC 9110, 13.2, 14.2 and 12.5.3): the whole value is a right
+// answer to all of them. Headers that change nothing about a write are ignored too: Prefer, Upgrade, Cookie and the
+// like.
 //
-// A condition gets 501 and not 412. 412 says that the server evaluated the condition and found it false; the client would believe that
-// another client holds the lock. Range on a write is refused, though HTTP tells a server to ignore it: the client means to write a part,
-// and the rest of the value would be lost.
+// A condition gets 501 and not 412. 412 says that the server evaluated the condition and found it false; the client
+// would believe that another client holds the lock. Range on a write is refused, though HTTP tells a server to ignore
+// it: the client means to write a part, and the rest of the value would be lost.
 
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { type Problem, quoted } from "./problem.ts";
 
 interface Refusal extends Omit<Problem, "message"> {
-  /** What stands behind "the header NAME: VALUE" in the message. */
+  /** The text that follows "the header NAME: VALUE" in the message. */
   readonly because: string;
   /** Whether this value is harmless; none is, unless given. */
   readonly allows?: (value: string) => boolean;
@@ -102,14 +104,14 @@ export function writeRefusal(req: IncomingMessage, query: string, wantsBody: boo
   const { headers } = req;
   const refused = (query === "" ? undefined : unknownParameter(query, none)) ?? headerRefusal(headers);
   if (refused !== undefined) return refused;
-  // Of two lines node:http keeps the first and drops the other unseen.
+  // Of two such lines node:http keeps the first and silently drops the other.
   if (headers["content-type"] !== undefined && linesOf(req.rawHeaders, "content-type") > 1) return twoTypes;
   if (!wantsBody || headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined)
     return undefined;
   return lengthRequired;
 }
 
-/** The first of these headers, or trailers, that asks for what is not done. */
+/** The problem of the first header, or trailer, that asks for what the server does not do. */
 export function headerRefusal(headers: IncomingHttpHeaders | NodeJS.Dict<string>): Problem | undefined {
   for (const name in headers) {
     const refusal = refusals.get(name) ?? (name.startsWith("if-") ? condition : undefined);
@@ -120,7 +122,7 @@ export function headerRefusal(headers: IncomingHttpHeaders | NodeJS.Dict<string>
   return undefined;
 }
 
-/** Also for a read: the client that is answered with a value meant to delete it, say. */
+/** Also for a read: a client that is answered with a value may have meant to delete it. */
 export function methodOverride(headers: IncomingHttpHeaders): Problem | undefined {
   for (const name of overrides) {
     const value = headers[name];
@@ -131,7 +133,7 @@ export function methodOverride(headers: IncomingHttpHeaders): Problem | undefine
 
 const none: readonly string[] = [];
 
-/** The first parameter of the query that is not among the known. */
+/** The problem of the first query parameter that is not in `known`. */
 export function unknownParameter(query: string, known: readonly string[]): Problem | undefined {
   for (const name of parametersOf(query).keys()) {
     if (known.includes(name)) continue;

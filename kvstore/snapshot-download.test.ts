@@ -32,7 +32,7 @@ async function parts(response: Response): Promise<{ head: Record<string, unknown
   return { head: JSON.parse(bytes.toString("utf8", 0, line)), map };
 }
 
-test("the answer is index, term and members, then the map, then a checksum over both", async () => {
+test("GET /_snapshot answers with index, term and members, then the map, then a checksum over both", async () => {
   await put("a", "1");
   await put("b", new Uint8Array(300_000).fill(7));
   const { head, map } = await parts(await get());
@@ -42,7 +42,7 @@ test("the answer is index, term and members, then the map, then a checksum over 
   expect(map.get("b")?.length).toBe(300_000);
 });
 
-test("it waits until every write that was answered before has been applied here", async () => {
+test("GET /_snapshot waits until every write that was answered before has been applied here", async () => {
   let release = (): void => undefined;
   const waiting = new Promise<void>((resolve) => {
     server.member.nextRead = async () => {
@@ -60,7 +60,7 @@ test("it waits until every write that was answered before has been applied here"
   expect((await parts(await answer)).map.get("late")).toBeDefined();
 });
 
-test("a member without a leader refuses, and gives its own copy when asked for a stale one", async () => {
+test("GET /_snapshot is refused by a member without a leader, which gives its own copy when asked for a stale one", async () => {
   await put("a", "1");
   server.member.nextRead = () => ({ kind: "refused", code: "NO_LEADER", message: "none" });
   expect(await problem(await get())).toEqual([503, "NO_LEADER"]);
@@ -70,7 +70,7 @@ test("a member without a leader refuses, and gives its own copy when asked for a
   expect(await problem(await get("?consistency=maybe"))).toEqual([400, "BAD_CONSISTENCY"]);
 });
 
-test("one is sent at a time, and the next one when its reader is done or gone", async () => {
+test("GET /_snapshot sends one snapshot at a time, and the next one when the reader is done or gone", async () => {
   for (let i = 0; i < 40; i++) await put(`k${i}`, new Uint8Array(1_000_000)); // more than the sockets take
   const request = http.get(`${server.url}/_snapshot`);
   const [response] = (await once(request, "response")) as [http.IncomingMessage];
@@ -86,7 +86,7 @@ test("one is sent at a time, and the next one when its reader is done or gone", 
   expect(server.logged).toEqual([expect.stringMatching(/was not sent to its end/)]);
 });
 
-test("HEAD tells that there is one, without it", async () => {
+test("HEAD /_snapshot answers without the body", async () => {
   const head = await get("", { method: "HEAD" });
   expect([head.status, await head.text()]).toEqual([200, ""]);
   expect((await parts(await get())).map.size).toBe(0);

@@ -4,12 +4,14 @@
 //
 //     {"index":812,"term":3,"members":[{"id":1,"peerUrl":"http://...","role":"voter"},...]}
 //
-// Promises: what is sent is the state at one moment, with the index that it has; every write that was answered before the request is in it,
-// unless a stale one is asked for (?consistency=stale), which a member gives even when it knows no leader. Whoever reads can tell by the
-// checksum whether all of it came: a member that stops in between just ends the connection.
+// Promises: the answer is the state at one moment, with its index. It has every write that was answered before the
+// request, unless the client asks for a stale state (?consistency=stale), which a member gives even when it knows no
+// leader. The checksum tells the reader whether all of it came: a member that stops in between just ends the
+// connection.
 //
-// The map is read while it is written to, and lays by what is overwritten meanwhile. So that slow readers cannot fill the memory with
-// that, one state is sent at a time. `term` is the member's term then, which is at least that of the entry at the index.
+// The map is read while commands are applied, and saves overwritten values for the reader. One state is sent at a time,
+// so that slow readers cannot fill the memory with saved values. `term` is the member's term at that moment, which is
+// at least that of the entry at the index.
 //
 // `readyloop snapshot save` turns the answer into a snapshot file; kvstore/ knows nothing of files.
 
@@ -43,7 +45,7 @@ export function snapshotRoute({ member, map, logger }: SnapshotOptions): Route {
       const outcome = consistency === "stale" ? undefined : await member.readIndex();
       if (outcome?.kind === "refused") return sendProblem(res, refusalOf(outcome));
       if (outcome?.kind === "timeout") return sendProblem(res, readTimeout(outcome.message));
-      // In one turn: no command is applied between the two.
+      // In one turn of the event loop: no command is applied between the two.
       const status = member.status();
       const state = map.snapshot();
       if (status.applied === 0) return sendProblem(res, nothingYet);
@@ -62,7 +64,7 @@ export function snapshotRoute({ member, map, logger }: SnapshotOptions): Route {
     about: "all keys and values, for readyloop snapshot save; ?consistency=stale: this member's own, which may lag",
     handle: (req, res) =>
       void answer(req, res).catch((error) => {
-        // Once the answer has begun, its end is all that can be said: the pipeline has cut the connection.
+        // Once the answer has begun, no error can be sent: the pipeline has cut the connection.
         if (res.headersSent) logger.warn({}, `a snapshot was not sent to its end: ${(error as Error).message}`);
         else fail(res, error, logger);
       }),
@@ -80,7 +82,7 @@ async function* bodyOf(
   for await (const chunk of state) {
     hash.update(chunk);
     yield chunk;
-    await setImmediate(); // the map waits for nothing, so others would not have their turn
+    await setImmediate(); // the map awaits nothing, so other work would not have its turn
   }
   yield hash.digest();
 }

@@ -1,5 +1,5 @@
-// What the tests of kvstore/ share: a member in memory that really applies commands to a KvMap and whose outcomes can be
-// steered, a listening server in front of it, and a raw socket for what no HTTP client would send.
+// What the tests of kvstore/ share: a member in memory that really applies commands to a KvMap and whose outcomes can
+// be steered, a listening server in front of it, and a raw socket for what no HTTP client would send.
 
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";

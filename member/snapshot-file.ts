@@ -13,7 +13,7 @@ import { KvSnapshotError, SnapshotDecoder } from "../kvstore/map-snapshot.ts";
 import type { SnapshotMetadata } from "../raft/index.ts";
 import type { MembersState } from "../server/membership/members.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
-import { decodeHead, decodeTail, FormatError, LONGEST_HEAD_BYTES } from "../snap/format.ts";
+import { decodeHead, decodeTail, FormatError, longestHeadBytes } from "../snap/format.ts";
 import { SnapError } from "../snap/index.ts";
 import { readSnapshot } from "../snap/read.ts";
 import { writeSnapshot } from "../snap/write.ts";
@@ -77,7 +77,7 @@ function unsound(file: string, cause: Error): SnapshotFileError {
 /** Where the snapshot belongs is in the file itself, and its name may be any. */
 async function readEnds(open: File, size: number): Promise<{ metadata: SnapshotMetadata; checksum: number }> {
   try {
-    const head = new Uint8Array(Math.min(size, LONGEST_HEAD_BYTES));
+    const head = new Uint8Array(Math.min(size, longestHeadBytes));
     await open.read(head, 0);
     const { crc, dataEnd, end } = decodeHead(head, size);
     if (end - dataEnd > longestTailBytes) throw new FormatError(`its metadata would be ${end - dataEnd} bytes long`);

@@ -63,65 +63,65 @@ function unpadded(bytes: Uint8Array): string {
 }
 
 export class Client {
-  private readonly id: number;
-  private readonly parts: ClientParts;
-  private readonly process: Process;
-  private writes = 0;
-  private target: SimMember | undefined;
-  private stopped = false;
+  readonly #id: number;
+  readonly #parts: ClientParts;
+  readonly #process: Process;
+  #writes = 0;
+  #target: SimMember | undefined;
+  #stopped = false;
 
   constructor(id: number, parts: ClientParts) {
-    this.id = id;
-    this.parts = parts;
-    this.process = new Process(parts.world, 1);
+    this.#id = id;
+    this.#parts = parts;
+    this.#process = new Process(parts.world, 1);
   }
 
   /** Runs until it is told to stop. */
   async run(): Promise<void> {
-    const { random, settings } = this.parts;
-    while (!this.stopped) {
-      await this.process.sleep(2 * settings.thinkMs * random.real());
+    const { random, settings } = this.#parts;
+    while (!this.#stopped) {
+      await this.#process.sleep(2 * settings.thinkMs * random.real());
       const draw = random.real();
       const key = `k${random.below(settings.keys)}`;
-      if (draw < 0.45) await this.perform("put", key, this.newValue());
-      else if (draw < 0.55) await this.perform("delete", key, undefined);
-      else await this.perform("get", key, undefined);
+      if (draw < 0.45) await this.#perform("put", key, this.#newValue());
+      else if (draw < 0.55) await this.#perform("delete", key, undefined);
+      else await this.#perform("get", key, undefined);
     }
   }
 
   stop(): void {
-    this.stopped = true;
+    this.#stopped = true;
   }
 
   /** Puts a value until that is acknowledged, and reads it back. Resolves to whether it was there. */
   async succeed(key: string): Promise<boolean> {
-    const value = this.newValue();
-    while ((await this.once("put", key, value)).outcome !== "ok") await this.process.sleep(100);
+    const value = this.#newValue();
+    while ((await this.#once("put", key, value)).outcome !== "ok") await this.#process.sleep(100);
     for (;;) {
-      const read = await this.once("get", key, undefined);
+      const read = await this.#once("get", key, undefined);
       if (read.outcome === "ok") return read.value === value;
-      await this.process.sleep(100);
+      await this.#process.sleep(100);
     }
   }
 
-  private newValue(): string {
-    return `${this.id}.${++this.writes}`;
+  #newValue(): string {
+    return `${this.#id}.${++this.#writes}`;
   }
 
-  private async perform(op: HistoryEntry["op"], key: string, value: string | undefined): Promise<void> {
-    const { random } = this.parts;
-    for (let attempt = 0; attempt < 4 && !this.stopped; attempt++) {
-      const { outcome } = await this.once(op, key, value);
+  async #perform(op: HistoryEntry["op"], key: string, value: string | undefined): Promise<void> {
+    const { random } = this.#parts;
+    for (let attempt = 0; attempt < 4 && !this.#stopped; attempt++) {
+      const { outcome } = await this.#once(op, key, value);
       if (outcome === "ok" || (outcome === "unknown" && random.chance(0.3))) return;
-      await this.process.sleep(100 * random.real());
+      await this.#process.sleep(100 * random.real());
     }
   }
 
-  private async once(op: HistoryEntry["op"], key: string, value: string | undefined): Promise<HistoryEntry> {
-    const { history, moment, settings, count } = this.parts;
-    const member = this.choose();
+  async #once(op: HistoryEntry["op"], key: string, value: string | undefined): Promise<HistoryEntry> {
+    const { history, moment, settings, count } = this.#parts;
+    const member = this.#choose();
     const entry: HistoryEntry = {
-      client: this.id,
+      client: this.#id,
       op,
       key,
       value,
@@ -131,82 +131,82 @@ export class Client {
     };
     history.push(entry);
     const answer = await new Promise<Answer | undefined>((resolve) => {
-      this.process.after(settings.timeoutMs, () => resolve(undefined));
-      this.ask(member, op, key, value, resolve);
+      this.#process.after(settings.timeoutMs, () => resolve(undefined));
+      this.#ask(member, op, key, value, resolve);
     });
     if (answer === undefined) {
       count(`${op} unknown`);
       // It may take effect at any time to come.
-      this.target = undefined;
+      this.#target = undefined;
       return entry;
     }
     entry.return = moment();
     entry.outcome = answer.outcome;
     if (op === "get") entry.value = answer.value;
-    if (answer.outcome === "fail") this.target = undefined;
+    if (answer.outcome === "fail") this.#target = undefined;
     count(`${op} ${answer.outcome}`);
     return entry;
   }
 
   /** The one that answered last, now and then another. */
-  private choose(): SimMember {
-    const { random, members } = this.parts;
-    if (this.target === undefined || random.chance(0.1)) this.target = random.pick(members());
-    return this.target;
+  #choose(): SimMember {
+    const { random, members } = this.#parts;
+    if (this.#target === undefined || random.chance(0.1)) this.#target = random.pick(members());
+    return this.#target;
   }
 
-  private ask(
+  #ask(
     member: SimMember,
     op: HistoryEntry["op"],
     key: string,
     value: string | undefined,
     resolve: (answer: Answer | undefined) => void,
   ): void {
-    const { random, settings, count, cuts, world } = this.parts;
+    const { random, settings, count, cuts, world } = this.#parts;
     const { running } = member;
     if (cuts.requests.has(member.id)) {
       count("lost request");
       return;
     }
     if (running === undefined) {
-      this.process.after(delayMs, () => resolve({ outcome: "fail" }));
+      this.#process.after(delayMs, () => resolve({ outcome: "fail" }));
       return;
     }
     const { process } = running;
     process.after(delayMs, () => {
       const since = world.now;
       let isAnswered = false;
-      this.process.after(settings.timeoutMs, () => {
+      this.#process.after(settings.timeoutMs, () => {
         if (isAnswered || !process.alive || !process.wasAwakeSince(since)) return;
         world.fail(
           new Error(`answers: member ${member.id} has left a ${op} without an answer for ${settings.timeoutMs} ms`),
         );
       });
-      const serving = op === "get" ? this.read(member, key) : this.write(member, op, key, value);
+      const serving = op === "get" ? this.#read(member, key) : this.#write(member, op, key, value);
       void serving.then((answer) => {
         isAnswered = true;
         if (cuts.answers.has(member.id) || random.chance(settings.lostAnswers)) count("lost answer");
-        else this.process.after(delayMs, () => resolve(answer));
+        else this.#process.after(delayMs, () => resolve(answer));
       });
     });
   }
 
-  private async write(
+  async #write(
     { running }: SimMember,
     op: HistoryEntry["op"],
     key: string,
     value: string | undefined,
   ): Promise<Answer | undefined> {
-    const { random, settings } = this.parts;
+    const { random, settings } = this.#parts;
     const padded = value?.padEnd(random.between(0, settings.valueBytes + 1), padding);
     const command = op === "put" ? encodePut(key, encoder.encode(padded)) : encodeDelete(key);
     const outcome = await running?.server.propose(command);
     if (outcome?.kind !== "applied") return outcome?.kind === "refused" ? { outcome: "fail" } : undefined;
-    this.parts.acknowledged(outcome.index, command);
+    this.#parts.acknowledged(outcome.index, command);
     return { outcome: "ok" };
   }
 
-  private async read({ running }: SimMember, key: string): Promise<Answer | undefined> {
+  async #read({ running }: SimMember, key: string): Promise<Answer | undefined> {
     const outcome = await running?.server.readIndex();
     if (outcome?.kind !== "ready") return { outcome: "fail" };
     const bytes = running?.map.map.get(key);

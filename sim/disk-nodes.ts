@@ -12,7 +12,7 @@
 // Names have no such state: a journal whose write fails takes no more.
 
 /** The unit in which a disk writes: a sector is old or new, never a mixture. Bytes. */
-export const SECTOR_BYTES = 512;
+export const sectorBytes = 512;
 
 /** What becomes of an unsynced change, or of one sector of a write. Names and truncations are kept or lost: the rest counts as lost. */
 export type Fate = "kept" | "lost" | "zeros" | "garbage";
@@ -177,8 +177,8 @@ function apply(content: Content, change: FileChange, choose: Choice): void {
     return;
   }
   for (let at = offset; at < offset + size; ) {
-    const sector = Math.floor(at / SECTOR_BYTES);
-    const end = Math.min(offset + size, (sector + 1) * SECTOR_BYTES);
+    const sector = Math.floor(at / sectorBytes);
+    const end = Math.min(offset + size, (sector + 1) * sectorBytes);
     const fate = choose(change, sector);
     if (fate === "kept") content.write(bytes.subarray(at - offset, end - offset), at);
     else if (fate === "zeros") content.write(new Uint8Array(end - at), at);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { FakeDisk } from "./disk.ts";
 
 const text = (s: string): Uint8Array => new TextEncoder().encode(s);
@@ -16,7 +16,7 @@ async function withFile(disk = newDisk()) {
 }
 
 describe("a power cut", () => {
-  it("leaves what was synced, contents and names each for themselves", async () => {
+  test("leaves what was synced, contents and names each for themselves", async () => {
     const { disk, file } = await withFile();
     file.writeAt(text("synced"), 0);
     await file.datasync();
@@ -29,7 +29,7 @@ describe("a power cut", () => {
     expect(shown(disk)).toEqual({ "/d/f": "synced not" });
   });
 
-  it("keeps any subset of what was not synced, in the order in which it was made", async () => {
+  test("keeps any subset of what was not synced, in the order in which it was made", async () => {
     const { disk, file } = await withFile();
     await disk.syncDirectory("/d");
     file.writeAt(text("aaaa"), 0);
@@ -43,7 +43,7 @@ describe("a power cut", () => {
     expect(survivors).toEqual(["", "aaaa", "\0bb", "abba", "\0\0\0", "aaa", "\0bb", "abb"]);
   });
 
-  it("tears a write between sectors, and leaves zeros or noise in them", async () => {
+  test("tears a write between sectors, and leaves zeros or noise in them", async () => {
     const { disk, file } = await withFile();
     await disk.syncDirectory("/d");
     file.writeAt(new Uint8Array(1200).fill(7), 100);
@@ -64,7 +64,7 @@ describe("a power cut", () => {
     expect(garbage).toEqual(torn((sector) => (sector === 0 ? "garbage" : "kept")));
   });
 
-  it("undoes names until their directory is synced; a rename is whole or not at all", async () => {
+  test("undoes names until their directory is synced; a rename is whole or not at all", async () => {
     const { disk, file } = await withFile();
     file.writeAt(text("x"), 0);
     await file.datasync();
@@ -78,7 +78,7 @@ describe("a power cut", () => {
     expect(shown(disk.survivor(lost))).toEqual({});
   });
 
-  it("leaves a directory that was made, as that call syncs its name; a directory that was renamed not", async () => {
+  test("leaves a directory that was made, as that call syncs its name; a directory that was renamed not", async () => {
     const disk = newDisk();
     await disk.makeDirectory("/a/b");
     expect(await disk.survivor(lost).list("/a/b")).toEqual([]);
@@ -87,7 +87,7 @@ describe("a power cut", () => {
     expect(await disk.survivor(kept).list("/a")).toEqual(["c"]);
   });
 
-  it("takes no directory that was made again, though who made it first was killed before its name was synced", async () => {
+  test("takes no directory that was made again, though who made it first was killed before its name was synced", async () => {
     const disk: FakeDisk = newDisk();
     const letGo = disk.hangWhen(({ kind, path, number }) => kind === "syncDirectory" && path === "/" && number > 1);
     void disk.makeDirectory("/a/b");
@@ -100,7 +100,7 @@ describe("a power cut", () => {
     expect(next.survivor(lost).directories()).toEqual(["/a"]);
   });
 
-  it("drawn by random is the same for the same draws", async () => {
+  test("drawn by random is the same for the same draws", async () => {
     const { disk, file } = await withFile();
     await disk.syncDirectory("/d");
     for (let i = 0; i < 10; i++) file.writeAt(new Uint8Array(2000).fill(i), i * 1500);
@@ -122,7 +122,7 @@ describe("a power cut", () => {
 });
 
 describe("a sync", () => {
-  it("that fails leaves its writes in doubt: only writing them again and syncing that makes them survive", async () => {
+  test("that fails leaves its writes in doubt: only writing them again and syncing that makes them survive", async () => {
     const { disk, file } = await withFile();
     await disk.syncDirectory("/d");
     file.writeAt(text("one"), 0);
@@ -140,7 +140,7 @@ describe("a sync", () => {
     expect(disk.unsynced).toEqual([]);
   });
 
-  it("that hangs covers what was written before it, and only once it returns", async () => {
+  test("that hangs covers what was written before it, and only once it returns", async () => {
     const { disk, file } = await withFile();
     await disk.syncDirectory("/d");
     const letGo = disk.hangWhen(({ kind }) => kind === "datasync");
@@ -158,7 +158,7 @@ describe("a sync", () => {
     expect(shown(disk.survivor(lost))).toEqual({ "/d/f": "before" });
   });
 
-  it("takes the time that a simulator gives it", async () => {
+  test("takes the time that a simulator gives it", async () => {
     let tick = (): void => undefined;
     const { disk, file } = await withFile();
     await disk.syncDirectory("/d");
@@ -177,7 +177,7 @@ describe("a sync", () => {
 });
 
 describe("a failing call", () => {
-  it("changes nothing, but that a short write writes half", async () => {
+  test("changes nothing, but that a short write writes half", async () => {
     const { disk, file } = await withFile();
     disk.failWhen(() => true, "ENOSPC");
     expect(() => file.writeAt(text("four"), 0)).toThrow("/d/f: no space left");
@@ -193,7 +193,7 @@ describe("a failing call", () => {
     expect(shown(disk)).toEqual({ "/d/f": "four" });
   });
 
-  it("is one that the real disk fails too: names that are there or not, closed files, a lock that is held", async () => {
+  test("is one that the real disk fails too: names that are there or not, closed files, a lock that is held", async () => {
     const { disk, file } = await withFile();
     await expect(disk.open("/d/f", "create")).rejects.toMatchObject({ code: "EEXIST" });
     await expect(disk.open("/d/g", "write")).rejects.toMatchObject({ code: "ENOENT" });
@@ -209,7 +209,7 @@ describe("a failing call", () => {
     await disk.killed().lock("/d");
   });
 
-  it("of a machine without power never comes back", async () => {
+  test("of a machine without power never comes back", async () => {
     const { disk, file } = await withFile();
     disk.powerCut(kept);
     let came = false;

@@ -26,7 +26,7 @@ import {
 import { type Choice, DirectoryNode, type DiskNode, drawn, FileNode, type Unsynced } from "./disk-nodes.ts";
 
 export type { DiskCall, Failure, FakeDiskOptions, Matches } from "./disk-calls.ts";
-export { type Choice, drawn, type Fate, SECTOR_BYTES, type Unsynced } from "./disk-nodes.ts";
+export { type Choice, drawn, type Fate, sectorBytes, type Unsynced } from "./disk-nodes.ts";
 
 export class FakeDisk implements FileSystem {
   readonly #options: FakeDiskOptions;

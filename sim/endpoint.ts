@@ -46,16 +46,16 @@ export class Endpoint implements Transport, End {
   readonly incarnation: number;
   readonly clusterId: number;
   readonly url: string;
-  private readonly onViolation: EndpointOptions["onViolation"];
+  readonly #onViolation: EndpointOptions["onViolation"];
   handler: TransportHandler | undefined;
   address: Address | undefined;
-  private readonly links = new Map<number, Link>();
-  private readonly sending = new Set<number>();
-  private readonly receiving = new Set<number>();
-  private closed = false;
+  readonly #links = new Map<number, Link>();
+  readonly #sending = new Set<number>();
+  readonly #receiving = new Set<number>();
+  #closed = false;
 
   constructor({ id, incarnation, clusterId, url, process, network, onViolation }: EndpointOptions) {
-    this.onViolation = onViolation;
+    this.#onViolation = onViolation;
     this.id = id;
     this.incarnation = incarnation;
     this.clusterId = clusterId;
@@ -68,7 +68,7 @@ export class Endpoint implements Transport, End {
 
   start(handler: TransportHandler): void {
     this.handler = handler;
-    for (const [id, link] of this.links) this.dial(id, link);
+    for (const [id, link] of this.#links) this.#dial(id, link);
   }
 
   announce(address: Address): void {
@@ -76,19 +76,19 @@ export class Endpoint implements Transport, End {
   }
 
   addPeer(id: number, url: string): void {
-    const known = this.links.get(id);
+    const known = this.#links.get(id);
     if (id === this.id || known?.url === url) return;
     if (known !== undefined) known.ended = true;
     const link: Link = { url, peer: undefined, backoffMs: backoffMs.least, attempt: 0, ended: false };
-    this.links.set(id, link);
-    if (this.handler !== undefined) this.dial(id, link);
+    this.#links.set(id, link);
+    if (this.handler !== undefined) this.#dial(id, link);
   }
 
   removePeer(id: number): void {
-    const link = this.links.get(id);
+    const link = this.#links.get(id);
     if (link === undefined) return;
     link.ended = true;
-    this.links.delete(id);
+    this.#links.delete(id);
     // The connection from it is closed, too: it notices at once, or when nothing answers its pings.
     const { network } = this;
     const peer = network.at(link.url);
@@ -99,7 +99,7 @@ export class Endpoint implements Transport, End {
   send(messages: readonly Message[]): void {
     const dropped = new Set<number>();
     for (const m of messages) {
-      const link = this.links.get(m.to);
+      const link = this.#links.get(m.to);
       if (link?.peer === undefined) dropped.add(m.to);
       else this.network.carry(this, link.peer, m);
     }
@@ -110,19 +110,19 @@ export class Endpoint implements Transport, End {
     if (this.handler === undefined) return;
     const broken = validateMessage(m, { self: this.id, peer: from.id }) ?? this.handler.receive(from.id, [m]);
     if (broken !== undefined) {
-      this.onViolation(new Error(`member ${this.id} finds that member ${from.id} breaks a rule: ${broken}`));
+      this.#onViolation(new Error(`member ${this.id} finds that member ${from.id} breaks a rule: ${broken}`));
     }
   }
 
   async sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
-    const peer = this.links.get(message.to)?.peer;
-    if (peer === undefined || this.sending.has(message.to) || this.closed) {
+    const peer = this.#links.get(message.to)?.peer;
+    if (peer === undefined || this.#sending.has(message.to) || this.#closed) {
       void chunks[Symbol.asyncIterator]().return?.();
       return false;
     }
-    this.sending.add(message.to);
+    this.#sending.add(message.to);
     const taken = await streamSnapshot(this.network, this, peer, message, chunks);
-    this.sending.delete(message.to);
+    this.#sending.delete(message.to);
     return taken;
   }
 
@@ -131,22 +131,22 @@ export class Endpoint implements Transport, End {
     if (broken !== undefined || message.type !== MessageType.MsgSnap) {
       this.process.world.fail(new Error(`member ${this.id} finds that member ${from.id} breaks a rule: ${broken}`));
     }
-    if (this.handler === undefined || this.receiving.has(from.id)) return false;
+    if (this.handler === undefined || this.#receiving.has(from.id)) return false;
     if (this.handler.admit(from.id, from.incarnation, from.address) !== undefined) return false;
-    this.receiving.add(from.id);
+    this.#receiving.add(from.id);
     try {
       await this.handler.receiveSnapshot(from.id, message, chunks);
       return true;
     } catch {
       return false; // the reason is in the receiver's log
     } finally {
-      this.receiving.delete(from.id);
+      this.#receiving.delete(from.id);
     }
   }
 
   request(to: number, body: Uint8Array): Promise<RequestOutcome> {
     const { network, process } = this;
-    const link = this.links.get(to);
+    const link = this.#links.get(to);
     const unsent = (message: string): RequestOutcome => ({ kind: "unsent", message });
     if (link === undefined) return Promise.resolve(unsent(`the address of member ${to} is not known`));
     return new Promise((resolve) => {
@@ -168,19 +168,19 @@ export class Endpoint implements Transport, End {
   }
 
   async close(): Promise<void> {
-    this.closed = true;
+    this.#closed = true;
     this.handler = undefined;
-    for (const id of [...this.links.keys()]) this.removePeer(id);
+    for (const id of [...this.#links.keys()]) this.removePeer(id);
     this.network.detach(this.url, this);
   }
 
-  private dial(id: number, link: Link): void {
+  #dial(id: number, link: Link): void {
     const { network, process } = this;
-    if (link.ended || this.closed || link.peer !== undefined) return;
+    if (link.ended || this.#closed || link.peer !== undefined) return;
     const attempt = ++link.attempt;
     const again = (pauseMs: number): void =>
       process.after(pauseMs, () => {
-        if (link.attempt === attempt) this.dial(id, link);
+        if (link.attempt === attempt) this.#dial(id, link);
       });
     link.backoffMs = Math.min(2 * link.backoffMs, backoffMs.most);
     const pauseMs = link.backoffMs * (1 - network.random.real() / 2);
@@ -194,7 +194,7 @@ export class Endpoint implements Transport, End {
       const isOther = peer.clusterId !== this.clusterId;
       const rejection = isOther ? undefined : peer.handler?.admit(this.id, this.incarnation, this.address);
       process.after(network.delay(), () => {
-        if (link.ended || this.closed || link.attempt !== attempt) return;
+        if (link.ended || this.#closed || link.attempt !== attempt) return;
         this.handler?.dialled(id, link.url, peer.clusterId);
         if (isOther) {
           again(pauseMs);
@@ -202,14 +202,14 @@ export class Endpoint implements Transport, End {
         }
         if (rejection !== undefined && rejection.kind !== "unknown") this.handler?.rejectedBy(id, rejection);
         if (rejection !== undefined || !peer.process.alive || peer.handler === undefined) again(pauseMs);
-        else this.connected(id, link, peer);
+        else this.#connected(id, link, peer);
       });
     });
     // The peer may die or sleep before it answers.
     again(handshakeTimeoutMs);
   }
 
-  private connected(id: number, link: Link, peer: End): void {
+  #connected(id: number, link: Link, peer: End): void {
     link.peer = peer;
     link.backoffMs = backoffMs.least;
     // The peer's system resets the connection when the process is gone.
@@ -217,10 +217,10 @@ export class Endpoint implements Transport, End {
   }
 
   /** A connection is gone: another is made. */
-  lost(id: number, link = this.links.get(id), peer = link?.peer): void {
+  lost(id: number, link = this.#links.get(id), peer = link?.peer): void {
     if (link === undefined || link.peer !== peer || peer === undefined) return;
     link.peer = undefined;
     this.handler?.reportUnreachable(id);
-    this.dial(id, link);
+    this.#dial(id, link);
   }
 }

@@ -63,82 +63,82 @@ const noBytes = new Uint8Array(0);
 
 export class Invariants {
   readonly committed: Committed[] = [];
-  private readonly founders: number;
-  private readonly facts = new Map<number, LogFacts>();
-  private readonly seen = new Map<number, Seen>();
-  private readonly leaders = new Map<number, number>();
-  private readonly votes = new Map<string, number>();
+  readonly #founders: number;
+  readonly #facts = new Map<number, LogFacts>();
+  readonly #seen = new Map<number, Seen>();
+  readonly #leaders = new Map<number, number>();
+  readonly #votes = new Map<string, number>();
   /** By term and index. */
-  private readonly entries = new Map<string, Known>();
-  private readonly data = new Map<number, number>();
-  private readonly offered = new WeakSet<Message>();
+  readonly #entries = new Map<string, Known>();
+  readonly #data = new Map<number, number>();
+  readonly #offered = new WeakSet<Message>();
   /** By the index that was applied. */
-  private readonly configurations = new Map<number, string>();
+  readonly #configurations = new Map<number, string>();
 
   /** `founders`: entries that each of them begins with, and holds for committed. */
   constructor(founders: number) {
-    this.founders = founders;
+    this.#founders = founders;
   }
 
   factsOf(id: number): LogFacts {
-    const facts = this.facts.get(id) ?? new LogFacts();
-    this.facts.set(id, facts);
+    const facts = this.#facts.get(id) ?? new LogFacts();
+    this.#facts.set(id, facts);
     return facts;
   }
 
   /** Terms that had a leader. */
   get elections(): number {
-    return this.leaders.size;
+    return this.#leaders.size;
   }
 
   /** A member hands this to its log. */
   saving(id: number, entries: readonly Entry[]): void {
     let previousTerm: number | undefined;
     for (const e of entries) {
-      previousTerm ??= this.termBefore(id, e.index);
-      this.logMatching(id, e, previousTerm);
+      previousTerm ??= this.#termBefore(id, e.index);
+      this.#logMatching(id, e, previousTerm);
       previousTerm = e.term;
     }
   }
 
   /** The disk of a member has this for good. */
   saved(id: number, { term, vote }: HardState): void {
-    if (vote !== 0) this.voted(id, term, vote);
+    if (vote !== 0) this.#voted(id, term, vote);
   }
 
   /** Of the entry that the first one of a save follows. */
-  private termBefore(id: number, index: number): number {
+  #termBefore(id: number, index: number): number {
     return this.factsOf(id).termOf(index - 1) ?? this.committed[index - 2]?.term ?? 0;
   }
 
-  private logMatching(id: number, e: Entry, previousTerm: number): void {
+  #logMatching(id: number, e: Entry, previousTerm: number): void {
     const key = `${e.term}/${e.index}`;
     const data = e.data ?? noBytes;
-    const known = this.entries.get(key);
+    const known = this.#entries.get(key);
     if (known === undefined) {
-      this.entries.set(key, { previousTerm, type: e.type ?? 0, data });
+      this.#entries.set(key, { previousTerm, type: e.type ?? 0, data });
       return;
     }
     const same = known.type === (e.type ?? 0) && known.previousTerm === previousTerm && equal(known.data, data);
     if (!same) throw new InvariantError(`log matching: entry ${key} is another on member ${id} than elsewhere`);
   }
 
-  private voted(id: number, term: number, candidate: number): void {
+  #voted(id: number, term: number, candidate: number): void {
     const key = `${id}/${term}`;
-    const before = this.votes.get(key);
+    const before = this.#votes.get(key);
     if (before !== undefined && before !== candidate) {
       throw new InvariantError(`one vote: in term ${term} member ${id} voted for ${before}, and then for ${candidate}`);
     }
-    this.votes.set(key, candidate);
+    this.#votes.set(key, candidate);
   }
 
   /** A member sends this. */
   sent(id: number, m: Message): void {
     if (m.reject) return;
     const { durable } = this.factsOf(id);
-    if (m.type === MessageType.MsgTimeoutNow) this.offers(id, m, durable.lastIndex);
+    if (m.type === MessageType.MsgTimeoutNow) this.#offers(id, m, durable.lastIndex);
     if (m.type === MessageType.MsgVoteResp) {
-      this.voted(id, m.term, m.to);
+      this.#voted(id, m.term, m.to);
       const { term = 0, vote = 0 } = durable.hardState ?? {};
       if (term > m.term || (term === m.term && vote === m.to)) return;
       throw new InvariantError(
@@ -159,9 +159,9 @@ export class Invariants {
    * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or nobody might lead for a while. Judged once,
    * when the message is first seen: one that is stuck behind a slow disk may leave after the leader has given the transfer up and gone on.
    */
-  private offers(id: number, m: Message, own: number): void {
-    if (this.offered.has(m)) return;
-    this.offered.add(m);
+  #offers(id: number, m: Message, own: number): void {
+    if (this.#offered.has(m)) return;
+    this.#offered.add(m);
     const has = this.factsOf(m.to).durable.lastIndex;
     if (has >= own) return;
     throw new InvariantError(
@@ -184,11 +184,11 @@ export class Invariants {
 
   /** A snapshot of a state with this fingerprint had this data. */
   compare(chain: number, data: number): void {
-    const before = this.data.get(chain);
+    const before = this.#data.get(chain);
     if (before !== undefined && before !== data) {
       throw new InvariantError("applied order: the same commands gave different data on two members");
     }
-    this.data.set(chain, data);
+    this.#data.set(chain, data);
   }
 
   /** Takes a look at a running member. */
@@ -197,24 +197,24 @@ export class Invariants {
     const { raft } = node;
     const { raftLog } = raft;
     const leads = raft.state === "StateLeader";
-    const seen = this.seenOf(id, server);
+    const seen = this.#seenOf(id, server);
     const lastIndex = raftLog.lastIndex();
-    if (leads && (!seen.leads || seen.term !== raft.term)) this.elected(id, node);
+    if (leads && (!seen.leads || seen.term !== raft.term)) this.#elected(id, node);
     else if (leads && (lastIndex < seen.last.index || raftLog.term(seen.last.index) !== seen.last.term)) {
       if (typeof raftLog.term(seen.last.index) === "number" || lastIndex < seen.last.index) {
         throw new InvariantError(`leader append-only: member ${id} leads term ${raft.term} and changed its log`);
       }
     }
-    for (const m of raft.msgs) if (m.type === MessageType.MsgTimeoutNow) this.offers(id, m, lastIndex);
+    for (const m of raft.msgs) if (m.type === MessageType.MsgTimeoutNow) this.#offers(id, m, lastIndex);
     if (raft.term < seen.term)
       throw new InvariantError(`member ${id} went from term ${seen.term} back to ${raft.term}`);
-    if (raftLog.committed !== seen.commit) this.commits(id, node, seen.commit);
+    if (raftLog.committed !== seen.commit) this.#commits(id, node, seen.commit);
     if (applier.index !== seen.applied) {
-      this.applies(id, seen.applied, applier.index, map);
+      this.#applies(id, seen.applied, applier.index, map);
       const mayHaveChanged = this.committed
         .slice(seen.applied, applier.index)
         .some(({ command }) => command === undefined);
-      if (mayHaveChanged) this.configured(id, server, applier.index);
+      if (mayHaveChanged) this.#configured(id, server, applier.index);
     }
     seen.term = raft.term;
     seen.leads = leads;
@@ -226,24 +226,24 @@ export class Invariants {
     }
   }
 
-  private seenOf(id: number, server: Server): Seen {
-    let seen = this.seen.get(id);
+  #seenOf(id: number, server: Server): Seen {
+    let seen = this.#seen.get(id);
     if (seen === undefined || seen.server !== server) {
       seen = { server, term: 0, leads: false, commit: 0, applied: 0, last: { index: 0, term: 0 } };
-      this.seen.set(id, seen);
+      this.#seen.set(id, seen);
     }
     return seen;
   }
 
-  private elected(id: number, { raft }: RawNode): void {
+  #elected(id: number, { raft }: RawNode): void {
     const { term, raftLog, trk } = raft;
-    const other = this.leaders.get(term);
+    const other = this.#leaders.get(term);
     if (other !== undefined && other !== id) {
       throw new InvariantError(`election safety: members ${other} and ${id} both lead term ${term}`);
     }
-    this.leaders.set(term, id);
+    this.#leaders.set(term, id);
     const { voters } = trk.config;
-    const granted = [...voters.ids()].filter((voter) => this.votes.get(`${voter}/${term}`) === id);
+    const granted = [...voters.ids()].filter((voter) => this.#votes.get(`${voter}/${term}`) === id);
     if (voters.voteResult(new Map(granted.map((voter) => [voter, true]))) !== "VoteWon") {
       throw new InvariantError(
         `durability: member ${id} leads term ${term} by votes of which only those of ${granted.join(", ") || "nobody"} are on a disk`,
@@ -259,11 +259,11 @@ export class Invariants {
     }
   }
 
-  private commits(id: number, node: RawNode, from: number): void {
+  #commits(id: number, node: RawNode, from: number): void {
     const { raftLog } = node.raft;
     const to = raftLog.committed;
     if (to < from) throw new InvariantError(`member ${id} takes its commit index back from ${from} to ${to}`);
-    if (to > this.committed.length) this.commitsFirst(id, node, to);
+    if (to > this.committed.length) this.#commitsFirst(id, node, to);
     for (let index = Math.max(from + 1, raftLog.firstIndex()); index <= to; index++) {
       const term = raftLog.term(index);
       const expected = this.committed[index - 1]?.term;
@@ -275,10 +275,10 @@ export class Invariants {
   }
 
   /** Nobody has committed that far before: only a leader, and only with a quorum. */
-  private commitsFirst(id: number, { raft }: RawNode, to: number): void {
+  #commitsFirst(id: number, { raft }: RawNode, to: number): void {
     const { raftLog, trk } = raft;
     const term = raftLog.term(to);
-    if (to > this.founders) {
+    if (to > this.#founders) {
       if (typeof term !== "number")
         throw new InvariantError(`member ${id} commits entry ${to}, which it does not have`);
       const position = { index: to, term };
@@ -297,12 +297,12 @@ export class Invariants {
     for (let index = this.committed.length + 1; index <= to; index++) {
       const entryTerm = raftLog.term(index);
       if (typeof entryTerm !== "number") throw new InvariantError(`member ${id} commits entry ${index} unseen`);
-      this.committed.push(this.commit(index, entryTerm, raft.term));
+      this.committed.push(this.#commit(index, entryTerm, raft.term));
     }
   }
 
-  private commit(index: number, term: number, inTerm: number): Committed {
-    const entry = this.entries.get(`${term}/${index}`);
+  #commit(index: number, term: number, inTerm: number): Committed {
+    const entry = this.#entries.get(`${term}/${index}`);
     const chain = this.committed.at(-1)?.chain ?? 0;
     // Those that the founders begin with are committed before they are written.
     const envelope = entry?.type === EntryType.EntryNormal ? decodeEnvelope(entry.data) : undefined;
@@ -311,24 +311,24 @@ export class Invariants {
   }
 
   /** What the founders begin with they apply at once, and a snapshot's configuration counts before the snapshot is restored. */
-  private configured(id: number, { node, members }: Server, applied: number): void {
+  #configured(id: number, { node, members }: Server, applied: number): void {
     const { raftLog, trk } = node.raft;
-    if (applied <= this.founders || raftLog.hasNextOrInProgressSnapshot()) return;
+    if (applied <= this.#founders || raftLog.hasNextOrInProgressSnapshot()) return;
     const config = `${trk.config} ${JSON.stringify(members.state())}`;
-    const known = this.configurations.get(applied) ?? config;
-    this.configurations.set(applied, known);
+    const known = this.#configurations.get(applied) ?? config;
+    this.#configurations.set(applied, known);
     if (config === known) return;
     throw new InvariantError(
       `applied order: at index ${applied} the members are ${config} for member ${id}, and ${known} for another`,
     );
   }
 
-  private applies(id: number, from: number, to: number, map: WatchedMap): void {
+  #applies(id: number, from: number, to: number, map: WatchedMap): void {
     if (to < from) throw new InvariantError(`applied order: member ${id} went from index ${from} back to ${to}`);
     if (to > this.committed.length)
       throw new InvariantError(`member ${id} applies entry ${to}, which is not committed`);
     const { lastIndex } = this.factsOf(id).durable;
-    if (to > this.founders && to > lastIndex)
+    if (to > this.#founders && to > lastIndex)
       throw new InvariantError(`durability: member ${id} applies entry ${to}, and its disk ends at ${lastIndex}`);
     if (map.chain === (this.committed[to - 1]?.chain ?? 0)) return;
     throw new InvariantError(

@@ -78,29 +78,29 @@ export class LogFacts {
   durable = new LogImage();
   /** Index of the newest snapshot that a leader has sent in place of the log. */
   received = 0;
-  private unsynced: Written[] = [];
-  private replacingWritten: Position | undefined;
-  private replacingDurable: Position | undefined;
+  #unsynced: Written[] = [];
+  #replacingWritten: Position | undefined;
+  #replacingDurable: Position | undefined;
 
   note(call: Written): void {
-    this.unsynced.push(call);
+    this.#unsynced.push(call);
     if (call.kind === "snapshot" && call.position.index > (this.written.hardState?.commit ?? 0)) {
       this.received = call.position.index;
     }
-    this.replacingWritten = carryOut(this.written, call, this.replacingWritten);
+    this.#replacingWritten = carryOut(this.written, call, this.#replacingWritten);
   }
 
   /** The term of an entry as written, or of the snapshot that ends with it; undefined where neither is known. */
   termOf(index: number): number | undefined {
-    if (this.replacingWritten?.index === index) return this.replacingWritten.term;
+    if (this.#replacingWritten?.index === index) return this.#replacingWritten.term;
     return index < this.written.base.index ? undefined : this.written.term(index);
   }
 
   /** Everything noted before `count` calls ago is durable. */
   synced(upTo: Written): void {
-    const end = this.unsynced.indexOf(upTo);
-    for (const call of this.unsynced.splice(0, end + 1)) {
-      this.replacingDurable = carryOut(this.durable, call, this.replacingDurable);
+    const end = this.#unsynced.indexOf(upTo);
+    for (const call of this.#unsynced.splice(0, end + 1)) {
+      this.#replacingDurable = carryOut(this.durable, call, this.#replacingDurable);
     }
   }
 
@@ -110,31 +110,31 @@ export class LogFacts {
     if (found?.snapshot !== undefined) image.replace(found.snapshot);
     image.append(found?.entries ?? []);
     image.hardState = found?.hardState;
-    const wrong = this.lost(image);
+    const wrong = this.#lost(image);
     this.durable = image;
     this.written = new LogImage();
     this.written.replace(image.base);
     this.written.terms = [...image.terms];
     this.written.hardState = image.hardState;
-    this.unsynced = [];
-    this.replacingWritten = undefined;
-    this.replacingDurable = undefined;
+    this.#unsynced = [];
+    this.#replacingWritten = undefined;
+    this.#replacingDurable = undefined;
     return wrong;
   }
 
-  private lost(found: LogImage): string | undefined {
+  #lost(found: LogImage): string | undefined {
     const { durable } = this;
     const { term = 0, vote = 0, commit = 0 } = durable.hardState ?? {};
     const now = found.hardState ?? { term: 0, vote: 0, commit: 0 };
     if (now.term < term || now.commit < commit || (now.term === term && vote !== 0 && now.vote !== vote)) {
       return `its hard state was durable as term ${term}, vote ${vote}, commit ${commit}, and is now term ${now.term}, vote ${now.vote}, commit ${now.commit}`;
     }
-    const saves = this.unsynced.flatMap((call) => (call.kind === "save" ? call.entries.slice(0, 1) : []));
+    const saves = this.#unsynced.flatMap((call) => (call.kind === "save" ? call.entries.slice(0, 1) : []));
     const overwritten = Math.min(Number.POSITIVE_INFINITY, ...saves.map(({ index }) => index));
     // A snapshot of the leader's that took the place of the log.
-    if (this.unsynced.some((call) => call.kind === "snapshot" && call.position.index === found.base.index))
+    if (this.#unsynced.some((call) => call.kind === "snapshot" && call.position.index === found.base.index))
       return undefined;
-    if (this.replacingDurable !== undefined && this.replacingDurable.index === found.base.index) return undefined;
+    if (this.#replacingDurable !== undefined && this.#replacingDurable.index === found.base.index) return undefined;
     for (let index = found.base.index + 1; index <= Math.min(durable.lastIndex, overwritten - 1); index++) {
       const was = durable.term(index);
       if (index > durable.base.index && found.term(index) !== was) {
@@ -147,38 +147,38 @@ export class LogFacts {
 
 /** The member's log, with every call noted in the facts. */
 export class WatchedLog implements LogStore {
-  private readonly log: LogStore;
-  private readonly facts: LogFacts;
-  private readonly listener: LogListener;
+  readonly #log: LogStore;
+  readonly #facts: LogFacts;
+  readonly #listener: LogListener;
 
   constructor(log: LogStore, facts: LogFacts, listener: LogListener) {
-    this.log = log;
-    this.facts = facts;
-    this.listener = listener;
+    this.#log = log;
+    this.#facts = facts;
+    this.#listener = listener;
   }
 
   async save(hardState: HardState | undefined, entries: readonly Entry[], mustSync: boolean): Promise<void> {
-    this.listener.saving(hardState, entries);
+    this.#listener.saving(hardState, entries);
     const call = { kind: "save", hardState, entries } as const;
-    this.facts.note(call);
-    await this.log.save(hardState, entries, mustSync);
+    this.#facts.note(call);
+    await this.#log.save(hardState, entries, mustSync);
     if (!mustSync) return;
-    this.facts.synced(call);
-    if (hardState !== undefined) this.listener.saved(hardState);
+    this.#facts.synced(call);
+    if (hardState !== undefined) this.#listener.saved(hardState);
   }
 
   async saveSnapshot(snapshot: { index: number; term: number; confState: ConfState }): Promise<void> {
     const call = { kind: "snapshot", position: { index: snapshot.index, term: snapshot.term } } as const;
-    this.facts.note(call);
-    await this.log.saveSnapshot(snapshot);
-    this.facts.synced(call);
+    this.#facts.note(call);
+    await this.#log.saveSnapshot(snapshot);
+    this.#facts.synced(call);
   }
 
   release(index: number): Promise<void> {
-    return this.log.release(index);
+    return this.#log.release(index);
   }
 
   close(): Promise<void> {
-    return this.log.close();
+    return this.#log.close();
   }
 }

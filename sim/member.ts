@@ -92,22 +92,22 @@ export class SimMember {
   harm: Harm | undefined;
   process: Process | undefined;
   /** Its newest snapshot was damaged, and it has the one before and the log from there on. */
-  private owesAStart = false;
-  private diskFailed = false;
+  #owesAStart = false;
+  #diskFailed = false;
   /** The life that began with a slip, if there was one. */
-  private slipping: Process | undefined;
-  private readonly parts: MemberParts;
-  private readonly founders: Peers | undefined;
-  private contacts: Peers;
+  #slipping: Process | undefined;
+  readonly #parts: MemberParts;
+  readonly #founders: Peers | undefined;
+  #contacts: Peers;
 
   /** `founders` for a member of the first hour; `contacts` for one that joins. */
   constructor(id: number, parts: MemberParts, peers: { founders?: Peers; contacts?: Peers }) {
     this.id = id;
     this.url = urlOf(id);
-    this.parts = parts;
-    this.founders = peers.founders;
-    this.contacts = peers.contacts ?? [];
-    this.disk = this.newDisk();
+    this.#parts = parts;
+    this.#founders = peers.founders;
+    this.#contacts = peers.contacts ?? [];
+    this.disk = this.#newDisk();
   }
 
   static urlOf(id: number): string {
@@ -115,7 +115,7 @@ export class SimMember {
   }
 
   get diskMayFail(): boolean {
-    return this.parts.world.now < this.diskMayFailUntil;
+    return this.#parts.world.now < this.diskMayFailUntil;
   }
 
   /** The id under which the invariants know it: a member whose data was lost has promised nothing. */
@@ -127,73 +127,73 @@ export class SimMember {
   start(): void {
     if (this.process !== undefined || this.gone !== undefined) return;
     // After a failed sync nobody knows what is on the disk and what only seems to be: the machine was switched off and on.
-    if (this.diskFailed) this.disk = this.disk.powerCut();
-    this.diskFailed = false;
-    const process = new Process(this.parts.world, this.rate);
+    if (this.#diskFailed) this.disk = this.disk.powerCut();
+    this.#diskFailed = false;
+    const process = new Process(this.#parts.world, this.rate);
     this.process = process;
-    this.open(process).catch((error) => this.failed(process, error));
+    this.#open(process).catch((error) => this.#failed(process, error));
   }
 
   /** Begins a life with an operator's slip, which ends by itself. */
   slip(slip: Slip): void {
-    if (this.process !== undefined || this.gone !== undefined || this.diskFailed) return;
-    const process = new Process(this.parts.world, this.rate);
+    if (this.process !== undefined || this.gone !== undefined || this.#diskFailed) return;
+    const process = new Process(this.#parts.world, this.rate);
     this.process = process;
-    this.slipping = process;
-    const { random, world, mutation, listener } = this.parts;
+    this.#slipping = process;
+    const { random, world, mutation, listener } = this.#parts;
     const draws = random.fork(`slip ${this.id} ${world.now}`);
-    const where = this.where(process, draws, this.logger());
+    const where = this.#where(process, draws, this.#logger());
     startBySlip(where, slip, 1 + draws.below(2 ** 47), mutation?.takesForNothing).then(
       (outcome) => {
         listener.count(`slip: ${outcome}`);
         listener.log(this.id, `slip: ${outcome}`);
         process.after(0, () => this.kill());
       },
-      (error) => this.failed(process, error),
+      (error) => this.#failed(process, error),
     );
   }
 
   /** Ends a life that began with a slip, if it has not ended yet. */
   endSlip(withPower: boolean): void {
-    if (this.process === undefined || this.process !== this.slipping) return;
-    this.parts.listener.count("slip: cut short");
+    if (this.process === undefined || this.process !== this.#slipping) return;
+    this.#parts.listener.count("slip: cut short");
     if (withPower) this.powerCut();
     else this.kill();
   }
 
   /** The power fails. */
   powerCut(): void {
-    this.end((disk) => disk.powerCut());
+    this.#end((disk) => disk.powerCut());
   }
 
   /** The process is killed; the system goes on, and with it what was written. */
   kill(): void {
-    this.end((disk) => disk.killed());
+    this.#end((disk) => disk.killed());
   }
 
   /** The power fails, and what the disk keeps is not what was written. Returns what was harmed, if there was anything that could be. */
   suffer(harm: Harm, random: Random, others: Peers): Harm | undefined {
     this.powerCut();
-    this.contacts = others; // whom it is told to ask when it comes back with nothing
-    if (harm === "wiped") this.disk = this.newDisk();
-    else if (harm === "damaged log" ? !damageLog(this.disk, random) : !this.damageSnapshot(random)) return undefined;
+    this.#contacts = others; // whom it is told to ask when it comes back with nothing
+    if (harm === "wiped") this.disk = this.#newDisk();
+    else if (harm === "damaged log" ? !damageLog(this.disk, random) : !this.#damageSnapshot(random)) return undefined;
     this.harm = harm;
     return harm;
   }
 
-  private damageSnapshot(random: Random): boolean {
+  #damageSnapshot(random: Random): boolean {
     const found = damageSnapshot(this.disk, random);
     if (found === undefined) return false;
-    this.owesAStart = found.older !== undefined && found.newest !== this.parts.invariants.factsOf(this.id).received;
+    this.#owesAStart = found.older !== undefined && found.newest !== this.#parts.invariants.factsOf(this.id).received;
     return true;
   }
 
-  private newDisk(): FakeDisk {
-    const random = this.parts.random.fork(`disk ${this.id} ${this.parts.world.now}`);
-    return new FakeDisk({ random: (n) => random.below(n), wait: (call) => this.wait(call) });
+  #newDisk(): FakeDisk {
+    const random = this.#parts.random.fork(`disk ${this.id} ${this.#parts.world.now}`);
+    return new FakeDisk({ random: (n) => random.below(n), wait: (call) => this.#wait(call) });
   }
 
-  private end(next: (disk: FakeDisk) => FakeDisk): void {
+  #end(next: (disk: FakeDisk) => FakeDisk): void {
     this.process?.kill();
     this.process = undefined;
     this.running = undefined;
@@ -208,7 +208,7 @@ export class SimMember {
       await running.server.shutDown();
       await running.close();
     } catch (error) {
-      this.failed(running.process, error instanceof Error ? error : new Error(String(error)));
+      this.#failed(running.process, error instanceof Error ? error : new Error(String(error)));
     }
     if (this.process === running.process) this.kill();
   }
@@ -217,27 +217,27 @@ export class SimMember {
     this.process?.pause(forMs);
   }
 
-  private get fileSystem(): FileSystem {
-    return (this.parts.mutation?.fileSystem ?? asItIs<FileSystem>)(this.disk);
+  get #fileSystem(): FileSystem {
+    return (this.#parts.mutation?.fileSystem ?? asItIs<FileSystem>)(this.disk);
   }
 
-  private wait(call: DiskCall): Promise<void> | undefined {
+  #wait(call: DiskCall): Promise<void> | undefined {
     const { sync, other } = this.diskTimes;
     const isSync = call.kind === "datasync" || call.kind === "syncDirectory";
     const time = isSync ? sync : other;
     // The process that makes the call: the answer comes to it, or to nobody.
-    const forMs = time * (0.5 + this.parts.world.random.real());
-    const { tickMs, electionTicks } = this.parts.settings;
-    if (forMs > tickMs * electionTicks) this.parts.listener.count("sync longer than an election timeout");
+    const forMs = time * (0.5 + this.#parts.world.random.real());
+    const { tickMs, electionTicks } = this.#parts.settings;
+    if (forMs > tickMs * electionTicks) this.#parts.listener.count("sync longer than an election timeout");
     return this.process?.sleep(forMs);
   }
 
-  private async open(process: Process): Promise<void> {
-    const { settings, network, random, invariants, world, listener } = this.parts;
-    const mutation = this.parts.mutation ?? {};
+  async #open(process: Process): Promise<void> {
+    const { settings, network, random, invariants, world, listener } = this.#parts;
+    const mutation = this.#parts.mutation ?? {};
     const draws = random.fork(`life ${this.id} ${world.now}`);
-    const logger = this.logger();
-    const opened = await this.openDirectory(process, draws, logger);
+    const logger = this.#logger();
+    const opened = await this.#openDirectory(process, draws, logger);
     if (opened === undefined) return;
     const { wal, snapshots, incarnation, recovered, joins } = opened;
     const { watchedAs } = this;
@@ -246,7 +246,7 @@ export class SimMember {
       listener.count(`${this.harm}: it starts all the same`);
       this.harm = undefined;
     }
-    const onViolation = (error: Error): void => this.violated(error);
+    const onViolation = (error: Error): void => this.#violated(error);
     const endpoint = new Endpoint({
       id: this.id,
       incarnation,
@@ -256,19 +256,19 @@ export class SimMember {
       network,
       onViolation,
     });
-    const map = new WatchedMap((chain, data) => this.check(() => invariants.compare(chain, data)));
+    const map = new WatchedMap((chain, data) => this.#check(() => invariants.compare(chain, data)));
     const saving = (_hardState: HardState | undefined, entries: readonly Entry[]): void =>
-      this.check(() => {
+      this.#check(() => {
         if (this.running !== undefined) invariants.observe(watchedAs, this.running);
         invariants.saving(watchedAs, entries);
       });
-    const saved = (hardState: HardState): void => this.check(() => invariants.saved(watchedAs, hardState));
+    const saved = (hardState: HardState): void => this.#check(() => invariants.saved(watchedAs, hardState));
     const peers = joins
-      ? ({ how: "join", list: this.contacts } as const)
+      ? ({ how: "join", list: this.#contacts } as const)
       : this.moved === undefined
-        ? ({ how: "start", list: this.founders ?? [] } as const)
+        ? ({ how: "start", list: this.#founders ?? [] } as const)
         : ({ how: "moved", list: this.moved } as const);
-    const log = (mutation.log ?? asItIs<LogStore>)(wal, this.fileSystem);
+    const log = (mutation.log ?? asItIs<LogStore>)(wal, this.#fileSystem);
     const server = await Server.create(
       (mutation.options ?? asItIs)({
         id: this.id,
@@ -285,8 +285,8 @@ export class SimMember {
         clock: process.clock(),
         logger,
         random: (n) => draws.below(n),
-        onFailure: (error) => this.failed(process, error),
-        onRejected: (rejection) => this.rejected(rejection),
+        onFailure: (error) => this.#failed(process, error),
+        onRejected: (rejection) => this.#rejected(rejection),
       }),
     );
     const close = async (): Promise<void> => {
@@ -301,38 +301,38 @@ export class SimMember {
     server.start();
   }
 
-  private logger(): Logger {
-    const { isTracing } = this.parts.listener;
-    const line = (text: string): void => this.parts.listener.log(this.id, text);
+  #logger(): Logger {
+    const { isTracing } = this.#parts.listener;
+    const line = (text: string): void => this.#parts.listener.log(this.id, text);
     return isTracing ? { debug: line, info: line, warning: line, error: line, fatal: line } : {};
   }
 
   /** Opens the data directory as the command line does; undefined if the cluster does not take this member. */
-  private async openDirectory(process: Process, draws: Random, logger: Logger) {
-    const { clusterId } = this.parts.settings;
-    const where = this.where(process, draws, logger);
+  async #openDirectory(process: Process, draws: Random, logger: Logger) {
+    const { clusterId } = this.#parts.settings;
+    const where = this.#where(process, draws, logger);
     const { snapshots, log, begun } = await openDataDirectory(where);
-    if (log?.repaired !== undefined) this.parts.listener.count("torn log repaired");
-    const joins = this.founders === undefined && log?.recovered === undefined;
-    if (joins && !(await this.join(process, (log ?? begun)?.incarnation ?? 0))) return undefined;
+    if (log?.repaired !== undefined) this.#parts.listener.count("torn log repaired");
+    const joins = this.#founders === undefined && log?.recovered === undefined;
+    if (joins && !(await this.#join(process, (log ?? begun)?.incarnation ?? 0))) return undefined;
     const identity = { nodeId: this.id, clusterId, incarnation: 1 + draws.below(2 ** 47) };
     const opened = log ?? (await makeLog(where, identity, begun));
     return { ...opened, snapshots, joins };
   }
 
-  private where(process: Process, draws: Random, logger: Logger): DirectoryOptions {
-    const { segmentBytes } = this.parts.settings;
+  #where(process: Process, draws: Random, logger: Logger): DirectoryOptions {
+    const { segmentBytes } = this.#parts.settings;
     const pause = (): Promise<void> => process.sleep(0);
     const salts = draws.fork("salts");
     const random = (n: number): number => salts.below(n);
-    return { fileSystem: this.fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause, random };
+    return { fileSystem: this.#fileSystem, path: "/data", id: this.id, logger, segmentBytes, pause, random };
   }
 
   /** Asks the members that it knows until one lets it in; false if it never will. */
-  private async join(process: Process, incarnation: number): Promise<boolean> {
-    const { network } = this.parts;
+  async #join(process: Process, incarnation: number): Promise<boolean> {
+    const { network } = this.#parts;
     for (let turn = 0; ; turn++) {
-      const contact = this.contacts[turn % this.contacts.length];
+      const contact = this.#contacts[turn % this.#contacts.length];
       if (contact === undefined) throw new Error("nobody to ask is known");
       const peer = network.at(contact.url);
       if (peer?.handler !== undefined && network.canConnect(this.id, contact.id)) {
@@ -345,11 +345,11 @@ export class SimMember {
           });
         });
         if (answer !== undefined && !("kind" in answer)) {
-          this.contacts = answer;
+          this.#contacts = answer;
           return true;
         }
         if (answer !== undefined && answer.kind !== "unknown") {
-          this.rejected(answer);
+          this.#rejected(answer);
           return false;
         }
       }
@@ -357,8 +357,8 @@ export class SimMember {
     }
   }
 
-  private rejected({ kind, message }: Rejection): void {
-    const { world, listener } = this.parts;
+  #rejected({ kind, message }: Rejection): void {
+    const { world, listener } = this.#parts;
     listener.count(`member turned away: ${kind}`);
     listener.log(this.id, message);
     if (kind === "lost-data" && this.harm !== "wiped")
@@ -369,20 +369,20 @@ export class SimMember {
   }
 
   /** One that was wiped may be told of a commit that it has forgotten, before anybody has told it so. */
-  private violated(error: Error): void {
-    const { world, listener } = this.parts;
+  #violated(error: Error): void {
+    const { world, listener } = this.#parts;
     if (this.harm === "wiped") listener.count("wiped: it finds out by itself");
     else world.fail(error);
   }
 
-  private failed(process: Process, error: Error): void {
-    const { world, listener } = this.parts;
+  #failed(process: Process, error: Error): void {
+    const { world, listener } = this.#parts;
     listener.log(this.id, `failed: ${error.message}`);
     if (!process.alive) return;
     const isBroken = error.name === "InvariantError" || error.name === "RaftPanic";
     if (!isBroken && this.running === undefined && this.harm !== undefined && this.harm !== "wiped") {
       listener.count(`${this.harm}: it refuses to start`);
-      if (this.harm === "damaged snapshot" && this.owesAStart) {
+      if (this.harm === "damaged snapshot" && this.#owesAStart) {
         world.fail(new Error(`member ${this.id} has an older snapshot, and does not start from it: ${error.message}`));
       }
       this.gone = error.message;
@@ -394,15 +394,15 @@ export class SimMember {
       return;
     }
     listener.count(error.message.includes("--disk-stall-ms") ? "stopped by its hanging disk" : "stopped by its disk");
-    this.diskFailed = true;
+    this.#diskFailed = true;
     process.after(0, () => this.kill());
   }
 
-  private check(look: () => void): void {
+  #check(look: () => void): void {
     try {
       look();
     } catch (error) {
-      this.parts.world.fail(error);
+      this.#parts.world.fail(error);
       throw error;
     }
   }

@@ -65,9 +65,9 @@ export class Network {
   /** What a scenario wants lost, besides. */
   loses: ((m: Message) => boolean) | undefined;
   /** Directions that lose everything, as "from>to". */
-  private readonly cuts = new Set<string>();
+  readonly #cuts = new Set<string>();
   /** Who is there now, by address. */
-  private readonly endpoints = new Map<string, End>();
+  readonly #endpoints = new Map<string, End>();
 
   constructor(world: World, random: Random, listener: NetworkListener) {
     this.world = world;
@@ -76,31 +76,31 @@ export class Network {
   }
 
   attach(url: string, endpoint: End): void {
-    this.endpoints.set(url, endpoint);
+    this.#endpoints.set(url, endpoint);
   }
 
   detach(url: string, endpoint: End): void {
-    if (this.endpoints.get(url) === endpoint) this.endpoints.delete(url);
+    if (this.#endpoints.get(url) === endpoint) this.#endpoints.delete(url);
   }
 
   at(url: string): End | undefined {
-    return this.endpoints.get(url);
+    return this.#endpoints.get(url);
   }
 
   cut(from: number, to: number): void {
-    this.cuts.add(`${from}>${to}`);
+    this.#cuts.add(`${from}>${to}`);
   }
 
   mend(): void {
-    this.cuts.clear();
+    this.#cuts.clear();
   }
 
   get isCut(): boolean {
-    return this.cuts.size > 0;
+    return this.#cuts.size > 0;
   }
 
   isBlocked(from: number, to: number): boolean {
-    return this.cuts.has(`${from}>${to}`);
+    return this.#cuts.has(`${from}>${to}`);
   }
 
   /** Whether a connection can be made at all: both directions are needed. */

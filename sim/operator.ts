@@ -20,75 +20,75 @@ export interface OperatorParts {
 const pauseMs = 500;
 
 export class Operator {
-  private readonly parts: OperatorParts;
-  private lost: SimMember | undefined;
-  private next: SimMember | undefined;
-  private asking = false;
+  readonly #parts: OperatorParts;
+  #lost: SimMember | undefined;
+  #next: SimMember | undefined;
+  #asking = false;
 
   constructor(parts: OperatorParts) {
-    this.parts = parts;
+    this.#parts = parts;
   }
 
   /** A member is to be replaced, as soon as it has gone. */
   get isBusy(): boolean {
-    return this.lost !== undefined;
+    return this.#lost !== undefined;
   }
 
   /** What it waits for, in words. */
   get task(): string | undefined {
-    if (this.lost === undefined) return undefined;
-    if (this.lost.gone === undefined)
-      return `member ${this.lost.id} was not turned away, though its data directory was ${this.lost.harm}`;
-    return this.next === undefined
-      ? `member ${this.lost.id} is to be removed`
-      : `member ${this.next.id} is to take its place`;
+    if (this.#lost === undefined) return undefined;
+    if (this.#lost.gone === undefined)
+      return `member ${this.#lost.id} was not turned away, though its data directory was ${this.#lost.harm}`;
+    return this.#next === undefined
+      ? `member ${this.#lost.id} is to be removed`
+      : `member ${this.#next.id} is to take its place`;
   }
 
   replace(lost: SimMember): void {
-    this.lost = lost;
-    this.look();
+    this.#lost = lost;
+    this.#look();
   }
 
-  private look(): void {
-    const { lost } = this;
+  #look(): void {
+    const lost = this.#lost;
     if (lost === undefined) return;
     // It got over what was done to it.
-    if (lost.harm === undefined) this.lost = undefined;
-    else if (lost.gone !== undefined && !this.asking) this.act(lost);
-    this.parts.world.after(pauseMs, () => this.look());
+    if (lost.harm === undefined) this.#lost = undefined;
+    else if (lost.gone !== undefined && !this.#asking) this.#act(lost);
+    this.#parts.world.after(pauseMs, () => this.#look());
   }
 
-  private act(lost: SimMember): void {
-    const { members, random, count, newMember } = this.parts;
+  #act(lost: SimMember): void {
+    const { members, random, count, newMember } = this.#parts;
     const up = [...members.values()].filter(({ running }) => running !== undefined);
     if (up.length === 0) return;
     const asked = random.pick(up);
     const known = asked.running?.server.status().members ?? [];
-    if (known.some(({ id }) => id === lost.id)) return this.ask(asked, { kind: "remove", id: lost.id });
+    if (known.some(({ id }) => id === lost.id)) return this.#ask(asked, { kind: "remove", id: lost.id });
     // Whoever was asked may know less than the others, or be no member at all.
     if (known.length === 0) return;
-    this.next ??= newMember();
-    const { id, url, gone } = this.next;
+    this.#next ??= newMember();
+    const { id, url, gone } = this.#next;
     const found = known.find((member) => member.id === id);
     if (found?.role === "voter" || gone !== undefined) {
       count(gone === undefined ? "member replaced" : "the one that took its place was removed");
-      this.lost = undefined;
-      this.next = undefined;
+      this.#lost = undefined;
+      this.#next = undefined;
     } else if (found === undefined) {
-      this.ask(asked, { kind: "add", id, peerUrl: url, learner: true });
+      this.#ask(asked, { kind: "add", id, peerUrl: url, learner: true });
     } else {
-      this.ask(asked, { kind: "promote", id });
+      this.#ask(asked, { kind: "promote", id });
     }
   }
 
-  private ask(asked: SimMember, change: MemberChange): void {
+  #ask(asked: SimMember, change: MemberChange): void {
     const { running } = asked;
     if (running === undefined) return;
-    this.asking = true;
+    this.#asking = true;
     const text = `operator: ${change.kind} ${change.id}`;
     const ended = (outcome: string): void => {
-      this.asking = false;
-      this.parts.log(`${text}: ${outcome}`);
+      this.#asking = false;
+      this.#parts.log(`${text}: ${outcome}`);
     };
     const forget = running.process.whenDead(() => ended("nobody is left to answer"));
     running.process.after(1, () => {

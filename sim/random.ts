@@ -5,15 +5,15 @@
 // the others alone. That is what makes a failing run shrink: a fault can be taken out of it without changing what the network does.
 
 export class Random {
-  private readonly seed: number;
-  private a: number;
-  private b: number;
-  private c: number;
-  private d: number;
+  readonly #seed: number;
+  #a: number;
+  #b: number;
+  #c: number;
+  #d: number;
 
   constructor(seed: number) {
-    this.seed = seed >>> 0;
-    let state = this.seed;
+    this.#seed = seed >>> 0;
+    let state = this.#seed;
     const next = (): number => {
       state = (state + 0x9e3779b9) >>> 0;
       let z = state;
@@ -21,30 +21,30 @@ export class Random {
       z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
       return (z ^ (z >>> 15)) >>> 0;
     };
-    this.a = next();
-    this.b = next();
-    this.c = next();
-    this.d = next() | 1; // never all zero
+    this.#a = next();
+    this.#b = next();
+    this.#c = next();
+    this.#d = next() | 1; // never all zero
   }
 
   /** A stream of its own: depends on this one's seed and the label, not on what was drawn. */
   fork(label: string): Random {
-    let hash = this.seed ^ 0x811c9dc5;
+    let hash = this.#seed ^ 0x811c9dc5;
     for (let i = 0; i < label.length; i++) hash = Math.imul(hash ^ label.charCodeAt(i), 0x01000193);
     return new Random(hash);
   }
 
   /** 32 random bits as an integer in [0, 2^32). */
   bits(): number {
-    const product = Math.imul(this.b, 5);
+    const product = Math.imul(this.#b, 5);
     const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
-    const t = this.b << 9;
-    this.c ^= this.a;
-    this.d ^= this.b;
-    this.b ^= this.c;
-    this.a ^= this.d;
-    this.c ^= t;
-    this.d = (this.d << 11) | (this.d >>> 21);
+    const t = this.#b << 9;
+    this.#c ^= this.#a;
+    this.#d ^= this.#b;
+    this.#b ^= this.#c;
+    this.#a ^= this.#d;
+    this.#c ^= t;
+    this.#d = (this.#d << 11) | (this.#d >>> 21);
     return result;
   }
 

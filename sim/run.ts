@@ -62,16 +62,16 @@ const onlyOf = ({ only: faults }: Pick<Job, "only">): string | undefined =>
 
 /** Prints the trace, or the lines of one member, and says at the end if it has none. */
 class Trace {
-  private readonly members = new Set<number>();
+  readonly #members = new Set<number>();
 
   readonly line = (text: string, who: string): void => {
-    if (who !== "world") this.members.add(Number(who));
+    if (who !== "world") this.#members.add(Number(who));
     if (values.member === undefined || who === String(values.member)) say(text);
   };
 
   end(): void {
-    if (values.member === undefined || this.members.has(values.member)) return;
-    const ids = [...this.members].sort((a, b) => a - b).join(", ");
+    if (values.member === undefined || this.#members.has(values.member)) return;
+    const ids = [...this.#members].sort((a, b) => a - b).join(", ");
     say(`there is no member ${values.member} in this run: it has the members ${ids}`);
   }
 }

@@ -67,203 +67,216 @@ export async function simulate(options: RunOptions): Promise<RunResult> {
 }
 
 class Simulation {
-  private readonly options: RunOptions;
-  private readonly plan: Plan;
-  private readonly random: Random;
-  private readonly world: World;
-  private readonly network: Network;
-  private readonly invariants: Invariants;
-  private readonly members = new Map<number, SimMember>();
-  private readonly faults: Faults;
-  private readonly clients: Client[];
-  private readonly history: HistoryEntry[] = [];
-  private readonly counts = new Map<string, number>();
-  private readonly memberParts: MemberParts;
-  private readonly states = new Set<string>();
-  private traceHash = 0;
-  private moments = 0;
-  private restTicks: number | undefined;
+  readonly #options: RunOptions;
+  readonly #plan: Plan;
+  readonly #random: Random;
+  readonly #world: World;
+  readonly #network: Network;
+  readonly #invariants: Invariants;
+  readonly #members = new Map<number, SimMember>();
+  readonly #faults: Faults;
+  readonly #clients: Client[];
+  readonly #history: HistoryEntry[] = [];
+  readonly #counts = new Map<string, number>();
+  readonly #memberParts: MemberParts;
+  readonly #states = new Set<string>();
+  #traceHash = 0;
+  #moments = 0;
+  #restTicks: number | undefined;
 
   constructor(options: RunOptions) {
-    this.options = options;
+    this.#options = options;
     const random = new Random(options.seed);
-    this.random = random;
-    this.plan = makePlan(random.fork("plan"), { ticks: options.ticks ?? 1000, only: options.only });
-    const { plan } = this;
-    this.world = new World(random.fork("world"));
-    const count = (what: string): void => this.count(what);
-    this.network = new Network(this.world, random.fork("network"), {
-      sent: (from, m) => this.sent(from, m),
-      delivered: (to, m) => this.delivered(to, m),
+    this.#random = random;
+    this.#plan = makePlan(random.fork("plan"), { ticks: options.ticks ?? 1000, only: options.only });
+    const plan = this.#plan;
+    this.#world = new World(random.fork("world"));
+    const count = (what: string): void => this.#count(what);
+    this.#network = new Network(this.#world, random.fork("network"), {
+      sent: (from, m) => this.#sent(from, m),
+      delivered: (to, m) => this.#delivered(to, m),
       count,
     });
-    this.network.faults = plan.network;
-    this.invariants = new Invariants(plan.members);
+    this.#network.faults = plan.network;
+    this.#invariants = new Invariants(plan.members);
     const { trace } = options;
     const listener = {
       count,
       isTracing: trace !== undefined,
-      log: (id: number, text: string) => this.line(String(id), text),
+      log: (id: number, text: string) => this.#line(String(id), text),
     };
-    const { world, network, invariants } = this;
+    const world = this.#world;
+    const network = this.#network;
+    const invariants = this.#invariants;
     const settings = plan.settings;
-    this.memberParts = { world, network, random, invariants, settings, listener, mutation: options.mutation };
+    this.#memberParts = { world, network, random, invariants, settings, listener, mutation: options.mutation };
     const ids = Array.from({ length: plan.members }, (_, i) => i + 1);
     const founders = ids.map((id) => ({ id, url: SimMember.urlOf(id) }));
-    for (const id of ids) this.add(new SimMember(id, this.memberParts, { founders }));
-    this.clients = Array.from({ length: plan.clients }, (_, i) => this.newClient(i + 1));
-    this.faults = new Faults({
+    for (const id of ids) this.#add(new SimMember(id, this.#memberParts, { founders }));
+    this.#clients = Array.from({ length: plan.clients }, (_, i) => this.#newClient(i + 1));
+    this.#faults = new Faults({
       world,
       random: random.fork("faults"),
       plan,
       network,
-      members: this.members,
-      invariants: this.invariants,
-      newMember: () => this.newMember(),
+      members: this.#members,
+      invariants: this.#invariants,
+      newMember: () => this.#newMember(),
       count,
-      log: (text) => this.line("world", text),
+      log: (text) => this.#line("world", text),
     });
   }
 
   async run(): Promise<void> {
-    const { world, plan } = this;
-    world.watch((owner) => this.look(owner));
-    for (const member of this.members.values()) this.faults.firstStart(member);
-    for (const client of this.clients) this.fork(client.run());
-    this.faults.start();
-    this.takePictures();
+    const world = this.#world;
+    const plan = this.#plan;
+    world.watch((owner) => this.#look(owner));
+    for (const member of this.#members.values()) this.#faults.firstStart(member);
+    for (const client of this.#clients) this.#fork(client.run());
+    this.#faults.start();
+    this.#takePictures();
     await world.runUntil(plan.ticks * plan.settings.tickMs);
-    for (const { running } of this.members.values()) {
-      if (Math.abs(running?.process.aheadMs ?? 0) > plan.settings.tickMs) this.count("clock more than a tick off");
+    for (const { running } of this.#members.values()) {
+      if (Math.abs(running?.process.aheadMs ?? 0) > plan.settings.tickMs) this.#count("clock more than a tick off");
     }
-    await this.comeToRest();
-    await this.checkHistory();
+    await this.#comeToRest();
+    await this.#checkHistory();
   }
 
   result(error: Error | undefined): RunResult {
-    if (this.world.heldUp > 0) this.counts.set("event held up by a pause", this.world.heldUp);
-    const { plan, world, traceHash, counts, history, options } = this;
+    if (this.#world.heldUp > 0) this.#counts.set("event held up by a pause", this.#world.heldUp);
+    const plan = this.#plan;
+    const world = this.#world;
+    const traceHash = this.#traceHash;
+    const counts = this.#counts;
+    const history = this.#history;
+    const options = this.#options;
     return {
       seed: options.seed,
       error,
       plan,
       simulatedMs: world.now,
       steps: world.steps,
-      restTicks: this.restTicks,
+      restTicks: this.#restTicks,
       traceHash: chained(traceHash, new TextEncoder().encode(`${world.now} ${world.steps} ${JSON.stringify(history)}`)),
       counts,
-      entries: this.invariants.committed.length,
-      elections: this.invariants.elections,
+      entries: this.#invariants.committed.length,
+      elections: this.#invariants.elections,
       operations: history.length,
-      states: this.states,
+      states: this.#states,
       history,
     };
   }
 
-  private add(member: SimMember): SimMember {
-    this.members.set(member.id, member);
-    const { drift } = this.plan;
-    member.rate = 1 + this.random.fork(`clock ${member.id}`).spread(-drift, drift);
+  #add(member: SimMember): SimMember {
+    this.#members.set(member.id, member);
+    const { drift } = this.#plan;
+    member.rate = 1 + this.#random.fork(`clock ${member.id}`).spread(-drift, drift);
     return member;
   }
 
   /** It asks to join from now on, as a process that an operator has started. */
-  private newMember(): SimMember {
-    const id = Math.max(...this.members.keys()) + 1;
-    const contacts = [...this.members.values()]
+  #newMember(): SimMember {
+    const id = Math.max(...this.#members.keys()) + 1;
+    const contacts = [...this.#members.values()]
       .filter(({ gone }) => gone === undefined)
       .map(({ id, url }) => ({ id, url }));
-    const member = this.add(new SimMember(id, this.memberParts, { contacts }));
-    this.faults.firstStart(member);
+    const member = this.#add(new SimMember(id, this.#memberParts, { contacts }));
+    this.#faults.firstStart(member);
     return member;
   }
 
-  private newClient(id: number): Client {
-    const { world, random, plan, history } = this;
+  #newClient(id: number): Client {
+    const world = this.#world;
+    const random = this.#random;
+    const plan = this.#plan;
+    const history = this.#history;
     return new Client(id, {
       world,
       random: random.fork(`client ${id}`),
       settings: plan.client,
-      cuts: this.network.clientCuts,
+      cuts: this.#network.clientCuts,
       history,
-      members: () => [...this.members.values()].filter(({ gone }) => gone === undefined),
-      acknowledged: (index, command) => this.check(() => this.invariants.acknowledged(index, command)),
-      count: (what) => this.count(what),
-      moment: () => ++this.moments,
+      members: () => [...this.#members.values()].filter(({ gone }) => gone === undefined),
+      acknowledged: (index, command) => this.#check(() => this.#invariants.acknowledged(index, command)),
+      count: (what) => this.#count(what),
+      moment: () => ++this.#moments,
     });
   }
 
-  private takePictures(): void {
-    this.states.add(pictureOf([...this.members.values()]));
-    this.world.after(this.plan.settings.tickMs, () => this.takePictures());
+  #takePictures(): void {
+    this.#states.add(pictureOf([...this.#members.values()]));
+    this.#world.after(this.#plan.settings.tickMs, () => this.#takePictures());
   }
 
   /** What goes wrong in it ends the run. */
-  private fork(work: Promise<unknown>): void {
-    work.catch((error) => this.world.fail(error));
+  #fork(work: Promise<unknown>): void {
+    work.catch((error) => this.#world.fail(error));
   }
 
-  private check(look: () => void): void {
+  #check(look: () => void): void {
     try {
       look();
     } catch (error) {
-      this.world.fail(error);
+      this.#world.fail(error);
     }
   }
 
   /** At the member whose event it was, which changes no other; at all after one of the world. */
-  private look(owner: Process | undefined): void {
+  #look(owner: Process | undefined): void {
     try {
-      for (const { watchedAs, running } of this.members.values()) {
+      for (const { watchedAs, running } of this.#members.values()) {
         if (running === undefined) continue;
-        if (owner === undefined || owner === running.process) this.invariants.observe(watchedAs, running);
+        if (owner === undefined || owner === running.process) this.#invariants.observe(watchedAs, running);
       }
     } catch (error) {
-      this.world.fail(error);
+      this.#world.fail(error);
     }
   }
 
-  private count(what: string): void {
-    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
+  #count(what: string): void {
+    this.#counts.set(what, (this.#counts.get(what) ?? 0) + 1);
   }
 
-  private line(who: string, text: string): void {
-    this.options.trace?.(`${this.world.now.toFixed(3).padStart(12)} ${who}: ${text}`, who);
+  #line(who: string, text: string): void {
+    this.#options.trace?.(`${this.#world.now.toFixed(3).padStart(12)} ${who}: ${text}`, who);
   }
 
-  private sent(from: Process, m: Message): void {
-    const member = this.members.get(m.from);
-    if (member?.process === from) this.check(() => this.invariants.sent(member.watchedAs, m));
+  #sent(from: Process, m: Message): void {
+    const member = this.#members.get(m.from);
+    if (member?.process === from) this.#check(() => this.#invariants.sent(member.watchedAs, m));
   }
 
-  private delivered(to: number, m: Message): void {
-    this.mix(this.world.now * 1000);
-    this.mix(to);
-    this.mix(m.from);
-    this.mix(m.type);
-    this.mix(m.term);
-    this.mix(m.index);
-    this.mix(m.commit);
-    this.mix(m.entries.length);
-    if (this.options.trace !== undefined) this.line(String(to), `received ${describeMessage(m)}`);
+  #delivered(to: number, m: Message): void {
+    this.#mix(this.#world.now * 1000);
+    this.#mix(to);
+    this.#mix(m.from);
+    this.#mix(m.type);
+    this.#mix(m.term);
+    this.#mix(m.index);
+    this.#mix(m.commit);
+    this.#mix(m.entries.length);
+    if (this.#options.trace !== undefined) this.#line(String(to), `received ${describeMessage(m)}`);
   }
 
-  private mix(n: number): void {
-    this.traceHash = (Math.imul(this.traceHash ^ (n | 0), 0x01000193) + (n | 0)) | 0;
+  #mix(n: number): void {
+    this.#traceHash = (Math.imul(this.#traceHash ^ (n | 0), 0x01000193) + (n | 0)) | 0;
   }
 
   /** The liveness phase. */
-  private async comeToRest(): Promise<void> {
-    const { world, plan, clients } = this;
-    this.faults.end();
-    this.line("world", "all faults have ended");
+  async #comeToRest(): Promise<void> {
+    const world = this.#world;
+    const plan = this.#plan;
+    const clients = this.#clients;
+    this.#faults.end();
+    this.#line("world", "all faults have ended");
     for (const client of clients) client.stop();
     const { tickMs } = plan.settings;
     const began = world.now;
     const deadline = began + livenessTicks * tickMs;
     let served = 0;
-    const last = this.newClient(0);
-    this.fork(
+    const last = this.#newClient(0);
+    this.#fork(
       last.succeed("last").then((found) => {
         if (!found) throw new Error("liveness: a value that was just put is not there");
         served++;
@@ -272,19 +285,19 @@ class Simulation {
     let restless: string | undefined = "the run has not begun";
     while (restless !== undefined && world.now < deadline) {
       await world.runUntil(world.now + tickMs);
-      restless = served === 0 ? "a client waits for its answer" : (this.faults.operator.task ?? this.restless());
+      restless = served === 0 ? "a client waits for its answer" : (this.#faults.operator.task ?? this.#restless());
     }
     if (restless !== undefined) throw new Error(`liveness: after ${livenessTicks} ticks without faults ${restless}`);
-    this.restTicks = Math.round((world.now - began) / tickMs);
-    this.count("came to rest");
-    for (const { running } of this.members.values()) {
-      if (running !== undefined) this.invariants.compare(running.map.chain, await running.map.data());
+    this.#restTicks = Math.round((world.now - began) / tickMs);
+    this.#count("came to rest");
+    for (const { running } of this.#members.values()) {
+      if (running !== undefined) this.#invariants.compare(running.map.chain, await running.map.data());
     }
   }
 
   /** Why the cluster has not come to rest; undefined if it has. */
-  private restless(): string | undefined {
-    const up = [...this.members.values()].flatMap(({ running }) => (running === undefined ? [] : [running.server]));
+  #restless(): string | undefined {
+    const up = [...this.#members.values()].flatMap(({ running }) => (running === undefined ? [] : [running.server]));
     const statuses = up.map((server) => server.status());
     const term = Math.max(...statuses.map((status) => status.term));
     const leader = statuses.find((status) => status.role === "leader" && status.term === term);
@@ -302,9 +315,9 @@ class Simulation {
     return undefined;
   }
 
-  private async checkHistory(): Promise<void> {
-    const result = checkHistory(this.history, mapModel, {});
-    this.count(`history ${result.verdict}`);
+  async #checkHistory(): Promise<void> {
+    const result = checkHistory(this.#history, mapModel, {});
+    this.#count(`history ${result.verdict}`);
     if (result.verdict === "linearizable") return;
     const keys = result.keys.filter(({ verdict }) => verdict === result.verdict).map(({ key }) => key);
     const why = result.verdict === "undecided" ? "is too hard to order" : "cannot be put in any order";

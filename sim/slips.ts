@@ -16,42 +16,42 @@ export interface SlipParts {
 }
 
 export class Slips {
-  private readonly parts: SlipParts;
+  readonly #parts: SlipParts;
 
   constructor(parts: SlipParts) {
-    this.parts = parts;
+    this.#parts = parts;
   }
 
   /** Starts the member, half of the time with a slip before it or soon after it. */
   firstStart(member: SimMember): void {
-    const { random, world } = this.parts;
+    const { random, world } = this.#parts;
     const how = random.pick(["right", "slip first", "slip soon", "slip at the first term"] as const);
-    if (how === "slip first") return this.slip(member);
+    if (how === "slip first") return this.#slip(member);
     member.start();
     if (how === "slip soon") world.after(random.spread(0, random.pick([60, 3000])), () => this.strike(member));
-    if (how === "slip at the first term") this.strikeAtTerm(member);
+    if (how === "slip at the first term") this.#strikeAtTerm(member);
   }
 
   /** As soon as it has heard of a term: one that joins saves it before it has any entry. */
-  private strikeAtTerm(member: SimMember): void {
-    const { random, world, hasEnded } = this.parts;
+  #strikeAtTerm(member: SimMember): void {
+    const { random, world, hasEnded } = this.#parts;
     const term = member.running?.server.node.raft.term ?? 0;
     if (term > 0) world.after(random.spread(0, 15), () => this.strike(member));
-    else if (!hasEnded()) world.after(5, () => this.strikeAtTerm(member));
+    else if (!hasEnded()) world.after(5, () => this.#strikeAtTerm(member));
   }
 
   /** The member is stopped, started with a slip, and then as it should be. */
   strike(member: SimMember | undefined): void {
-    const { random } = this.parts;
+    const { random } = this.#parts;
     if (member === undefined || member.harm !== undefined || member.diskMayFail || member.gone !== undefined) return;
     if (random.chance(0.5)) member.powerCut();
     else member.kill();
-    this.slip(member);
+    this.#slip(member);
   }
 
-  private slip(member: SimMember): void {
-    const { random, world, count, log, hasEnded } = this.parts;
-    const slip = this.draw(member.id);
+  #slip(member: SimMember): void {
+    const { random, world, count, log, hasEnded } = this.#parts;
+    const slip = this.#draw(member.id);
     count("slip");
     log(`slip: member ${member.id} is started as member ${slip.id} of cluster ${slip.clusterId}`);
     member.slip(slip);
@@ -62,13 +62,13 @@ export class Slips {
     // Some operators slip twice.
     const isRepeated = random.chance(0.3);
     world.after(endsAt + random.spread(0, 1000), () => {
-      if (isRepeated && !hasEnded() && member.process === undefined && member.harm === undefined) this.slip(member);
+      if (isRepeated && !hasEnded() && member.process === undefined && member.harm === undefined) this.#slip(member);
       else member.start();
     });
   }
 
-  private draw(id: number): Slip {
-    const { random, plan } = this.parts;
+  #draw(id: number): Slip {
+    const { random, plan } = this.#parts;
     const other = random.chance(0.2) ? id + 1 : id;
     const clusterId = plan.settings.clusterId + random.between(other === id ? 1 : 0, 3);
     const peers = Array.from({ length: plan.members + 1 }, (_, i) => ({

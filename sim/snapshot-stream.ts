@@ -10,27 +10,27 @@ const answerTimeoutMs = 10_000;
 
 /** What the receiver iterates. */
 class Pipe implements AsyncIterable<Uint8Array> {
-  private readonly chunks: Uint8Array[] = [];
-  private ending: "none" | "whole" | "broken" = "none";
-  private wake: (() => void) | undefined;
+  readonly #chunks: Uint8Array[] = [];
+  #ending: "none" | "whole" | "broken" = "none";
+  #wake: (() => void) | undefined;
 
   push(chunk: Uint8Array): void {
-    this.chunks.push(chunk);
-    this.wake?.();
+    this.#chunks.push(chunk);
+    this.#wake?.();
   }
 
   end(how: "whole" | "broken"): void {
-    if (this.ending === "none") this.ending = how;
-    this.wake?.();
+    if (this.#ending === "none") this.#ending = how;
+    this.#wake?.();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     for (;;) {
-      const chunk = this.chunks.shift();
+      const chunk = this.#chunks.shift();
       if (chunk !== undefined) yield chunk;
-      else if (this.ending === "whole") return;
-      else if (this.ending === "broken") throw new Error("the stream broke off");
-      else await new Promise<void>((resolve) => (this.wake = resolve));
+      else if (this.#ending === "whole") return;
+      else if (this.#ending === "broken") throw new Error("the stream broke off");
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
 }

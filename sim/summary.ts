@@ -94,53 +94,53 @@ export const mustHappen: readonly string[] = [
 export class Totals {
   runs = 0;
   failures: { readonly seed: number; readonly error: string }[] = [];
-  private simulatedMs = 0;
-  private steps = 0;
-  private entries = 0;
-  private elections = 0;
-  private operations = 0;
-  private longestRestTicks = 0;
-  private readonly counts = new Map<string, number>();
-  private readonly states = new Set<string>();
+  #simulatedMs = 0;
+  #steps = 0;
+  #entries = 0;
+  #elections = 0;
+  #operations = 0;
+  #longestRestTicks = 0;
+  readonly #counts = new Map<string, number>();
+  readonly #states = new Set<string>();
 
   add(summary: Summary): void {
     this.runs++;
-    this.simulatedMs += summary.simulatedMs;
-    this.steps += summary.steps;
-    this.entries += summary.entries;
-    this.elections += summary.elections;
-    this.operations += summary.operations;
-    this.longestRestTicks = Math.max(this.longestRestTicks, summary.restTicks ?? 0);
-    for (const [what, count] of summary.counts) this.counts.set(what, (this.counts.get(what) ?? 0) + count);
-    for (const state of summary.states) this.states.add(state);
+    this.#simulatedMs += summary.simulatedMs;
+    this.#steps += summary.steps;
+    this.#entries += summary.entries;
+    this.#elections += summary.elections;
+    this.#operations += summary.operations;
+    this.#longestRestTicks = Math.max(this.#longestRestTicks, summary.restTicks ?? 0);
+    for (const [what, count] of summary.counts) this.#counts.set(what, (this.#counts.get(what) ?? 0) + count);
+    for (const state of summary.states) this.#states.add(state);
     if (summary.error !== undefined) this.failures.push({ seed: summary.seed, error: summary.error });
   }
 
   /** What should have happened and never did. */
   get missing(): string[] {
-    return mustHappen.filter((what) => !this.counts.has(what));
+    return mustHappen.filter((what) => !this.#counts.has(what));
   }
 
   /** The figures of the runs, in words and numbers. */
-  private get figures(): [string, string][] {
+  get #figures(): [string, string][] {
     return [
       ["seeds", number(this.runs)],
       ["failures", number(this.failures.length)],
-      ["simulated hours", (this.simulatedMs / 3_600_000).toFixed(1)],
-      ["events", number(this.steps)],
-      ["committed entries", number(this.entries)],
-      ["elections", number(this.elections)],
-      ["client operations, checked for linearizability", number(this.operations)],
-      ["cluster states seen", number(this.states.size)],
-      [`ticks to rest without faults, at most (bound: ${livenessTicks})`, number(this.longestRestTicks)],
+      ["simulated hours", (this.#simulatedMs / 3_600_000).toFixed(1)],
+      ["events", number(this.#steps)],
+      ["committed entries", number(this.#entries)],
+      ["elections", number(this.#elections)],
+      ["client operations, checked for linearizability", number(this.#operations)],
+      ["cluster states seen", number(this.#states.size)],
+      [`ticks to rest without faults, at most (bound: ${livenessTicks})`, number(this.#longestRestTicks)],
     ];
   }
 
   /** For a terminal: the figures, and how often what happened. */
   table(): string {
-    const counts = [...this.counts].sort(([a], [b]) => (a < b ? -1 : 1));
+    const counts = [...this.#counts].sort(([a], [b]) => (a < b ? -1 : 1));
     const rows = [
-      ...this.figures,
+      ...this.#figures,
       ["", ""] as const,
       ...counts.map(([what, n]): readonly [string, string] => [what, number(n)]),
     ];
@@ -152,11 +152,11 @@ export class Totals {
 
   /** For a page: the figures, those that are handed in too, then each fault and what it was to bring about. */
   markdown(more: readonly (readonly [string, string])[]): string {
-    const counts = mustHappen.map((what) => [what, number(this.counts.get(what) ?? 0)] as const);
+    const counts = mustHappen.map((what) => [what, number(this.#counts.get(what) ?? 0)] as const);
     const rows = (list: readonly (readonly [string, string])[]): string =>
       list.map(([what, n]) => `| ${what} | ${n} |`).join("\n");
     const head = (what: string): string => `| ${what} | |\n| --- | ---: |\n`;
-    return `${head("figure")}${rows([...this.figures, ...more])}\n\n${head("fault, or what it brings about")}${rows(counts)}`;
+    return `${head("figure")}${rows([...this.#figures, ...more])}\n\n${head("fault, or what it brings about")}${rows(counts)}`;
   }
 }
 

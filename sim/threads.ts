@@ -8,9 +8,9 @@ import { build } from "esbuild";
 import type { Job, Summary } from "./summary.ts";
 
 export class Threads {
-  private readonly workers: Worker[];
-  private readonly idle: Worker[];
-  private readonly waiting: ((worker: Worker) => void)[] = [];
+  readonly #workers: Worker[];
+  readonly #idle: Worker[];
+  readonly #waiting: ((worker: Worker) => void)[] = [];
 
   static async start(count: number): Promise<Threads> {
     const { outputFiles } = await build({
@@ -26,13 +26,13 @@ export class Threads {
   }
 
   private constructor(workers: Worker[]) {
-    this.workers = workers;
-    this.idle = [...workers];
+    this.#workers = workers;
+    this.#idle = [...workers];
   }
 
   /** Runs the job on the next thread that has nothing to do. Rejects if the thread itself fails. */
   async run(job: Job): Promise<Summary> {
-    const worker = this.idle.pop() ?? (await new Promise<Worker>((resolve) => this.waiting.push(resolve)));
+    const worker = this.#idle.pop() ?? (await new Promise<Worker>((resolve) => this.#waiting.push(resolve)));
     try {
       return await new Promise<Summary>((resolve, reject) => {
         worker.once("error", reject);
@@ -41,13 +41,13 @@ export class Threads {
       });
     } finally {
       worker.removeAllListeners("error").removeAllListeners("message");
-      const next = this.waiting.shift();
-      if (next === undefined) this.idle.push(worker);
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#idle.push(worker);
       else next(worker);
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.workers.map((worker) => worker.terminate()));
+    await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }
 }

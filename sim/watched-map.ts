@@ -19,10 +19,10 @@ const prefixSize = 4;
 export class WatchedMap implements StateMachine {
   readonly map = new KvMap();
   chain = 0;
-  private readonly compare: (chain: number, data: number) => void;
+  readonly #compare: (chain: number, data: number) => void;
 
   constructor(compare: (chain: number, data: number) => void) {
-    this.compare = compare;
+    this.#compare = compare;
   }
 
   apply(commands: readonly Uint8Array[]): readonly unknown[] {
@@ -31,10 +31,10 @@ export class WatchedMap implements StateMachine {
   }
 
   snapshot(): AsyncIterable<Uint8Array> {
-    return this.chunks(this.chain, this.map.snapshot());
+    return this.#chunks(this.chain, this.map.snapshot());
   }
 
-  private async *chunks(chain: number, state: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  async *#chunks(chain: number, state: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const prefix = new Uint8Array(prefixSize);
     new DataView(prefix.buffer).setUint32(0, chain);
     yield prefix;
@@ -43,7 +43,7 @@ export class WatchedMap implements StateMachine {
       data = chained(data, chunk);
       yield chunk;
     }
-    this.compare(chain, data);
+    this.#compare(chain, data);
   }
 
   async restore(chunks: AsyncIterable<Uint8Array>): Promise<void> {

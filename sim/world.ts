@@ -39,10 +39,10 @@ export class World {
   steps = 0;
   /** Events that came while their process was paused. */
   heldUp = 0;
-  private order = 0;
-  private readonly heap: Event[] = [];
-  private failure: Error | undefined;
-  private readonly watchers: ((owner: Process | undefined) => void)[] = [];
+  #order = 0;
+  readonly #heap: Event[] = [];
+  #failure: Error | undefined;
+  readonly #watchers: ((owner: Process | undefined) => void)[] = [];
 
   constructor(random: Random) {
     this.random = random;
@@ -50,25 +50,25 @@ export class World {
 
   /** Runs `run` after so many milliseconds; if it has an owner, only while that one is alive, and awake. */
   after(delayMs: number, run: () => void, owner?: Process): void {
-    this.push({ time: this.now + Math.max(0, delayMs), order: this.order++, run, owner });
+    this.#push({ time: this.now + Math.max(0, delayMs), order: this.#order++, run, owner });
   }
 
   /** Called after each event that was run, with its owner. */
   watch(look: (owner: Process | undefined) => void): void {
-    this.watchers.push(look);
+    this.#watchers.push(look);
   }
 
   /** Ends the run: something is wrong with the code under test, or with the simulator. */
   fail(error: unknown): void {
-    this.failure ??= error instanceof Error ? error : new Error(String(error));
+    this.#failure ??= error instanceof Error ? error : new Error(String(error));
   }
 
   /** Runs what is due up to this time, or until `isDone` says so. Throws what anybody failed the world with. */
   async runUntil(time: number, isDone: () => boolean = () => false): Promise<void> {
     for (let events = 0; ; events++) {
-      const next = this.heap[0];
+      const next = this.#heap[0];
       if (next === undefined || next.time > time || isDone()) break;
-      this.pop();
+      this.#pop();
       this.now = next.time;
       this.steps++;
       const { owner, run } = next;
@@ -80,14 +80,14 @@ export class World {
       }
       run();
       await settled(events % eventsBetweenImmediates > 0);
-      for (const look of this.watchers) look(owner);
-      if (this.failure !== undefined) throw this.failure;
+      for (const look of this.#watchers) look(owner);
+      if (this.#failure !== undefined) throw this.#failure;
     }
     if (!isDone()) this.now = time;
   }
 
-  private push(event: Event): void {
-    const { heap } = this;
+  #push(event: Event): void {
+    const heap = this.#heap;
     let at = heap.push(event) - 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
@@ -99,8 +99,8 @@ export class World {
     heap[at] = event;
   }
 
-  private pop(): void {
-    const { heap } = this;
+  #pop(): void {
+    const heap = this.#heap;
     const last = heap.pop() as Event;
     if (heap.length === 0) return;
     let at = 0;
@@ -119,17 +119,17 @@ export class World {
 export class Process {
   readonly world: World;
   alive = true;
-  private readonly rate: number;
-  private readonly bornAt: number;
-  private pausedUntil = 0;
-  private readonly held: (() => void)[] = [];
-  private readonly onDeath: (() => void)[] = [];
+  readonly #rate: number;
+  readonly #bornAt: number;
+  #pausedUntil = 0;
+  readonly #held: (() => void)[] = [];
+  readonly #onDeath: (() => void)[] = [];
 
   /** `rate`: how fast its clock runs, 1 for a true one. */
   constructor(world: World, rate: number) {
     this.world = world;
-    this.rate = rate;
-    this.bornAt = world.now;
+    this.#rate = rate;
+    this.#bornAt = world.now;
   }
 
   /** After so many milliseconds of true time, unless it is dead by then; once it is awake again, if it is paused. */
@@ -152,43 +152,43 @@ export class Process {
   }
 
   pause(forMs: number): void {
-    this.pausedUntil = Math.max(this.pausedUntil, this.world.now + forMs);
-    this.world.after(forMs, () => this.release());
+    this.#pausedUntil = Math.max(this.#pausedUntil, this.world.now + forMs);
+    this.world.after(forMs, () => this.#release());
   }
 
   /** Keeps what came while it is paused. */
   hold(run: () => void): void {
-    this.held.push(run);
+    this.#held.push(run);
   }
 
-  private release(): void {
+  #release(): void {
     if (this.isPaused) return;
-    for (const run of this.held.splice(0)) this.after(0, run);
+    for (const run of this.#held.splice(0)) this.after(0, run);
   }
 
   get isPaused(): boolean {
-    return this.world.now < this.pausedUntil;
+    return this.world.now < this.#pausedUntil;
   }
 
   /** Whether it has been awake all the time since then. */
   wasAwakeSince(time: number): boolean {
-    return this.pausedUntil <= time;
+    return this.#pausedUntil <= time;
   }
 
   /** Milliseconds by which its clock has gone too fast. */
   get aheadMs(): number {
-    return this.clock().now() - (this.world.now - this.bornAt);
+    return this.clock().now() - (this.world.now - this.#bornAt);
   }
 
   wakeUp(): void {
-    this.pausedUntil = Math.min(this.pausedUntil, this.world.now);
-    this.release();
+    this.#pausedUntil = Math.min(this.#pausedUntil, this.world.now);
+    this.#release();
   }
 
   kill(): void {
     if (!this.alive) return;
     this.alive = false;
-    for (const tell of this.onDeath.splice(0)) tell();
+    for (const tell of this.#onDeath.splice(0)) tell();
   }
 
   /** Calls back when it dies; what this returns takes that back. */
@@ -197,25 +197,25 @@ export class Process {
       tell();
       return () => undefined;
     }
-    this.onDeath.push(tell);
+    this.#onDeath.push(tell);
     return () => {
-      const at = this.onDeath.indexOf(tell);
-      if (at >= 0) this.onDeath.splice(at, 1);
+      const at = this.#onDeath.indexOf(tell);
+      if (at >= 0) this.#onDeath.splice(at, 1);
     };
   }
 
   /** The clock that the process reads: it drifts, and goes on while the process is paused. */
   clock(): Clock {
     return {
-      now: () => (this.world.now - this.bornAt) * this.rate,
+      now: () => (this.world.now - this.#bornAt) * this.#rate,
       every: (ms, callback) => {
         let ended = false;
         const next = (): void => {
           if (ended) return;
           callback();
-          this.after(ms / this.rate, next);
+          this.after(ms / this.#rate, next);
         };
-        this.after(ms / this.rate, next);
+        this.after(ms / this.#rate, next);
         return () => {
           ended = true;
         };

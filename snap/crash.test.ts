@@ -1,24 +1,24 @@
-// Power cuts: each call that a store makes to the disk is once its last. Whatever the disk then holds, the next start finds
-// the snapshots that were promised, whole, and nothing that passes for one and is not.
+// Power cuts: each call that a store makes to the disk is once its last. Whatever the disk then holds, the next start
+// finds the promised snapshots whole, and no other file that passes for one.
 
 import fs from "node:fs";
 import path from "node:path";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { removeTemporary, temporary } from "../disk/testing.ts";
 import type { SnapshotPosition, Snapshotter } from "./index.ts";
 import { chunksOf, closeStores, collect, filesIn, metadataAt, noise, openStore, PowerCut } from "./testing.ts";
-import { PIECE_BYTES, SYNC_BYTES } from "./write.ts";
+import { pieceBytes, syncBytes } from "./write.ts";
 
 afterEach(closeStores);
 afterAll(removeTemporary);
 
-const old = noise(PIECE_BYTES + 1, 1);
-const young = noise(SYNC_BYTES + 3 * PIECE_BYTES + 7, 2);
+const old = noise(pieceBytes + 1, 1);
+const young = noise(syncBytes + 3 * pieceBytes + 7, 2);
 const at = (index: number): SnapshotPosition => ({ index, term: 1 });
 
 /**
- * Cuts the power at each call of `act` in turn, each time over a fresh directory that `prepare` has filled, and hands each state
- * that the disk may be in, opened again, to `check`. Returns how many calls there were.
+ * Cuts the power at each call of `act` in turn, each time over a fresh directory that `prepare` has filled, and passes
+ * each state that the disk may be in, opened again, to `check`. Returns how many calls there were.
  */
 async function atEachCall(
   prepare: (store: Snapshotter, directory: string) => Promise<void>,
@@ -53,11 +53,11 @@ async function atEachCall(
 
 const dataOf = (store: Snapshotter, index: number): Promise<Buffer> => collect(store.read(at(index)));
 
-describe("after a power cut at any call", () => {
-  it("of a save, the older snapshot is there, and the new one whole or not at all; whole, if save had resolved", async () => {
+describe("after a power cut at any call of the disk", () => {
+  test("Snapshotter.save leaves the older snapshot, and the new one whole or not at all; whole, if save had resolved", async () => {
     const calls = await atEachCall(
       (store) => store.save(metadataAt(10), chunksOf(old)),
-      (store) => store.save(metadataAt(20), chunksOf(young, PIECE_BYTES)),
+      (store) => store.save(metadataAt(20), chunksOf(young, pieceBytes)),
       async (store, saved, what) => {
         const found = await store.list();
         expect(found, what).toEqual(saved || found.length === 2 ? [at(10), at(20)] : [at(10)]);
@@ -65,10 +65,11 @@ describe("after a power cut at any call", () => {
         if (found.length === 2) expect((await dataOf(store, 20)).equals(young), what).toBe(true);
       },
     );
-    expect(calls).toBe(1 + 20 + 1 + 2 + 1 + 2); // open; pieces, a sync among them; metadata and head; sync; rename, sync
+    // open; pieces, a sync among them; metadata and head; sync; rename, sync
+    expect(calls).toBe(1 + 20 + 1 + 2 + 1 + 2);
   });
 
-  it("of a save over a snapshot of the same name, one of the two is there, and it is whole", async () => {
+  test("Snapshotter.save over a snapshot of the same name leaves one of the two, and it is whole", async () => {
     const seen = new Set<string>();
     await atEachCall(
       (store) => store.save(metadataAt(10), chunksOf(old)),
@@ -83,7 +84,7 @@ describe("after a power cut at any call", () => {
     expect([...seen].sort()).toEqual(["new", "old"]);
   });
 
-  it("of a release, the newer snapshots are there", async () => {
+  test("Snapshotter.release leaves the newer snapshots", async () => {
     await atEachCall(
       async (store) => {
         for (const index of [10, 20, 30]) await store.save(metadataAt(index), chunksOf(old));
@@ -98,7 +99,7 @@ describe("after a power cut at any call", () => {
     );
   });
 
-  it("of a search for the newest that sets a broken one aside, the search finds the same", async () => {
+  test("Snapshotter.newest, setting a broken one aside, finds the same snapshot again", async () => {
     await atEachCall(
       async (store, directory) => {
         for (const index of [10, 20]) await store.save(metadataAt(index), chunksOf(old));
@@ -111,7 +112,7 @@ describe("after a power cut at any call", () => {
     );
   });
 
-  it("of the discarding of unconfirmed ones, the confirmed one is there", async () => {
+  test("Snapshotter.discardUnconfirmed leaves the confirmed snapshot", async () => {
     const directory = path.join(temporary(), "snap");
     const { store } = await openStore({ directory });
     for (const index of [10, 20, 30]) await store.save(metadataAt(index), chunksOf(old));
@@ -126,7 +127,7 @@ describe("after a power cut at any call", () => {
     );
   });
 
-  it("of an opening, another one opens and finds what was there", async () => {
+  test("Snapshotter.open opens again and finds the same snapshots", async () => {
     for (let fatal = 1; ; fatal++) {
       const directory = path.join(temporary(), "member", "snap");
       fs.mkdirSync(directory, { recursive: true });

@@ -1,10 +1,10 @@
-// etcd's own files, read by our reader: snapshots that etcd's snap package wrote. They lie beside the repository, and the tests
-// are skipped where they do not.
+// etcd's own files, read by our reader: snapshots that etcd's snap package wrote. They lie beside the repository;
+// without them the tests are skipped.
 
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { removeTemporary, temporary } from "../disk/testing.ts";
 import { closeStores, collect, confState, filesIn, openStore } from "./testing.ts";
 
@@ -14,7 +14,7 @@ const original = path.join(conformance, "data/member/snap");
 afterEach(closeStores);
 afterAll(removeTemporary);
 
-describe.skipIf(!fs.existsSync(original))("a directory of snapshots that etcd wrote", () => {
+describe.skipIf(!fs.existsSync(original))("Snapshotter, over a directory that etcd wrote,", () => {
   const open = () => {
     const directory = path.join(temporary(), "snap");
     fs.cpSync(original, directory, { recursive: true });
@@ -27,7 +27,7 @@ describe.skipIf(!fs.existsSync(original))("a directory of snapshots that etcd wr
     return JSON.parse(lines[0] as string).validSnapshotEntries as { index: number; term: number }[];
   };
 
-  it("is listed and read as etcd reads it", async () => {
+  test("lists and reads the snapshots as etcd does", async () => {
     const { store, warnings } = await open();
     expect([{ index: 0, term: 0 }, ...(await store.list())]).toEqual(
       recorded().map(({ index, term }) => ({ index, term })),
@@ -40,7 +40,7 @@ describe.skipIf(!fs.existsSync(original))("a directory of snapshots that etcd wr
     expect(warnings).toEqual([]);
   });
 
-  it("falls back to an older file where the newest is broken, as etcd does", async () => {
+  test("falls back to an older file where the newest is broken, as etcd does", async () => {
     const { store, directory } = await open();
     const newest = path.join(directory, filesIn(directory)[2] as string);
     const bytes = fs.readFileSync(newest);

@@ -1,8 +1,8 @@
-// etcd itself as the judge: a member of etcd 3.4 takes snapshots, ours reads them and writes them anew, and etcd starts from what
-// ours wrote. Skipped where there is no etcd on the path.
+// etcd itself as the judge: a member of etcd 3.4 takes snapshots, our code reads them and writes them anew, and etcd
+// starts from our files. Skipped without an etcd on the path.
 //
-// The member listens on Unix sockets in its own directory, so that no port is needed. etcd makes a member's id from a hash of its
-// address and the cluster's token; the token is chosen so that the id is below 2^53.
+// The member listens on Unix sockets in its own directory, so that it needs no port. etcd makes a member's id from a
+// hash of its address and the cluster's token; the token is chosen so that the id is below 2^53.
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -10,7 +10,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import readline from "node:readline";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { removeTemporary, temporary } from "../disk/testing.ts";
 import { chunksOf, closeStores, collect, filesIn, openStore } from "./testing.ts";
 
@@ -30,7 +30,7 @@ function smallToken(): string {
   for (let i = 0; ; i++) if (idOf(`token-${i}`) < 2n ** 53n) return `token-${i}`;
 }
 
-/** Starts a member over `<home>/data`; resolves to what it logged, and goes on logging, once it serves clients. */
+/** Starts a member over `<home>/data`; resolves, once it serves clients, to its log, which goes on growing. */
 async function start(home: string): Promise<{ child: ChildProcess; log: string[] }> {
   const flags = {
     "data-dir": "data",
@@ -82,7 +82,7 @@ async function usedMember(): Promise<{ home: string; directory: string }> {
 const snapshotsIn = (directory: string): string[] => filesIn(directory).filter((name) => name.endsWith(".snap"));
 
 describe.skipIf(!installed)("a member of etcd", () => {
-  it("starts from a snapshot that was read and written here, of its own data", async () => {
+  test("starts from a snapshot of its own data that Snapshotter has read and written", async () => {
     const { home, directory } = await usedMember();
     const { store } = await openStore({ directory });
     const all = await store.list();
@@ -103,7 +103,7 @@ describe.skipIf(!installed)("a member of etcd", () => {
     expect(filesIn(directory).filter((name) => name.endsWith(".broken"))).toEqual([]);
   });
 
-  it("finds the same snapshots broken as are found broken here", async () => {
+  test("finds the same snapshots broken that Snapshotter finds broken", async () => {
     const { home, directory } = await usedMember();
     const { store } = await openStore({ directory });
     const newest = (await store.list()).at(-1) as { index: number; term: number };

@@ -1,12 +1,13 @@
-// The bytes of a file against protobufjs' own reading of etcd's schema, against forms that others write, and against damage.
+// The bytes of a file against protobufjs' own reading of etcd's schema, against forms of other writers, and against
+// damage.
 
 import fs from "node:fs";
 import path from "node:path";
 import protobuf from "protobufjs";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { removeTemporary, slowCrc32c, temporary, text } from "../disk/testing.ts";
 import { encodeSnapshot, makeConfState, makeSnapshot } from "../raft/raftpb/index.ts";
-import { HEAD_BYTES } from "./format.ts";
+import { headBytes } from "./format.ts";
 import { chunksOf, closeStores, collect, confState, metadataAt, noise, openStore } from "./testing.ts";
 
 afterEach(closeStores);
@@ -47,8 +48,8 @@ async function storeOf(bytes: Uint8Array) {
 const wrapped = (snapshot: Uint8Array, crc = slowCrc32c(snapshot)): Uint8Array =>
   Wrapper.encode({ crc, data: snapshot }).finish();
 
-describe("a file", () => {
-  it.each([0, 1, 300, 5_000_000])(
+describe("a file that Snapshotter.save wrote", () => {
+  test.each([0, 1, 300, 5_000_000])(
     "with %i bytes of data is two plain protobuf messages, one in the other",
     async (size) => {
       const data = noise(size);
@@ -64,7 +65,7 @@ describe("a file", () => {
     },
   );
 
-  it("is the very bytes of the drawing in index.ts", async () => {
+  test("has the very bytes of the drawing in index.ts", async () => {
     const bytes = await saved(text("hi"));
     const snapshot = "0a 82 80 80 80 00 68 69 12 11 0a 0a 08 01 08 02 08 03 10 04 28 00 10 f4 03 18 02";
     const inner = Buffer.from(snapshot.replaceAll(" ", ""), "hex");
@@ -72,12 +73,12 @@ describe("a file", () => {
     const varint = [0, 7, 14, 21].map((shift) => ((crc >>> shift) & 0x7f) | 0x80);
     const head = Buffer.from([0x08, ...varint, crc >>> 28, 0x12, 0x80 | inner.length, 0x80, 0x80, 0x80, 0]);
     expect(bytes.toString("hex")).toBe(Buffer.concat([head, inner]).toString("hex"));
-    expect(HEAD_BYTES).toBe(bytes.indexOf("hi"));
+    expect(headBytes).toBe(bytes.indexOf("hi"));
   });
 });
 
-describe("a file that another program wrote", () => {
-  it.each([
+describe("Snapshotter, given a file of another program,", () => {
+  test.each([
     ["some data", text("state")],
     ["much data", noise(1_000_000)],
     ["an empty data field", new Uint8Array(0)],
@@ -89,7 +90,7 @@ describe("a file that another program wrote", () => {
     expect(await store.readMetadata(position)).toEqual({ ...position, confState });
   });
 
-  it("with numbers of ten bytes, the longest that there are, is read", async () => {
+  test("reads numbers of ten bytes, the longest possible", async () => {
     const snapshot = encodeSnapshot(makeSnapshot(500, 2, confState, text("state")));
     const long = (n: number): number[] =>
       Array.from({ length: 10 }, (_, i) => (i < 5 ? Math.floor(n / 128 ** i) % 128 : 0) | (i < 9 ? 0x80 : 0));
@@ -100,7 +101,7 @@ describe("a file that another program wrote", () => {
     expect((await collect(store.read(position))).toString()).toBe("state");
   });
 
-  it.each([
+  test.each([
     [
       "more metadata than any cluster has",
       makeSnapshot(500, 2, makeConfState({ voters: Array(600_000).fill(7) })),
@@ -114,7 +115,7 @@ describe("a file that another program wrote", () => {
     await expect(store.verify(position)).rejects.toThrow(reason);
   });
 
-  it.each([
+  test.each([
     ["nothing in it", new Uint8Array(0), "it is empty"],
     ["a wrapper around nothing", wrapped(new Uint8Array(0)), "it holds nothing"],
     ["zeros", new Uint8Array(100), "its checksum should begin, and does not"],
@@ -134,7 +135,7 @@ describe("a file that another program wrote", () => {
   });
 
   const far = Buffer.from("12 10 0a 0b 08 80 80 80 80 80 80 80 80 80 01 10 05 18 01".replaceAll(" ", ""), "hex");
-  it.each([
+  test.each([
     ["an id of 64 bits", far],
     ["data behind its metadata", Uint8Array.of(0x12, 0x04, 0x10, 0x05, 0x18, 0x01, 0x0a, 0x01, 0x61)],
     ["no metadata", Uint8Array.of(0x0a, 0x01, 0x61)],
@@ -146,8 +147,8 @@ describe("a file that another program wrote", () => {
   });
 });
 
-describe("damage", () => {
-  it("is found whichever bit of a file flips", async () => {
+describe("damage to a snapshot file", () => {
+  test("is found whichever bit of a file flips", async () => {
     const bytes = await saved(noise(100));
     const { store, file } = await storeOf(bytes);
     for (let at = 0; at < bytes.length; at++) {
@@ -161,7 +162,7 @@ describe("damage", () => {
     }
   });
 
-  it.each(["first", "middle", "last"])(
+  test.each(["first", "middle", "last"])(
     "is found in the %s byte of a large file when it is read, at the end at the latest",
     async (where) => {
       const bytes = await saved(noise(1_000_000));
@@ -172,7 +173,7 @@ describe("damage", () => {
     },
   );
 
-  it("is found wherever a file is cut off, and whatever is put behind it", async () => {
+  test("is found wherever the file is cut off, and whatever bytes follow it", async () => {
     const bytes = await saved(noise(300));
     const { store, file } = await storeOf(bytes);
     for (let size = 0; size < bytes.length; size++) {
@@ -187,7 +188,7 @@ describe("damage", () => {
     await store.verify(position);
   });
 
-  it("is found in a sector of zeros where a disk lost a write", async () => {
+  test("is found in a sector of zeros where a disk lost a write", async () => {
     const bytes = await saved(noise(100_000));
     for (const at of [0, 512 * 100, bytes.length - 512]) {
       const { store } = await storeOf(Buffer.from(bytes).fill(0, at, at + 512));

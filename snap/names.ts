@@ -1,11 +1,15 @@
-// Names of snapshot files: the term and the index of the last entry that the snapshot stands for, both as 16 hexadecimal digits.
+// Names of snapshot files: the term and the index of the last entry that the snapshot stands for, both as 16
+// hexadecimal digits.
 //
-// In the order of their names snapshots stand from the oldest to the newest: all were made of committed entries, and of two
-// committed entries the one with the higher index never has the lower term.
+// Sorted by name, snapshots go from the oldest to the newest: all were made of committed entries, and of two committed
+// entries the one with the higher index never has the lower term.
 //
 // Ports snapNames of snapshotter.go.
 
-/** Which snapshot: the index and the term of the last entry in it. Among snapshots of committed entries the pair is unique. */
+/**
+ * Which snapshot: the index and the term of the last entry in it. Among snapshots of committed entries the pair is
+ * unique.
+ */
 export interface SnapshotPosition {
   readonly index: number;
   readonly term: number;

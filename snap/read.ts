@@ -1,10 +1,10 @@
 // Reading a snapshot file, chunk by chunk.
 //
-// Promises: memory is bounded by the size of a chunk, whatever the file's bytes say; a file that is read to its end without an
-// error has the checksum, the layout and the position that it should have.
+// Promises: memory is bounded by the size of a chunk, whatever the file's bytes say; a file that is read to its end
+// without an error has the right checksum, layout and position.
 //
-// The checksum covers data and metadata, and shows only at the end. What it does not cover, the head before them, is held against
-// the size of the file, byte for byte: no flipped bit passes.
+// The checksum covers data and metadata, and shows only at the end. The head before them is outside of it, and is
+// compared with the size of the file, byte for byte: no flipped bit passes.
 //
 // Counterpart of Read in snapshotter.go, which reads the file at once.
 
@@ -12,16 +12,16 @@ import { crc32c } from "../disk/crc32c.ts";
 import type { File } from "../disk/file-system.ts";
 import type { SnapshotMetadata } from "../raft/raftpb/index.ts";
 import { damaged, disk, type SnapError, unreadable } from "./errors.ts";
-import { decodeHead, decodeTail, FormatError, type Layout, LONGEST_HEAD_BYTES } from "./format.ts";
+import { decodeHead, decodeTail, FormatError, type Layout, longestHeadBytes } from "./format.ts";
 import { type SnapshotPosition, samePosition } from "./names.ts";
 
-const CHUNK_BYTES = 256 * 1024;
-/** More than a hundred thousand members. A damaged size must not ask for a buffer of any size. */
-const LONGEST_TAIL_BYTES = 1024 * 1024;
+const chunkBytes = 256 * 1024;
+/** Room for more than a hundred thousand members. A damaged size must not lead to a buffer of any size. */
+const longestTailBytes = 1024 * 1024;
 
 /**
- * Yields the data in chunks of 256 KiB and returns the metadata, once the checksum holds. Throws SnapError DAMAGED, UNREADABLE,
- * DISK_FAILED, at the end at the latest.
+ * Yields the data in chunks of 256 KiB and returns the metadata, once the checksum matches. Throws SnapError DAMAGED,
+ * UNREADABLE, DISK_FAILED, at the end at the latest.
  */
 export async function* readSnapshot(
   file: File,
@@ -29,8 +29,8 @@ export async function* readSnapshot(
 ): AsyncGenerator<Uint8Array, SnapshotMetadata, void> {
   const layout = await readLayout(file);
   let crc = crc32c(await readRange(file, layout.start, layout.dataStart));
-  for (let start = layout.dataStart; start < layout.dataEnd; start += CHUNK_BYTES) {
-    const chunk = await readRange(file, start, Math.min(start + CHUNK_BYTES, layout.dataEnd));
+  for (let start = layout.dataStart; start < layout.dataEnd; start += chunkBytes) {
+    const chunk = await readRange(file, start, Math.min(start + chunkBytes, layout.dataEnd));
     crc = crc32c(chunk, crc);
     yield chunk;
   }
@@ -42,7 +42,7 @@ export async function* readSnapshot(
   return metadataFrom(tail, file.path, position, unreadable);
 }
 
-/** The metadata alone, without a look at the data or at the checksum. Throws SnapError DAMAGED, DISK_FAILED. */
+/** The metadata alone; reads no data and checks no checksum. Throws SnapError DAMAGED, DISK_FAILED. */
 export async function readMetadata(file: File, position: SnapshotPosition): Promise<SnapshotMetadata> {
   const layout = await readLayout(file);
   return metadataFrom(await readRange(file, layout.dataEnd, layout.end), file.path, position, damaged);
@@ -51,11 +51,11 @@ export async function readMetadata(file: File, position: SnapshotPosition): Prom
 async function readLayout(file: File): Promise<Layout> {
   const size = await disk(() => file.size());
   if (size === 0) throw damaged(file.path, "it is empty");
-  const head = await readRange(file, 0, Math.min(size, LONGEST_HEAD_BYTES));
+  const head = await readRange(file, 0, Math.min(size, longestHeadBytes));
   try {
     const layout = decodeHead(head, size);
     const tailSize = layout.end - layout.dataEnd;
-    if (tailSize > LONGEST_TAIL_BYTES) throw new FormatError(`its metadata would be ${tailSize} bytes long`);
+    if (tailSize > longestTailBytes) throw new FormatError(`its metadata would be ${tailSize} bytes long`);
     return layout;
   } catch (cause) {
     if (cause instanceof FormatError) throw damaged(file.path, cause.message);

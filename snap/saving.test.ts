@@ -1,18 +1,19 @@
-// Saving: the order of what it does, what it leaves behind when the source or the disk fails, and that it holds nobody up.
+// Saving: the order of its calls, what it leaves behind when the source or the disk fails, and that other work gets its
+// turn.
 
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { FileSystemError } from "../disk/file-system.ts";
 import { removeTemporary, text, unsynced, watched } from "../disk/testing.ts";
 import { makeConfState } from "../raft/raftpb/index.ts";
 import { SnapError } from "./index.ts";
 import { chunksOf, closeStores, collect, filesIn, metadataAt, nameAt, noise, openStore } from "./testing.ts";
-import { PIECE_BYTES, SYNC_BYTES } from "./write.ts";
+import { pieceBytes, syncBytes } from "./write.ts";
 
 afterEach(closeStores);
 afterAll(removeTemporary);
 
-describe("saving", () => {
-  it("asks for a chunk only when the one before is in the file, and gives others a turn after each piece", async () => {
+describe("Snapshotter.save", () => {
+  test("asks for a chunk only when the one before is in the file, and yields after each piece", async () => {
     const events: string[] = [];
     const fileSystem = watched((call) => void (call === "writeAt" && events.push("write")));
     const pause = async () => void events.push("turn");
@@ -20,7 +21,7 @@ describe("saving", () => {
     const source = async function* () {
       for (let i = 0; i < 3; i++) {
         events.push("asked");
-        yield new Uint8Array(2 * PIECE_BYTES - 1);
+        yield new Uint8Array(2 * pieceBytes - 1);
       }
       events.push("asked");
     };
@@ -29,7 +30,7 @@ describe("saving", () => {
     expect(events).toEqual([...chunk, ...chunk, ...chunk, "asked", "write", "write"]);
   });
 
-  it("lets timers and sockets run while one big chunk is written", async () => {
+  test("lets timers and sockets run while one big chunk is written", async () => {
     const { store } = await openStore({ fileSystem: unsynced });
     let turns = 0;
     let saving = true;
@@ -38,12 +39,12 @@ describe("saving", () => {
       if (saving) setImmediate(count);
     };
     setImmediate(count);
-    await store.save(metadataAt(5), chunksOf(new Uint8Array(20 * PIECE_BYTES), 20 * PIECE_BYTES));
+    await store.save(metadataAt(5), chunksOf(new Uint8Array(20 * pieceBytes), 20 * pieceBytes));
     saving = false;
     expect(turns).toBeGreaterThanOrEqual(20);
   });
 
-  it("syncs every few MiB, then the whole, then gives the file its name, then syncs the name", async () => {
+  test("syncs every few MiB, then the whole, then gives the file its name, then syncs the name", async () => {
     const calls: string[] = [];
     let unsyncedWrites = 0;
     const fileSystem = watched((call) => {
@@ -53,8 +54,8 @@ describe("saving", () => {
     });
     const { store } = await openStore({ fileSystem });
     calls.length = 0;
-    await store.save(metadataAt(5), chunksOf(new Uint8Array(2 * SYNC_BYTES + 10), PIECE_BYTES));
-    const each = SYNC_BYTES / PIECE_BYTES;
+    await store.save(metadataAt(5), chunksOf(new Uint8Array(2 * syncBytes + 10), pieceBytes));
+    const each = syncBytes / pieceBytes;
     expect(calls).toEqual([
       "open after 0",
       `datasync after ${each}`,
@@ -65,7 +66,7 @@ describe("saving", () => {
     ]);
   });
 
-  it("passes the source's own error on and leaves nothing", async () => {
+  test("throws the source's own error and leaves nothing", async () => {
     const { store, directory } = await openStore();
     const error = new Error("the peer is gone");
     const source = async function* () {
@@ -76,7 +77,7 @@ describe("saving", () => {
     expect(filesIn(directory)).toEqual([]);
   });
 
-  it("passes an error of the disk that is the source's own on as it is", async () => {
+  test("throws a disk error of the source unchanged", async () => {
     const { store, directory } = await openStore();
     const error = new FileSystemError("read", "/elsewhere", "EIO", "bad sector");
     const source = async function* () {
@@ -87,7 +88,7 @@ describe("saving", () => {
     expect(filesIn(directory)).toEqual([]);
   });
 
-  it.each(["open", "writeAt", "datasync", "rename"])(
+  test.each(["open", "writeAt", "datasync", "rename"])(
     "leaves nothing when the disk fails %s, tells so, ends the source, and can be tried again",
     async (failing) => {
       let broken = false;
@@ -119,7 +120,7 @@ describe("saving", () => {
     },
   );
 
-  it("leaves a whole file that nobody has confirmed when only its name cannot be made durable", async () => {
+  test("leaves a whole, unconfirmed file when only its name cannot be made durable", async () => {
     let broken = false;
     const fileSystem = watched((call, file) => {
       if (broken && call === "syncDirectory") throw new FileSystemError(call, file, "EIO", "input/output error");
@@ -131,7 +132,7 @@ describe("saving", () => {
     expect((await collect(store.read({ index: 4, term: 1 }))).toString()).toBe("new");
   });
 
-  it("warns of a temporary file that it cannot remove, and the next start removes it", async () => {
+  test("warns of a temporary file that it cannot remove, and the next start removes it", async () => {
     const fileSystem = watched((call, file) => {
       if (call === "unlink") throw new FileSystemError(call, file, "EIO", "input/output error");
     });
@@ -149,7 +150,7 @@ describe("saving", () => {
     expect(filesIn(directory)).toEqual([]);
   });
 
-  it("can be done several times at once, for the same snapshot too", async () => {
+  test("may run several times at once, for the same snapshot too", async () => {
     const { store, directory } = await openStore();
     const [a, b] = [noise(700_000, 1), noise(700_000, 2)];
     await Promise.all([
@@ -163,7 +164,7 @@ describe("saving", () => {
     expect((await collect(store.read({ index: 6, term: 1 }))).equals(a)).toBe(true);
   });
 
-  it("refuses what passes the limit of a file before it writes it", async () => {
+  test("refuses data beyond the limit of a file before it writes it", async () => {
     const { store, directory } = await openStore();
     const endless = { length: 2 ** 36, subarray: () => ({ length: 2 ** 36 }) } as unknown as Uint8Array;
     const source = async function* () {
@@ -174,7 +175,7 @@ describe("saving", () => {
     expect(filesIn(directory)).toEqual([]);
   });
 
-  it("refuses members that cannot be encoded before it asks for a chunk", async () => {
+  test("refuses members that cannot be encoded before it asks for a chunk", async () => {
     const { store, directory } = await openStore();
     let asked = false;
     const source = async function* () {

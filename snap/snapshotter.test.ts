@@ -1,14 +1,15 @@
-// The directory of snapshots: what read, newest, release and close promise, on real files; saving.test.ts has the rest.
+// The directory of snapshots: the promises of read, newest, release and close on real files; saving.test.ts has the
+// rest.
 
 import fs from "node:fs";
 import path from "node:path";
 import fc from "fast-check";
-import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { FileSystemError } from "../disk/file-system.ts";
 import { nodeFileSystem } from "../disk/node-file-system.ts";
 import { removeTemporary, temporary, text, unsynced, watched } from "../disk/testing.ts";
 import { chunksOf, closeStores, collect, confState, filesIn, metadataAt, nameAt, noise, openStore } from "./testing.ts";
-import { PIECE_BYTES, SYNC_BYTES } from "./write.ts";
+import { pieceBytes, syncBytes } from "./write.ts";
 
 afterEach(closeStores);
 afterAll(removeTemporary);
@@ -21,15 +22,15 @@ function spoil(file: string): void {
   fs.writeFileSync(file, bytes);
 }
 
-describe("a saved snapshot", () => {
-  it.each([
+describe("a snapshot that Snapshotter.save wrote", () => {
+  test.each([
     [0, 1],
     [1, 1],
     [300, 7],
-    [PIECE_BYTES, PIECE_BYTES],
+    [pieceBytes, pieceBytes],
     [5_000_000, 77_777],
     [5_000_000, 5_000_000],
-    [2 * SYNC_BYTES, 1_000_003],
+    [2 * syncBytes, 1_000_003],
   ])("of %i bytes, given in chunks of %i, is read as it was given", async (size, chunkSize) => {
     const { store, directory } = await openStore();
     const data = noise(size);
@@ -40,7 +41,7 @@ describe("a saved snapshot", () => {
     expect(await store.readMetadata({ index: 1000, term: 7 })).toEqual({ index: 1000, term: 7, confState });
   });
 
-  it("may have any data in any chunks, and any position and members below 2^53", async () => {
+  test("may have any data in any chunks, and any position and members below 2^53", async () => {
     const { store } = await openStore({ fileSystem: unsynced });
     const ids = fc.array(fc.maxSafeNat(), { maxLength: 5 });
     const property = fc.asyncProperty(
@@ -60,7 +61,7 @@ describe("a saved snapshot", () => {
     await fc.assert(property, { numRuns: 300 });
   });
 
-  it("takes the place of one with the same index and term, and a read of the old one goes on", async () => {
+  test("replaces one with the same index and term, and a read of the old one goes on", async () => {
     const { store, directory } = await openStore();
     const [old, young] = [noise(600_000, 1), noise(600_000, 2)];
     await store.save(metadataAt(5), chunksOf(old));
@@ -72,18 +73,18 @@ describe("a saved snapshot", () => {
     expect(filesIn(directory)).toHaveLength(1);
   });
 
-  it("is readable by its owner alone", async () => {
+  test("is readable by its owner alone", async () => {
     const { store, directory } = await openStore();
     await store.save(metadataAt(5), chunksOf(text("state")));
     expect(fs.statSync(path.join(directory, nameAt(5))).mode & 0o777).toBe(0o600);
   });
 
-  it("has a position of its own, with an index above 0", async () => {
+  test("must have an index above 0", async () => {
     const { store } = await openStore();
     await expect(store.save(metadataAt(0), chunksOf(text("state")))).rejects.toThrow("stands for no entry");
   });
 
-  it("is not found under another index or term", async () => {
+  test("is not found under another index or term", async () => {
     const { store } = await openStore();
     await store.save(metadataAt(5, 2), chunksOf(text("state")));
     for (const position of [
@@ -96,7 +97,7 @@ describe("a saved snapshot", () => {
   });
 });
 
-describe("the newest snapshot", () => {
+describe("Snapshotter.newest", () => {
   const confirmed = [
     { index: 0, term: 0 },
     { index: 10, term: 1 },
@@ -111,7 +112,7 @@ describe("the newest snapshot", () => {
     return opened;
   };
 
-  it("is the confirmed one of the highest index, whatever else is there", async () => {
+  test("finds the confirmed snapshot of the highest index, whatever other files there are", async () => {
     const { store, directory, warnings } = await three();
     await store.save(metadataAt(40, 2), chunksOf(text("not confirmed")));
     await store.save(metadataAt(30, 3), chunksOf(text("of another term")));
@@ -130,7 +131,7 @@ describe("the newest snapshot", () => {
     ]);
   });
 
-  it("is the next older one if a bit has flipped, which is set aside with a warning that says what was wrong", async () => {
+  test("sets a file with a flipped bit aside, warns with the reason, and finds the next older one", async () => {
     const { store, directory, warnings } = await three();
     const bad = path.join(directory, nameAt(30, 2));
     spoil(bad);
@@ -143,7 +144,7 @@ describe("the newest snapshot", () => {
     expect(warnings[0]).toContain(`${bad}.broken`);
   });
 
-  it("is none if all are bad, and all are set aside", async () => {
+  test("finds none if all are bad, and sets all aside", async () => {
     const { store, directory, warnings } = await three();
     fs.truncateSync(path.join(directory, nameAt(10)), 0);
     fs.truncateSync(path.join(directory, nameAt(20)), 9);
@@ -158,21 +159,21 @@ describe("the newest snapshot", () => {
     expect(await store.list()).toEqual([]);
   });
 
-  it("is none in an empty directory, and where none is confirmed", async () => {
+  test("finds none in an empty directory, and where none is confirmed", async () => {
     expect(await (await openStore()).store.newest(confirmed)).toBeUndefined();
     const { store, directory } = await three();
     expect(await store.newest([{ index: 30, term: 1 }])).toBeUndefined();
     expect(filesIn(directory)).toHaveLength(3);
   });
 
-  it("is not a file that bears the name of another", async () => {
+  test("does not accept a file that has the name of another", async () => {
     const { store, directory, warnings } = await three();
     fs.copyFileSync(path.join(directory, nameAt(10)), path.join(directory, nameAt(30, 2)));
     expect(await store.newest(confirmed)).toMatchObject({ index: 20 });
     expect(warnings[0]).toContain("it is the snapshot of index 10 and term 1");
   });
 
-  it("is not looked for beyond a disk that cannot be read: nothing is set aside", async () => {
+  test("stops at a disk that cannot be read, and sets nothing aside", async () => {
     const { store, directory } = await three();
     await store.close();
     const fileSystem = watched((call, file) => {
@@ -184,8 +185,8 @@ describe("the newest snapshot", () => {
   });
 });
 
-describe("snapshots that the log has no record of", () => {
-  it("are deleted when they are discarded, and no others", async () => {
+describe("Snapshotter.discardUnconfirmed", () => {
+  test("deletes the snapshots that the log has no record of, and no others", async () => {
     const { store, directory } = await openStore();
     for (const index of [10, 20, 30]) await store.save(metadataAt(index), chunksOf(text("state")));
     await store.close();
@@ -196,7 +197,7 @@ describe("snapshots that the log has no record of", () => {
     expect(await again.store.discardUnconfirmed([{ index: 20, term: 1 }])).toBe(0);
   });
 
-  it("are not discarded once something has been saved that cannot be confirmed yet", async () => {
+  test("refuses once a snapshot has been saved that cannot be confirmed yet", async () => {
     const { store } = await openStore();
     await store.save(metadataAt(10), chunksOf(text("state")));
     await expect(store.discardUnconfirmed([])).rejects.toThrow("before the first save");
@@ -204,8 +205,8 @@ describe("snapshots that the log has no record of", () => {
   });
 });
 
-describe("releasing", () => {
-  it("deletes what has a lower index, broken ones too, and nothing else", async () => {
+describe("Snapshotter.release", () => {
+  test("deletes files of a lower index, broken ones too, and no others", async () => {
     const { store, directory } = await openStore();
     for (const index of [10, 20, 30, 40]) await store.save(metadataAt(index), chunksOf(text("state")));
     const others = [
@@ -232,7 +233,7 @@ describe("releasing", () => {
     expect(await store.list()).toEqual([30, 40].map((index) => ({ index, term: 1 })));
   });
 
-  it("begins with the oldest and ends with a sync of the directory", async () => {
+  test("begins with the oldest and ends with a sync of the directory", async () => {
     const calls: string[] = [];
     const { store } = await openStore({
       fileSystem: watched((call, file) => void calls.push(`${call} ${path.basename(file)}`)),
@@ -243,7 +244,7 @@ describe("releasing", () => {
     expect(calls).toEqual(["list snap", `unlink ${nameAt(10)}`, `unlink ${nameAt(20)}`, "syncDirectory snap"]);
   });
 
-  it("does not disturb a read that has begun", async () => {
+  test("does not disturb a read that has begun", async () => {
     const { store } = await openStore();
     const data = noise(600_000);
     await store.save(metadataAt(10), chunksOf(data));
@@ -255,8 +256,8 @@ describe("releasing", () => {
   });
 });
 
-describe("opening and closing", () => {
-  it("makes the directory with its parents, for the owner alone, and makes their names durable", async () => {
+describe("Snapshotter.open and Snapshotter.close", () => {
+  test("create the directory with its parents, for the owner alone, and make their names durable", async () => {
     const directory = path.join(temporary(), "member", "snap");
     const synced: string[] = [];
     const fileSystem = watched((call, file) => void (call === "syncDirectory" && synced.push(file)));
@@ -265,7 +266,7 @@ describe("opening and closing", () => {
     expect(synced).toEqual([directory, path.dirname(directory)]);
   });
 
-  it("removes temporary files, and warns of names that may be a snapshot's", async () => {
+  test("remove temporary files, and warn of names that may be a snapshot's", async () => {
     const directory = temporary();
     for (const name of [`${nameAt(5)}.3.tmp`, "notes", "old.snap", nameAt(4)]) {
       fs.writeFileSync(path.join(directory, name), "x");
@@ -275,7 +276,7 @@ describe("opening and closing", () => {
     expect(warnings).toEqual([`${directory}/old.snap: not the name of a snapshot; it is not looked at`]);
   });
 
-  it("holds the directory: a second store is refused until the first is closed", async () => {
+  test("lock the directory: a second store is refused until the first is closed", async () => {
     const { store, directory } = await openStore();
     const refused = await openStore({ directory }).catch((error: unknown) => error);
     expect(refused).toMatchObject({ name: "SnapError", code: "LOCKED", file: directory });
@@ -285,7 +286,7 @@ describe("opening and closing", () => {
     await openStore({ directory });
   });
 
-  it("lets go of the directory if it cannot be opened", async () => {
+  test("unlock the directory if it cannot be opened", async () => {
     const directory = temporary();
     const fileSystem = watched((call, file) => {
       if (call === "syncDirectory") throw new FileSystemError(call, file, "EIO", "input/output error");
@@ -294,7 +295,7 @@ describe("opening and closing", () => {
     await openStore({ directory });
   });
 
-  it("ends a save that runs, whose source is ended and whose file is removed, and waits for that", async () => {
+  test("end a running save and its source, remove its file, and wait for that", async () => {
     const { store, directory } = await openStore();
     let ended = false;
     let asked = (): void => undefined;
@@ -320,7 +321,7 @@ describe("opening and closing", () => {
     await (await nodeFileSystem.lock(directory)).release();
   });
 
-  it("takes no call after it, and ends the source of a save that it refuses", async () => {
+  test("refuse calls after close, and end the source of a refused save", async () => {
     const { store } = await openStore();
     await store.save(metadataAt(5), chunksOf(text("state")));
     await store.close();

@@ -1,14 +1,14 @@
-// The snapshot files of one member: a directory, held for as long as the store is open.
+// The snapshot files of one member: a directory that the store locks while it is open.
 //
-// Promises: a file has its name only when it is whole and durable, so a crash leaves the old files, or those and the new one.
-// Nothing is ever used whose checksum does not hold. A save that fails has changed nothing, so another one may be tried. Calls
-// may run at the same time, saves too: each writes a temporary file of its own.
+// Promises: a file has its name only when it is whole and durable, so a crash leaves the old files, or those and the
+// new one. A file without a matching checksum is never used. A failed save has changed nothing, so another one may be
+// tried. Calls may run at the same time, saves too: each writes a temporary file of its own.
 //
-// A snapshot is *confirmed* by its record in the log, which is written after the file. One without a record is what a crash left
-// between the two: a start must not go on from it, because the log may not reach it.
+// A snapshot is *confirmed* by its record in the log, which is written after the file. A crash between the two leaves a
+// file without a record: a start must not go on from it, because the log may not reach it.
 //
-// Ports snapshotter.go. Differs: written beside and renamed, not in place; a lock on the directory; deletes what is released
-// (etcd purges all files but the newest five). Leaves out db.go, the snapshots of etcd's database.
+// Ports snapshotter.go. Differs: written beside and renamed, not in place; a lock on the directory; deletes released
+// files (etcd purges all but the newest five). Leaves out db.go, the snapshots of etcd's database.
 
 import { setImmediate } from "node:timers/promises";
 import {
@@ -28,10 +28,10 @@ import { writeSnapshot } from "./write.ts";
 
 export interface SnapshotterOptions {
   readonly fileSystem: FileSystem;
-  /** Made, with its parents, if it is not there. */
+  /** Created, with its parents, if it does not exist. */
   readonly directory: string;
   readonly logger?: Logger | undefined;
-  /** Awaited after each piece that a save has written, so that others have their turn: setImmediate unless given. */
+  /** Awaited after each piece that a save has written, so that other work has its turn: setImmediate unless given. */
   readonly pause?: (() => Promise<void>) | undefined;
 }
 
@@ -42,7 +42,7 @@ export class Snapshotter {
   readonly #pause: () => Promise<void>;
   readonly #lock: DirectoryLock;
   readonly #running = new Set<Promise<unknown>>();
-  /** How many saves have begun: makes the names of their temporary files. */
+  /** How many saves have begun: their temporary files are named after it. */
   #saves = 0;
   #closing: Promise<void> | undefined;
 
@@ -54,7 +54,7 @@ export class Snapshotter {
     this.#lock = lock;
   }
 
-  /** Opens the directory, and removes what saves left in it that a crash ended. Throws SnapError LOCKED, DISK_FAILED. */
+  /** Opens the directory, and removes the files of saves that a crash ended. Throws SnapError LOCKED, DISK_FAILED. */
   static async open(options: SnapshotterOptions): Promise<Snapshotter> {
     const { fileSystem } = options;
     const directory = options.directory.replace(/(?<=.)\/+$/, "");
@@ -62,7 +62,7 @@ export class Snapshotter {
     const lock = await disk(() => fileSystem.lock(directory));
     try {
       await disk(() => removeLeftovers(fileSystem, directory));
-      // A start that crashed may have made the directory, or a save a name, and not lived to make it durable.
+      // A crash may have come after a start made the directory, or a save a name, and before that was durable.
       await disk(() => fileSystem.syncDirectory(directory));
       await disk(() => fileSystem.syncDirectory(parentOf(directory)));
       for (const name of (await disk(() => fileSystem.list(directory))) ?? []) {
@@ -78,27 +78,27 @@ export class Snapshotter {
   }
 
   /**
-   * Writes a snapshot, in place of any of the same index and term; when the promise resolves it survives a power cut. What
-   * `chunks` throws is passed on as it is. Otherwise throws SnapError: DISK_FAILED, TOO_LARGE, CLOSED. Either way the temporary
-   * file is removed, and `chunks` has been ended. Only a failed sync of the directory, the last step, leaves something: a file
-   * that is whole, and not confirmed.
+   * Writes a snapshot, in place of any of the same index and term; when the promise resolves it survives a power cut.
+   * An error of `chunks` passes through unchanged. Otherwise throws SnapError: DISK_FAILED, TOO_LARGE, CLOSED. Either
+   * way the temporary file is removed, and `chunks` has been ended. Only a failed sync of the directory, the last step,
+   * leaves a file: it is whole, and not confirmed.
    */
   async save(metadata: SnapshotMetadata, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const source = chunks[Symbol.asyncIterator]();
     try {
       await this.#run(() => this.#save(metadata, source));
     } catch (error) {
-      // The one place that ends a source: it may hold something, and may not have been asked for a chunk yet. This error tells more
-      // than one of its own would.
+      // The one place that ends a source: it may hold a resource, and may not have been asked for a chunk yet. This
+      // error says more than an error of its own would.
       await Promise.resolve(source.return?.()).catch(() => undefined);
       throw error;
     }
   }
 
   /**
-   * The data, in chunks of 256 KiB. The file is opened when the first one is asked for, and from then on may be released or
-   * replaced. Throws SnapError: NOT_FOUND, CLOSED, DISK_FAILED, and DAMAGED or UNREADABLE, which may show after the last chunk
-   * only: nothing may be used before the end.
+   * The data, in chunks of 256 KiB. The file is opened for the first chunk, and from then on may be released or
+   * replaced. Throws SnapError: NOT_FOUND, CLOSED, DISK_FAILED, and DAMAGED or UNREADABLE, which may come after the
+   * last chunk only: do not use the data before the end.
    */
   async *read(position: SnapshotPosition): AsyncGenerator<Uint8Array, void, void> {
     this.#checkOpen();
@@ -110,21 +110,24 @@ export class Snapshotter {
     }
   }
 
-  /** Index, term and ConfState alone: reads no data and checks no checksum. Throws SnapError as read does, but not UNREADABLE. */
+  /**
+   * Index, term and ConfState alone: reads no data and checks no checksum. Throws SnapError as read does, but not
+   * UNREADABLE.
+   */
   readMetadata(position: SnapshotPosition): Promise<SnapshotMetadata> {
     return this.#run(() => this.#with(position, (file) => readMetadata(file, position)));
   }
 
-  /** Reads the whole file, and returns its metadata if the checksum holds. Throws SnapError as read does. */
+  /** Reads the whole file, and returns its metadata if the checksum matches. Throws SnapError as read does. */
   verify(position: SnapshotPosition): Promise<SnapshotMetadata> {
     return this.#run(() => this.#verify(position));
   }
 
   /**
-   * The newest snapshot to start from: the log has a record of it, with the same index and term, and its checksum holds
-   * throughout. One whose checksum does not hold is renamed to `<name>.broken`, with a warning, and the next older one is tried.
-   * Undefined if none is left: the caller knows whether the log reaches back to its beginning and can do without. Snapshots that
-   * are not confirmed are left alone. Throws SnapError UNREADABLE, DISK_FAILED, CLOSED.
+   * The newest snapshot to start from: the log has a record of it, with the same index and term, and its checksum
+   * matches. A file with a wrong checksum is renamed to `<name>.broken`, with a warning, and the next older one is
+   * tried. Undefined if none is left: the caller knows whether the log reaches back to its beginning and can do
+   * without. Snapshots that are not confirmed stay as they are. Throws SnapError UNREADABLE, DISK_FAILED, CLOSED.
    */
   newest(confirmed: readonly SnapshotPosition[]): Promise<SnapshotMetadata | undefined> {
     return this.#run(async () => {
@@ -142,7 +145,7 @@ export class Snapshotter {
   }
 
   /**
-   * Deletes the snapshots that the log has no record of: what crashes left, which nothing will ever start from. Call it, if at
+   * Deletes the snapshots that the log has no record of: crashes left them, and no start will use them. Call it, if at
    * all, after newest and before the first save, which is not confirmed yet either. Returns how many there were.
    */
   async discardUnconfirmed(confirmed: readonly SnapshotPosition[]): Promise<number> {
@@ -155,14 +158,14 @@ export class Snapshotter {
     });
   }
 
-  /** The snapshots that are there, from the oldest to the newest, sound or not. */
+  /** The snapshots in the directory, from the oldest to the newest, sound or not. */
   list(): Promise<readonly SnapshotPosition[]> {
     return this.#run(() => this.#list());
   }
 
   /**
-   * Deletes the snapshots of a lower index, the oldest first, and broken ones of a lower index with them: with a newer one in use
-   * there is nothing more to be learned from them.
+   * Deletes the snapshots of a lower index, the oldest first, and broken ones of a lower index with them: with a newer
+   * one in use they are of no more help.
    */
   release(index: number): Promise<void> {
     return this.#run(async () => {
@@ -177,9 +180,9 @@ export class Snapshotter {
   }
 
   /**
-   * Lets go of the directory. A save that runs ends with SnapError CLOSED after the piece at hand, and its temporary file is
-   * removed; one whose source does not come forth with the next chunk holds the closing up, so whoever can end the source does so
-   * first. A read goes on.
+   * Releases the directory. A running save ends with SnapError CLOSED after the present piece, and its temporary file
+   * is removed. A source that does not yield its next chunk holds up the closing, so a caller that can end the source
+   * does so first. A read goes on.
    */
   close(): Promise<void> {
     this.#closing ??= Promise.allSettled([...this.#running]).then(() => disk(() => this.#lock.release()));
@@ -234,7 +237,7 @@ export class Snapshotter {
     try {
       await this.#fileSystem.unlink(temporary);
     } catch (error) {
-      // What made the save fail is the error to report; the next start removes the file.
+      // The save's first failure is the error to report; the next start removes the file.
       this.#logger.warning?.(`${temporary}: left behind, because it cannot be removed: ${(error as Error).message}`);
     }
   }
@@ -277,7 +280,7 @@ export class Snapshotter {
 
   async #setAside(position: SnapshotPosition, reason: string): Promise<void> {
     const path = this.#path(position);
-    // Not synced: if a power cut undoes it, the next start finds the file broken once more.
+    // Not synced: if a power cut undoes it, the next start finds the file broken again.
     await disk(() => this.#fileSystem.rename(path, `${path}.broken`));
     this.#logger.warning?.(`${reason} It is kept as ${path}.broken`);
   }

@@ -1,4 +1,5 @@
-// What the tests of snap/ share: sources of chunks, a store in a fresh directory, and a file system that dies at a chosen call.
+// Shared by the tests of snap/: sources of chunks, a store in a fresh directory, and a file system that dies at a
+// chosen call.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -64,9 +65,9 @@ export interface Wreck {
 }
 
 /**
- * A machine that loses its power at the `fatal`th call of the disk; that call and all later ones fail. wrecks() tells what the
- * disk may hold then: writes without a sync after them are lost or not; renames and removals without a sync of the directory
- * after them are undone or not.
+ * A machine that loses its power at the `fatal`th call of the disk; that call and all later ones fail. wrecks() lists
+ * what the disk may hold then: writes without a later sync are lost or not; renames and removals without a later sync
+ * of the directory are undone or not.
  */
 export class PowerCut {
   readonly fileSystem: FileSystem;
@@ -86,7 +87,7 @@ export class PowerCut {
     return this.calls >= this.#fatal;
   }
 
-  /** Counting starts anew. */
+  /** Starts counting anew. */
   dieAt(fatal: number): void {
     this.calls = 0;
     this.#fatal = fatal;

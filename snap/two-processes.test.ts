@@ -1,11 +1,11 @@
-// One directory and two processes: the second is refused, and a process that is killed in the middle of a save leaves what the
-// next one cleans up.
+// One directory and two processes: the second is refused, and the next start cleans up after a process that was killed
+// in the middle of a save.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, expect, it } from "vitest";
+import { afterAll, afterEach, expect, test } from "vitest";
 import { removeTemporary, temporary, text } from "../disk/testing.ts";
 import { chunksOf, closeStores, filesIn, metadataAt, openStore } from "./testing.ts";
 
@@ -15,7 +15,7 @@ afterAll(removeTemporary);
 const root = fileURLToPath(new URL("..", import.meta.url));
 const moduleUrl = (name: string): string => JSON.stringify(new URL(name, import.meta.url).href);
 
-it("a directory is refused while another process saves into it, and free and clean once that one is killed", async () => {
+test("Snapshotter.open refuses a directory while another process saves into it, and cleans it up once that process was killed", async () => {
   const directory = path.join(temporary(), "snap");
   const { store } = await openStore({ directory });
   await store.save(metadataAt(10), chunksOf(text("state")));

@@ -42,7 +42,7 @@ export function readyloop(...args: string[]): Promise<Ended> {
 /** Passes connections on to a port that may change. */
 class Forwarder {
   target = 0;
-  private readonly server = net.createServer((from) => {
+  readonly #server = net.createServer((from) => {
     const to = net.connect(this.target || 1, "127.0.0.1");
     for (const socket of [from, to]) socket.on("error", () => undefined);
     from.pipe(to).pipe(from);
@@ -51,13 +51,13 @@ class Forwarder {
   });
 
   async listen(): Promise<number> {
-    this.server.listen(0, "127.0.0.1");
-    await once(this.server, "listening");
-    return (this.server.address() as net.AddressInfo).port;
+    this.#server.listen(0, "127.0.0.1");
+    await once(this.#server, "listening");
+    return (this.#server.address() as net.AddressInfo).port;
   }
 
   close(): void {
-    this.server.close();
+    this.#server.close();
   }
 }
 
@@ -72,33 +72,33 @@ export class MemberProcess {
   readonly lines: LogLine[] = [];
   stderr = "";
   clientUrl = "";
-  private readonly child: ChildProcess;
-  private readonly exited: Promise<number | null>;
-  private watchers: (() => void)[] = [];
-  private ended = false;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<number | null>;
+  #watchers: (() => void)[] = [];
+  #ended = false;
 
   constructor(id: number, args: readonly string[]) {
     this.id = id;
-    this.child = spawn(process.execPath, ["--import", "tsx", main, "start-server", `--id=${id}`, ...args], {
+    this.#child = spawn(process.execPath, ["--import", "tsx", main, "start-server", `--id=${id}`, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
     });
-    createInterface({ input: this.child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
+    createInterface({ input: this.#child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
       this.lines.push(line.startsWith("{") ? (JSON.parse(line) as LogLine) : { level: 0, msg: line });
-      this.notify();
+      this.#notify();
     });
-    this.child.stderr?.on("data", (chunk) => {
+    this.#child.stderr?.on("data", (chunk) => {
       this.stderr += chunk;
     });
-    this.exited = once(this.child, "close").then(([code]) => {
-      this.ended = true;
-      this.notify();
+    this.#exited = once(this.#child, "close").then(([code]) => {
+      this.#ended = true;
+      this.#notify();
       return code as number | null;
     });
   }
 
-  private notify(): void {
-    const watchers = this.watchers;
-    this.watchers = [];
+  #notify(): void {
+    const watchers = this.#watchers;
+    this.#watchers = [];
     for (const watch of watchers) watch();
   }
 
@@ -107,25 +107,25 @@ export class MemberProcess {
     for (;;) {
       const found = this.lines.find(fits);
       if (found !== undefined) return found;
-      if (this.ended) {
+      if (this.#ended) {
         throw new Error(`member ${this.id} ended: ${this.stderr}${this.lines.map((l) => l.msg).join("\n")}`);
       }
-      await new Promise<void>((resolve) => this.watchers.push(resolve));
+      await new Promise<void>((resolve) => this.#watchers.push(resolve));
     }
   }
 
   signal(signal: NodeJS.Signals): void {
-    this.child.kill(signal);
+    this.#child.kill(signal);
   }
 
   /** Sends a signal and waits for the end; resolves to the exit code. */
   async kill(signal: NodeJS.Signals): Promise<number | null> {
-    this.child.kill(signal);
-    return this.exited;
+    this.#child.kill(signal);
+    return this.#exited;
   }
 
   end(): Promise<number | null> {
-    return this.exited;
+    return this.#exited;
   }
 
   fetch(pathAndQuery: string, init?: RequestInit): Promise<Response> {
@@ -140,16 +140,16 @@ export class MemberProcess {
 export class TestCluster {
   readonly directory: string;
   readonly members = new Map<number, MemberProcess>();
-  private readonly forwarders = new Map<number, Forwarder>();
-  private readonly peers: string;
-  private readonly extra: readonly string[];
-  private readonly joining = new Set<number>();
+  readonly #forwarders = new Map<number, Forwarder>();
+  readonly #peers: string;
+  readonly #extra: readonly string[];
+  readonly #joining = new Set<number>();
 
   private constructor(directory: string, peers: string, forwarders: Map<number, Forwarder>, extra: readonly string[]) {
     this.directory = directory;
-    this.peers = peers;
-    this.forwarders = forwarders;
-    this.extra = extra;
+    this.#peers = peers;
+    this.#forwarders = forwarders;
+    this.#extra = extra;
   }
 
   /** A cluster of `size` members, all started, with a leader. */
@@ -172,8 +172,8 @@ export class TestCluster {
   async addressFor(id: number): Promise<string> {
     const forwarder = new Forwarder();
     const url = `http://127.0.0.1:${await forwarder.listen()}`;
-    this.forwarders.set(id, forwarder);
-    this.joining.add(id);
+    this.#forwarders.set(id, forwarder);
+    this.#joining.add(id);
     return url;
   }
 
@@ -185,10 +185,10 @@ export class TestCluster {
     return [
       "--peer-port=0",
       "--client-port=0",
-      `--peers=${this.peers}`,
+      `--peers=${this.#peers}`,
       `--data-dir=${this.dataDir(id)}`,
-      ...(this.joining.has(id) ? ["--join"] : []),
-      ...this.extra,
+      ...(this.#joining.has(id) ? ["--join"] : []),
+      ...this.#extra,
     ];
   }
 
@@ -203,7 +203,7 @@ export class TestCluster {
     const { clientPort } = await member.line((l) => l.clientPort !== undefined);
     const { peerPort } = await member.line((l) => l.peerPort !== undefined);
     member.clientUrl = `http://127.0.0.1:${clientPort}`;
-    (this.forwarders.get(id) as Forwarder).target = peerPort as number;
+    (this.#forwarders.get(id) as Forwarder).target = peerPort as number;
     this.members.set(id, member);
     return member;
   }
@@ -230,7 +230,7 @@ export class TestCluster {
 
   async stop(): Promise<void> {
     await Promise.all([...this.members.keys()].map((id) => this.kill(id)));
-    for (const forwarder of this.forwarders.values()) forwarder.close();
+    for (const forwarder of this.#forwarders.values()) forwarder.close();
     await fs.rm(this.directory, { recursive: true });
   }
 }

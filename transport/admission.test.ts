@@ -1,4 +1,4 @@
-// Who may talk to a member: what its handler says is asked at every door, told to the peer, and believed by it.
+// Admission: each path of the peer port asks the handler, tells the peer its answer, and the peer believes it.
 
 import { describe, expect, test } from "vitest";
 import type { Message } from "../raft/raftpb/index.ts";
@@ -29,7 +29,7 @@ describe("a member", () => {
     expect(b.received).toEqual([]);
   });
 
-  test("learns it from the refusal of a snapshot, and of a request, as well", async () => {
+  test("learns the rejection from a refused snapshot and a refused request too", async () => {
     const [a, b] = await pair();
     b.admit = () => removed;
     expect(a.rejections).toEqual([]);
@@ -43,7 +43,7 @@ describe("a member", () => {
     expect(a.rejections[1]).toEqual({ id: 2, rejection: lostData });
   });
 
-  test("tells in each handshake where it is reached, as it knows then", async () => {
+  test("names its address in each handshake, as it knows it then", async () => {
     const a = await new Member(1).listen();
     const b = (await new Member(2).listen()).start();
     const told: unknown[] = [];
@@ -68,7 +68,7 @@ describe("a member", () => {
     await eventually(() => expect(a.stats(2).connected).toBe(true));
   });
 
-  test("does not take the 410 of whatever listens there for the word of a member", async () => {
+  test("does not take the 410 of another server for a member's", async () => {
     const a = (await new Member(1).listen()).start();
     const url = await rawServer(() => {}, { refuse: "HTTP/1.1 410 Gone\r\nConnection: close\r\n\r\n" });
     a.transport.addPeer(2, url);
@@ -76,7 +76,7 @@ describe("a member", () => {
     expect(a.rejections).toEqual([]);
   });
 
-  test("is asked for with the incarnation that it says it has, at every door", async () => {
+  test("is passed to admit() with its incarnation on every path", async () => {
     const a = await new Member(1).listen({}, { incarnation: 2 ** 53 - 1 });
     const b = (await new Member(2).listen()).start();
     b.admit = () => undefined;
@@ -104,7 +104,7 @@ describe("a peer that is removed", () => {
   });
 
   // The time limit lies below the 30 s after which ws would give up such a connection by itself.
-  test("and does not read is waited for no longer than the limit", { timeout: 20_000 }, async () => {
+  test("does not delay removePeer beyond the limit if it does not read", { timeout: 20_000 }, async () => {
     const url = await rawServer((socket) => socket.pause());
     const forever = 3_600_000;
     const a = await new Member(1).listen({ removeTimeoutMs: 20, closeTimeoutMs: forever, idleTimeoutMs: forever });
@@ -122,7 +122,7 @@ describe("a peer that is removed", () => {
 });
 
 describe("a stranger that the handler admits", () => {
-  test("is heard and counted, has no address, and is forgotten when it goes", async () => {
+  test("is received from and counted, has no address, and is forgotten when it goes", async () => {
     const a = await new Member(1).listen();
     const b = (await new Member(2).listen()).start();
     b.admit = () => undefined;
@@ -139,7 +139,7 @@ describe("a stranger that the handler admits", () => {
     await eventually(() => expect(b.transport.stats().peers).toEqual([]));
   });
 
-  test("is talked to on its own connection once its address is known", async () => {
+  test("gets messages on a connection of its own once its address is known", async () => {
     const a = (await new Member(1).listen()).start();
     const b = (await new Member(2).listen()).start();
     b.admit = () => undefined;

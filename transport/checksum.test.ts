@@ -1,4 +1,4 @@
-// What a checksum is for: no byte of a frame, of a handshake or of a body can change unnoticed.
+// What a checksum is for: no changed byte of a frame, of a handshake or of a body passes unnoticed.
 
 import { expect, test } from "vitest";
 import { DecodeError, encodeMessage } from "../raft/raftpb/index.ts";
@@ -6,14 +6,14 @@ import { checksumOf, fits, seal, sealBytes, unseal } from "./checksum.ts";
 import { checkHandshake, handshakeHeaders } from "./handshake.ts";
 import { append } from "./test-support.ts";
 
-test("what was sealed comes out as it went in, whatever its size", () => {
+test("unseal gives back what seal was given, whatever its size", () => {
   for (const size of [0, 1, 7, 1000]) {
     const bytes = Uint8Array.from({ length: size }, (_, i) => i * 7);
     expect(unseal(seal(bytes))).toEqual(bytes);
   }
 });
 
-test("no bit of a sealed message can turn over unnoticed, and no byte can go missing", () => {
+test("unseal refuses a message with any bit flipped or any byte missing", () => {
   const sealed = seal(encodeMessage(append(1, 2, 40)));
   for (let bit = 0; bit < sealed.length * 8; bit++) {
     const damaged = sealed.slice();
@@ -26,7 +26,7 @@ test("no bit of a sealed message can turn over unnoticed, and no byte can go mis
   expect(sealed.length).toBe(encodeMessage(append(1, 2, 40)).length + sealBytes);
 });
 
-test("a header's checksum is that of the data, or there is none", () => {
+test("fits accepts a header with the checksum of the data, or no header", () => {
   expect([fits(checksumOf("abc"), "abc"), fits(undefined, "abc")]).toEqual([true, true]);
   expect([fits(checksumOf("abc"), "abd"), fits("", "abc"), fits([checksumOf("abc")], "abc")]).toEqual([
     false,

@@ -1,18 +1,20 @@
-// Checksums over what peers tell each other: a bit that turns over on the way must not become a vote, a value or an incarnation.
+// Checksums over what peers send each other: a bit that flips on the way must not become a vote, a value or an
+// incarnation.
 //
-// TCP has a checksum of 16 bits, and devices on the way take it off and put a new one on. A raft message with a changed byte is nearly always
-// another valid raft message. So every frame of messages ends in its CRC-32, and what goes by HTTP has it in a header: the handshake's
-// over its own headers, a body's over the body. A header is checked where it is given. Every member gives it; somebody with curl need not.
+// TCP has a checksum of 16 bits, and devices on the way replace it. A raft message with a changed byte is nearly always
+// another valid raft message. So every frame of messages ends in its CRC-32, and plain HTTP has it in a header: the
+// handshake's over its own headers, a body's over the body. A header is checked where it is present. Every member sends
+// it; an operator with curl need not.
 //
-// This finds accidents. It stops nobody who means harm: that takes TLS.
+// This finds accidents, not attackers: against those only TLS helps.
 
 import { crc32 } from "node:zlib";
 import { DecodeError } from "../raft/raftpb/index.ts";
 
-/** What seal adds. */
+/** The bytes that seal adds. */
 export const sealBytes = 4;
 
-/** The bytes, and behind them their CRC-32, little-endian. */
+/** The bytes, followed by their CRC-32, little-endian. */
 export function seal(bytes: Uint8Array): Uint8Array {
   const sealed = new Uint8Array(bytes.length + sealBytes);
   sealed.set(bytes);
@@ -30,7 +32,7 @@ export function unseal(sealed: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** As a header has it: 8 hex digits. */
+/** The form of a checksum in a header: 8 hex digits. */
 export const checksumOf = (data: Uint8Array | string): string => crc32(data).toString(16).padStart(8, "0");
 
 /** Whether a header's checksum, if there is one, is that of the data. */

@@ -1,7 +1,8 @@
-// One dial of a peer's WebSocket: the connection from its first packet to its end, with the first thing that went wrong.
+// One dial of a peer's WebSocket: the connection from its first packet to its end, with the first thing that went
+// wrong.
 //
-// Promise: every way a dial can go ends in one "close" event, and when it fires `failure` says why in one sentence. A peer that refuses
-// because of what its handler said is reported to `onRejected`, and once for each dial `onAnswered` hears which cluster its answer names.
+// Promise: every dial ends in one "close" event, and `failure` then says why in one sentence. A refusal by the peer's
+// handler goes to `onRejected`, and each dial calls `onAnswered` once with the cluster that the answer names.
 
 import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
@@ -13,7 +14,7 @@ import { closeCode, printable } from "./socket.ts";
 const maxRefusalBytes = 2048;
 const statusMisdirected = 421;
 const statusUnavailable = 503;
-/** The peer sends nothing but control frames and short answers to who dialled, and those are small. */
+/** The peer sends only control frames and short answers, and those are small. */
 const maxReceivedBytes = 1024;
 
 export interface DialTarget {
@@ -27,8 +28,9 @@ export interface DialTarget {
 }
 
 /**
- * How a dial ended, which is what decides how loudly to log it. removed: the peer says that this member was removed; going-away: the peer
- * shuts down in order; absent: there was no answer, or the peer is starting or stopping; failed: all else.
+ * How a dial ended, which decides how loudly to log it. removed: the peer says that this member was removed;
+ * going-away: the peer shuts down in order; absent: there was no answer, or the peer is starting or stopping; failed:
+ * all else.
  */
 export type Ending = "removed" | "going-away" | "absent" | "failed";
 
@@ -38,7 +40,7 @@ export class Dial {
   ending: Ending = "absent";
   /** The first thing that went wrong; set by the time of "close". */
   failure: string | undefined;
-  private isAnswered = false;
+  #isAnswered = false;
 
   constructor({ identity, url, limits, onRejected, onAnswered }: DialTarget, path: string) {
     const address = new URL(path, url);
@@ -48,8 +50,8 @@ export class Dial {
       perMessageDeflate: false,
       maxPayload: maxReceivedBytes,
       autoPong: false,
-      // The mask keeps a web page from writing bytes of its choice through a proxy (RFC 6455, section 10.3). No page writes here, and
-      // a mask of zeros spares both sides a pass over every byte.
+      // The mask keeps a web page from writing chosen bytes through a proxy (RFC 6455, section 10.3). No page writes
+      // here, and a mask of zeros spares both sides a pass over every byte.
       generateMask: (mask) => mask.fill(0),
     });
     this.socket = socket;
@@ -58,8 +60,8 @@ export class Dial {
       limits.handshakeTimeoutMs,
     );
     const answered = (clusterId: number | undefined): void => {
-      if (!this.isAnswered) onAnswered(clusterId);
-      this.isAnswered = true;
+      if (!this.#isAnswered) onAnswered(clusterId);
+      this.#isAnswered = true;
     };
     socket.on("unexpected-response", (_request, response) => {
       // Another member of this cluster: the one that was dialled is not found there.
@@ -78,7 +80,7 @@ export class Dial {
     socket.on("open", () => {
       clearTimeout(timer);
       this.ending = "failed"; // unless the close frame gives a better reason
-      answered(identity.clusterId); // else it would have refused
+      answered(identity.clusterId); // otherwise it would have refused
     });
     socket.on("close", (code, reason) => {
       clearTimeout(timer);

@@ -17,7 +17,7 @@ function frameOfEmptyFields(field: number, count: number): Uint8Array {
   return new protobuf.Writer().uint32(10).bytes(message).finish();
 }
 
-/** A small generator with a seed (mulberry32), so that a failing input comes again. */
+/** A small generator with a seed (mulberry32), so that a failing input can be repeated. */
 function seeded(seed: number): () => number {
   let state = seed;
   return () => {
@@ -28,13 +28,13 @@ function seeded(seed: number): () => number {
   };
 }
 
-describe("a frame", () => {
-  test("gives back the messages that were put in, in order", () => {
+describe("FrameWriter and decodeFrame", () => {
+  test("give back the messages that were added, in order", () => {
     const messages = [heartbeat(1, 2, 5), append(1, 2, 300), heartbeat(1, 2, 6)];
     expect(decodeFrame(frameOf(messages))).toEqual(messages);
   });
 
-  test("counts its bytes, messages and items while it is written, and starts anew when taken", () => {
+  test("count bytes, messages and items of a frame, and start anew when it is taken", () => {
     const writer = new FrameWriter();
     const m = append(1, 2, 300);
     const encoded = encodeMessage(m);
@@ -46,44 +46,44 @@ describe("a frame", () => {
     expect([writer.messages, writer.items, writer.size]).toEqual([0, 0, 0]);
   });
 
-  test("without messages is refused", () => {
+  test("refuse a frame without messages", () => {
     expect(() => decodeFrame(new Uint8Array(0))).toThrow(DecodeError);
   });
 
-  test("with another field is refused", () => {
+  test("refuse a frame with another field", () => {
     expect(() => decodeFrame(new protobuf.Writer().uint32(16).uint32(1).finish())).toThrow(/tag 16/);
   });
 
-  test("that ends in the middle of a message is refused at every length", () => {
+  test("refuse a frame that ends in the middle of a message, at every length", () => {
     const whole = frameOf([append(1, 2, 40)]);
     for (let size = 0; size < whole.length; size++) {
       expect(() => decodeFrame(whole.subarray(0, size)), `first ${size} bytes`).toThrow(DecodeError);
     }
   });
 
-  test("with too many entries is refused before they are built", () => {
+  test("refuse a frame with too many entries before building them", () => {
     expect(() => decodeFrame(frameOfEmptyFields(7, maxFrameItems))).toThrow(/more than 262144/);
     const fits = decodeFrame(frameOfEmptyFields(7, maxFrameItems - 1));
     expect(fits[0]?.entries.length).toBe(maxFrameItems - 1);
   });
 
-  test("with too many messages is refused", () => {
+  test("refuse a frame with too many messages", () => {
     const bytes = new Uint8Array((maxFrameItems + 1) * 2);
     for (let at = 0; at < bytes.length; at += 2) bytes[at] = 10;
     expect(() => decodeFrame(bytes)).toThrow(/more than 262144/);
   });
 
-  test("that is large and holds responses or a snapshot is refused before they are built", () => {
+  test("refuse a large frame with responses or a snapshot before building them", () => {
     expect(() => decodeFrame(frameOfEmptyFields(14, maxFrameItems))).toThrow(/snapshot or responses/);
     expect(() => decodeFrame(frameOfEmptyFields(9, maxFrameItems))).toThrow(/snapshot or responses/);
   });
 
-  test("that is large and honest passes the count", () => {
+  test("accept a large frame of few items", () => {
     const m = makeMessage(MessageType.MsgApp, { entries: [makeEntry(0, 1, 1, new Uint8Array(2 ** 20))], reject: true });
     expect(decodeFrame(frameOf([m, m])).map((d) => d.entries[0]?.data?.length)).toEqual([2 ** 20, 2 ** 20]);
   });
 
-  test("made of random or damaged bytes gives messages or DecodeError, nothing else", () => {
+  test("give messages or DecodeError for random or damaged bytes, nothing else", () => {
     const random = seeded(20260731);
     const below = (n: number): number => Math.floor(random() * n);
     const honest = frameOf([append(1, 2, 20), heartbeat(1, 2, 2 ** 40), append(1, 2, 3)]);

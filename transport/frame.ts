@@ -1,16 +1,21 @@
-// One WebSocket frame: many raft messages, as the protobuf message Frame { repeated Message messages = 1; }, sealed (checksum.ts).
+// One WebSocket frame: many raft messages, as the protobuf message Frame { repeated Message messages = 1; }, sealed
+// (checksum.ts).
 //
-// Many messages in a frame are what makes a WebSocket fast: the price of a frame (two system calls, a turn of the event loop)
-// is twenty times that of a message. A writer collects what is sent to one peer in one turn; a reader takes it apart again.
+// Many messages a frame make a WebSocket fast: the price of a frame (two system calls, a turn of the event loop) is
+// twenty times that of a message. A writer collects the messages that one turn sends to one peer; a reader takes them
+// apart.
 //
-// Promise: decodeFrame throws DecodeError and nothing else, and builds no more than maxFrameItems objects whatever the bytes. The
-// codec of raftpb sets no such bound, and an empty entry is two bytes on the wire but fifty in memory: 64 MiB of them would take
-// gigabytes. So a frame long enough to hold that many is counted before it is decoded; the short ones, nearly all, are not.
+// Promise: decodeFrame throws DecodeError and nothing else, and builds no more than maxFrameItems objects whatever the
+// bytes. The codec of raftpb sets no such bound, and an empty entry is two bytes on the wire but fifty in memory: 64
+// MiB of them would take gigabytes. So decodeFrame first counts a frame that is long enough to hold so many; nearly all
+// are short.
 
 import protobuf from "protobufjs/minimal.js";
 import { DecodeError, decodeMessage, type Message, Reader } from "../raft/raftpb/index.ts";
 
-/** Messages and entries that one frame may hold. Raft's message limit of 1 MiB cannot reach it with entries of 6 bytes. */
+/**
+ * Messages and entries that one frame may hold. Raft's message limit of 1 MiB cannot reach it with entries of 6 bytes.
+ */
 export const maxFrameItems = 2 ** 18;
 
 /** The most that a frame adds to a message: a tag and a length below 2^35. */
@@ -30,31 +35,33 @@ export const itemsOf = (m: Message): number => 1 + m.entries.length;
 export class FrameWriter {
   messages = 0;
   items = 0;
-  private writer = new protobuf.Writer();
+  #writer = new protobuf.Writer();
 
   /** Bytes of the frame so far. */
   get size(): number {
-    return this.writer.len;
+    return this.#writer.len;
   }
 
   /** Adds a message given as its encoding and its number of items. */
   add(encoded: Uint8Array, items: number): void {
-    this.writer.uint32(messageTag).bytes(encoded);
+    this.#writer.uint32(messageTag).bytes(encoded);
     this.messages++;
     this.items += items;
   }
 
   /** Returns the frame and starts the next. */
   take(): Uint8Array {
-    const frame = this.writer.finish();
-    this.writer = new protobuf.Writer();
+    const frame = this.#writer.finish();
+    this.#writer = new protobuf.Writer();
     this.messages = 0;
     this.items = 0;
     return frame;
   }
 }
 
-/** The messages of a frame without its seal, at least one. Their byte fields are views of `bytes`. Throws DecodeError. */
+/**
+ * The messages of a frame without its seal, at least one. Their byte fields are views of `bytes`. Throws DecodeError.
+ */
 export function decodeFrame(bytes: Uint8Array): Message[] {
   const counted = bytes.length > maxFrameItems * smallestItemBytes;
   const reader = new Reader(bytes);
@@ -74,7 +81,7 @@ export function decodeFrame(bytes: Uint8Array): Message[] {
   return messages;
 }
 
-/** Counts a message and its entries without building them; refuses what no message of this stream carries. */
+/** Counts a message and its entries without building them; refuses fields that no message of this stream has. */
 function countItems(encoded: Uint8Array): number {
   const reader = new Reader(encoded);
   let items = 1;

@@ -28,7 +28,7 @@ describe("a handshake", () => {
     expect(check({ "x-readyloop-from": "3", "x-readyloop-incarnation": "5" })).toBe(3);
   });
 
-  test("is written as it is read", () => {
+  test("is written by handshakeHeaders as checkHandshake reads it", () => {
     const clusterId = 2 ** 52 - 1;
     const said: unknown[] = [];
     const listening = { id: 2, clusterId, admit: (...args: unknown[]) => void said.push(args) };
@@ -80,7 +80,7 @@ describe("a handshake", () => {
   });
 });
 
-describe("the question of one who joins", () => {
+describe("the question of a joining member", () => {
   const { "x-readyloop-cluster": _cluster, "x-readyloop-to": _to, ...joiner } = headers();
 
   test("needs neither the cluster's id nor the receiver's", () => {
@@ -93,12 +93,12 @@ describe("the question of one who joins", () => {
     expect(checkJoiner({ ...joiner, "x-readyloop-from": "6" }, asked)).toMatchObject({ rejection: "removed" });
   });
 
-  test("by one who says it is the member that it asks, is refused as a wiped member is", () => {
+  test("is refused as a wiped member's if it names the id of the member that it asks", () => {
     expect(checkJoiner({ ...joiner, "x-readyloop-from": "2" }, asked)).toMatchObject({ rejection: "lost-data" });
   });
 });
 
-/** What the refused one reads of it, on a real connection. */
+/** What a refused peer reads, on a real connection. */
 async function answerOf(refusal: Refusal): Promise<{ answered: Record<string, string>; said: string }> {
   const server = createServer((_request, response) => refuseRequest(response, refusal));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -117,7 +117,7 @@ describe("a refusal", () => {
     expect(rejectionIn(403, header("unknown"), "")?.kind).toBe("unknown");
   });
 
-  test("for good says who is left by now, as far as that fits and comes whole", async () => {
+  test("for good names the remaining members, as far as that fits and arrives whole", async () => {
     const urls = [1, 5, 2 ** 53 - 1].map((id) => ({ id, url: id === 5 ? "" : `http://10.0.0.${id % 10}:2380` }));
     const long = Array.from({ length: 200 }, (_, i) => ({ id: i + 1, url: `http://${"x".repeat(60)}:2380` }));
     for (const [members, whole] of [
@@ -148,7 +148,7 @@ describe("a refusal", () => {
     },
   );
 
-  test("leaves out what cannot be an address, whatever was committed as one", async () => {
+  test("leaves out a committed address that cannot be one", async () => {
     const members = ["http://h\u20ac:1/x", "http://a\r\nX: 1", "http://b c", "ftp://d", "http://e:1"].map((url, i) => ({
       id: i + 1,
       url,
@@ -162,7 +162,7 @@ describe("a refusal", () => {
     expect(answered["x-readyloop-remaining"]).toBe("7 1= 2= 3= 4= 5=http://e:1");
   });
 
-  test("is none otherwise: whatever listens there may answer 410", () => {
+  test("is no rejection otherwise: any server may answer 410", () => {
     expect(rejectionIn(410, {}, "gone")).toBeUndefined();
     expect(rejectionIn(200, header("removed"), "gone")).toBeUndefined();
     expect(rejectionIn(409, header("removed"), "gone")).toBeUndefined();

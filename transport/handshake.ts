@@ -1,18 +1,21 @@
-// The handshake: the headers on the HTTP request that opens a connection or asks something, and the reasons to refuse it.
+// The handshake: the headers on the HTTP request that opens a connection or asks a question, and the reasons to refuse
+// it.
 //
-// A connection carries one member's messages to another, and who those two are is settled here, once. Every rule about From and To in
-// validate.ts leans on it. A member of another cluster, of another protocol, or one that the handler does not admit never gets as far as a
-// raft message. One who joins does not know the cluster yet: it names itself alone, and may only ask for the members.
+// A connection carries one member's messages to another, and the handshake settles once which two they are. Every rule
+// about From and To in validate.ts depends on it. A member of another cluster or another protocol, or one that the
+// handler does not admit, never gets as far as a raft message. A joining member does not know the cluster yet: it names
+// only itself, and may only ask for the members.
 //
-// A refusal is an HTTP response with a status of 4xx (503 while the member starts or stops) and one plain sentence, which both sides log.
-// If the handler said no, a header of its own says which of its reasons it was: "removed" and "lost-data" will not pass, and
-// the member that is told so has to stop. A status alone would not do: any server that happens to listen there may answer 410.
-// With "removed" comes another with those who are left: the index of the log as of which they are, and each as id=url.
-// Every answer names the cluster of the member that gives it, so that the two sides of a mistake can be told apart by a program.
-// The headers have a checksum (checksum.ts), since a wrong digit in an incarnation would turn a sound member away for good.
+// A refusal is an HTTP response with a status of 4xx (503 while the member starts or stops) and one plain sentence,
+// which both sides log. If the handler refused, a header names its reason. "removed" and "lost-data" are final, and the
+// refused member must stop. A status alone would not do: any server that happens to listen there may answer 410. With
+// "removed" another header names the remaining members: the log index of that list, and each member as id=url. Every
+// answer names the cluster of the answering member, so that a program can tell the two sides of a mistake apart. The
+// headers have a checksum (checksum.ts), since a wrong digit in an incarnation would turn a sound member away for good.
 // They name the members and do not prove it: a peer port belongs on a network where only members can reach it.
 //
-// Its counterpart upstream is etcd's rafthttp/http.go (X-Etcd-Cluster-ID, X-Raft-To, its 410 for a removed member); the format is our own.
+// Its counterpart upstream is etcd's rafthttp/http.go (X-Etcd-Cluster-ID, X-Raft-To, its 410 for a removed member); the
+// format is our own.
 
 import { type IncomingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
@@ -28,11 +31,13 @@ export const peerPath = {
   messages: "/raft",
   /** WebSocket: one snapshot (snapshot-frames.ts). */
   snapshot: "/raft/snapshot",
-  /** POST: a request that a member passes on. */
+  /** POST: a request that a member forwards. */
   request: "/raft/request",
-  /** GET: the members, for one that joins. */
+  /** GET: the members, for a joining member. */
   cluster: "/raft/cluster",
-  /** GET: which member of which cluster this is. Anybody may ask: the answer rests on no admission and changes nothing. */
+  /**
+   * GET: which member of which cluster this is. Any program may ask: the answer needs no admission and changes nothing.
+   */
   identity: "/raft/identity",
 } as const;
 
@@ -49,31 +54,31 @@ const header = {
   clusterChecksum: "x-readyloop-cluster-checksum",
 } as const;
 
-/** Who is left, for one that was removed. */
+/** The remaining members, for a removed one. */
 export const remainingHeader = "x-readyloop-remaining";
 
 /** Over the body of a request or of an answer. */
 export const bodyChecksumHeader = "x-readyloop-body-checksum";
 
-/** What the checksum is over: the values of these, each on a line. */
+/** The checksum covers the values of these headers, each on a line. */
 const guarded = [header.version, header.from, header.incarnation, header.cluster, header.to, header.address];
 
-/** Who asks, before it knows the cluster. */
+/** The asking member, before it knows the cluster. */
 export interface Asker {
   readonly from: number;
   /** 0: unknown. */
   readonly incarnation: number;
 }
 
-/** Who opens a connection to whom. */
+/** The member that opens a connection, and the one that it dials. */
 export interface Identity extends Asker {
   readonly clusterId: number;
   readonly to: number;
-  /** Where the sender is reached, if it knows. */
+  /** The sender's own address, if it knows it. */
   readonly address: Address | undefined;
 }
 
-/** Why a connection is not taken: an HTTP status and a sentence. */
+/** Why a connection is refused: an HTTP status and a sentence. */
 export interface Refusal {
   readonly status: number;
   readonly reason: string;
@@ -119,7 +124,7 @@ export function handshakeHeaders(identity: Identity): Record<string, string> {
   });
 }
 
-/** The sender's id, or why it is refused. */
+/** The sender's id, or why the handshake is refused. */
 export function checkHandshake(headers: Headers, asked: Asked): number | Refusal {
   const asker = readAsker(headers);
   if ("status" in asker) return asker;
@@ -144,12 +149,12 @@ export function checkHandshake(headers: Headers, asked: Asked): number | Refusal
   return refusalOf(asked.admit(asker.from, asker.incarnation, address)) ?? asker.from;
 }
 
-/** The id of one who joins, or why it is refused. */
+/** The id of a joining member, or why it is refused. */
 export function checkJoiner(headers: Headers, asked: Asked): number | Refusal {
   const asker = readAsker(headers);
   if ("status" in asker) return asker;
   if (asker.from === asked.id) {
-    // Whoever asks has just drawn a log of its own: to the cluster, it is this member come back without its data.
+    // The asker has just drawn a new log: to the cluster, it is this member come back without its data.
     const message = `member ${asked.id} is running and has answered this; choose an id that is free`;
     return refusalOf({ kind: "lost-data", message }) as Refusal;
   }
@@ -208,20 +213,23 @@ function readAddress(text: string | string[]): Address | undefined {
   }
 }
 
-/** What every answer of a peer port carries: the cluster of the member that gives it. */
+/** The headers of every answer of a peer port: the cluster of the answering member. */
 export function clusterHeaders(clusterId: number): Record<string, string> {
   const text = String(clusterId);
   return { [header.cluster]: text, [header.clusterChecksum]: checksumOf(text) };
 }
 
-/** The cluster that an answer names. Undefined if it names none, or was changed on the way: then no member is known to have given it. */
+/**
+ * The cluster that an answer names. Undefined if it names none, or if the header changed on the way: then no member
+ * gave it.
+ */
 export function clusterIn(headers: Headers): number | undefined {
   const text = headers[header.cluster];
   const sum = headers[header.clusterChecksum];
   return typeof text === "string" && sum !== undefined && fits(sum, text) ? readNumber(text) : undefined;
 }
 
-/** What a member's handler said, read from its refusal; undefined if it was refused for another reason, or not by a member. */
+/** The handler's reason, read from a refusal; undefined if the refusal has another cause, or comes from no member. */
 export function rejectionIn(
   status: number | undefined,
   headers: IncomingHttpHeaders,
@@ -238,11 +246,11 @@ function remainingHeaders(remaining: Remaining | undefined): Record<string, stri
   if (remaining === undefined) return {};
   const { asOf, members } = remaining;
   const text = [asOf, ...members.map(({ id, url }) => `${id}=${originOrNone(url)}`)].join(" ");
-  // Whoever is told none asks those that it knows of.
+  // A member that gets no list asks the members that it knows.
   return text.length > maxRemainingLength ? {} : { [remainingHeader]: text, [header.checksum]: checksumOf(text) };
 }
 
-/** Undefined if there are none, or if they were changed on the way. */
+/** Undefined if there are none, or if they changed on the way. */
 function readRemaining(headers: Headers): Remaining | undefined {
   const text = headers[remainingHeader];
   if (typeof text !== "string" || !fits(headers[header.checksum], text)) return undefined;
@@ -259,7 +267,7 @@ function readRemaining(headers: Headers): Remaining | undefined {
   return { asOf, members };
 }
 
-/** An address that cannot be one is no reason to say nothing, and has no place in a header. */
+/** A bad address must not suppress the answer, and has no place in a header. */
 function originOrNone(url: string): string {
   try {
     return originOf(url);

@@ -1,7 +1,8 @@
 // One HTTP request to a peer port and its whole answer, within a time limit and a size.
 //
-// Promise: resolves once, never rejects, and leaves no socket and no timer behind. Each request has a connection of its own: one that is
-// kept for reuse may be closed by the peer just as a request is written to it, and nobody could tell whether it was carried out.
+// Promise: resolves once, never rejects, and leaves no socket and no timer behind. Each request has a connection of its
+// own: the peer may close a reused connection just as a request is written to it, and then nothing tells whether the
+// peer carried the request out.
 
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { finished } from "node:stream";
@@ -70,13 +71,15 @@ export function exchange(options: Exchange): Promise<Answer> {
   });
 }
 
-/** That a body is sent with. */
+/** The headers of a request with a body. */
 export const bodyHeaders = (body: Uint8Array): Record<string, string> => ({
   "Content-Length": String(body.length),
   [bodyChecksumHeader]: checksumOf(body),
 });
 
-/** The whole body; rejects if it is larger than `maxBytes` or ends early. What is left unread then is the caller's to end. */
+/**
+ * The whole body; rejects if it is larger than `maxBytes` or ends early. The caller must then end what is left unread.
+ */
 export function collect(message: IncomingMessage, maxBytes: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const parts: Uint8Array[] = [];

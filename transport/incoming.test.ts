@@ -1,4 +1,5 @@
-// The peer port under attack: what breaks a rule ends its connection, is counted and logged, and the others are served on.
+// The peer port under attack: a peer that breaks a rule loses its connection, is counted and logged; the others are
+// served on.
 
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -16,7 +17,7 @@ function frameOf(...messages: Message[]): Uint8Array {
   return seal(writer.take());
 }
 
-/** Member 2, which lets member 1 in (the attacker says it is that) and has a good connection from member 3. */
+/** Member 2, which admits member 1 (the attacker pretends to be it) and has a good connection from member 3. */
 async function victim(limits: Partial<TransportLimits> = {}): Promise<{ b: Member; servesOn: () => Promise<void> }> {
   const b = await new Member(2).listen(limits);
   const good = await new Member(3).listen();
@@ -64,7 +65,7 @@ const upgradeRequest = (set: Record<string, string> = {}): string => {
   return `GET /raft HTTP/1.1\r\n${lines.join("")}\r\n`;
 };
 
-describe("a connection is closed, and the breach counted, for", () => {
+describe("IncomingConnection closes the connection and counts the breach for", () => {
   const sent: [what: string, send: (socket: WebSocket) => void, code: number, reason: RegExp][] = [
     ["a text frame", (s) => s.send("hello"), 1008, /a text frame/],
     ["bytes that are no frame", (s) => s.send(Uint8Array.of(255, 255, 255)), 1008, /does not decode/],
@@ -111,7 +112,7 @@ describe("a connection is closed, and the breach counted, for", () => {
     await servesOn();
   });
 
-  test("a flood of pings by one that does not read the answers", async () => {
+  test("a flood of pings from a peer that does not read the answers", async () => {
     const { b, servesOn } = await victim({ closeTimeoutMs: 20 });
     const { socket, answer } = await rawSocket(b, upgradeRequest());
     await eventually(() => expect(answer()).toContain("101 Switching Protocols"));
@@ -129,7 +130,7 @@ describe("a connection is closed, and the breach counted, for", () => {
 });
 
 describe("a frame", () => {
-  test("of which one message breaks a rule is not handed over at all", async () => {
+  test("with one message that breaks a rule is not passed on at all", async () => {
     const { b } = await victim();
     const { socket, closed } = await rawClient(b);
     socket.send(frameOf(heartbeat(1, 2), heartbeat(1, 2), makeMessage(MessageType.MsgHup, { from: 1, to: 2 })));
@@ -137,7 +138,7 @@ describe("a frame", () => {
     expect(b.received).toEqual([]);
   });
 
-  test("that follows a breach is not looked at", async () => {
+  test("that follows a breach is ignored", async () => {
     const { b, servesOn } = await victim();
     const { socket, closed } = await rawClient(b);
     socket.send(frameOf(heartbeat(1, 2, 1)));
@@ -158,7 +159,7 @@ describe("a frame", () => {
     expect(b.stats(1)).toMatchObject({ violations: 1, receivedFrames: 1, receivedMessages: 1 });
   });
 
-  test("that is refused at length gives the peer as much of the reason as a close frame holds", async () => {
+  test("that is refused with a long reason gives the peer as much of it as a close frame holds", async () => {
     const { b, servesOn } = await victim();
     b.answer = "far too long ".repeat(40);
     const { socket, closed } = await rawClient(b);
@@ -178,7 +179,7 @@ describe("a frame", () => {
 });
 
 describe("the peer port", () => {
-  test("puts a peer's new connection in the place of its old one", async () => {
+  test("replaces a peer's old connection by its new one", async () => {
     const { b } = await victim();
     const old = await rawClient(b);
     const fresh = await rawClient(b);

@@ -1,4 +1,4 @@
-// Peers over WebSocket: the way in for those who use a transport.
+// Peers over WebSocket: the entry for users of a transport.
 
 export type { Address, MemberAddress, Rejection, Remaining, RequestOutcome, TransportHandler } from "./contract.ts";
 export {

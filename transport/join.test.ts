@@ -1,4 +1,4 @@
-// The question of one who joins, put to real peer ports and to servers that are none.
+// The question of a joining member, put to real peer ports and to servers that are none.
 
 import { createServer, type OutgoingHttpHeaders } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,7 +11,7 @@ const members = [
   { id: 4, url: "http://127.0.0.1:2680" },
 ];
 
-/** A member that answers one who joins with the members, or with this rejection. */
+/** A member that answers a joining one with the members, or with this rejection. */
 async function member(rejection?: Rejection): Promise<Member> {
   const b = (await new Member(2).listen()).start();
   b.admit = () => rejection;
@@ -32,54 +32,54 @@ const ask = (...urls: string[]): Promise<JoinOutcome> => askToJoin({ urls, id: 4
 /** The CRC-32 of "78". */
 const sumOf78 = "f9dc0a55";
 
-const nobody = "http://127.0.0.1:1";
+const unused = "http://127.0.0.1:1";
 const unknown: Rejection = { kind: "unknown", message: "member 4 is not known here" };
 
-describe("one who asks to join", () => {
-  test("learns the cluster and its members, and says who it is", async () => {
+describe("askToJoin", () => {
+  test("learns the cluster and its members, and names the asking member", async () => {
     const b = await member();
     expect(await ask(b.url)).toEqual({ kind: "joined", clusterId, members });
     expect(b.asking).toEqual([[4, 99]]);
   });
 
-  test("asks one after the other until one knows", async () => {
+  test("asks one member after the other until one knows the asker", async () => {
     const starting = await new Member(3).listen();
-    const urls = [nobody, starting.url, (await member(unknown)).url, await other(200, "hello")];
+    const urls = [unused, starting.url, (await member(unknown)).url, await other(200, "hello")];
     expect(await ask(...urls, `${(await member()).url}/`)).toEqual({ kind: "joined", clusterId, members });
   });
 
   test.each([
     ["removed", "member 4 was removed"],
     ["lost-data", "member 4 has other data"],
-  ] as const)("and is turned away as %s asks nobody else", async (kind, message) => {
+  ] as const)("asks no other member after the rejection %s", async (kind, message) => {
     const [b, c] = [await member({ kind, message }), await member()];
     expect(await ask(b.url, c.url)).toEqual({ kind, message, url: b.url });
     expect(c.asking).toEqual([]);
   });
 
-  test("and is not known to any that answers is told to be added first", async () => {
+  test("resolves to not-a-member, with advice, if no answering member knows the asker", async () => {
     const b = await member(unknown);
-    expect(await ask(nobody, await other(200, "hello"), b.url)).toEqual({
+    expect(await ask(unused, await other(200, "hello"), b.url)).toEqual({
       kind: "not-a-member",
       url: b.url,
       message: unknown.message,
     });
   });
 
-  test("under the id of the member that it asks is told that the id is taken", async () => {
+  test("resolves to lost-data if the asker has the id of the member that it asks", async () => {
     const b = await member();
     const outcome = await askToJoin({ urls: [b.url], id: 2, incarnation: 99, timeoutMs: 5000 });
     expect(outcome).toMatchObject({ kind: "lost-data", message: expect.stringMatching(/choose an id that is free/) });
   });
 
-  test("and reaches nobody learns why, address by address", async () => {
+  test("resolves to unreachable with a reason for each address", async () => {
     const starting = await new Member(3).listen();
     const empty = await member();
     empty.addresses = () => [];
-    expect(await ask(nobody, starting.url, empty.url)).toEqual({
+    expect(await ask(unused, starting.url, empty.url)).toEqual({
       kind: "unreachable",
       failures: [
-        { url: nobody, reason: expect.stringContaining("ECONNREFUSED") },
+        { url: unused, reason: expect.stringContaining("ECONNREFUSED") },
         { url: starting.url, reason: "HTTP status 503: member 3 is starting; try again" },
         { url: empty.url, reason: expect.stringContaining("does not know the members yet") },
       ],
@@ -87,7 +87,7 @@ describe("one who asks to join", () => {
     expect(await ask()).toEqual({ kind: "unreachable", failures: [] });
   });
 
-  test("does not wait longer than its limit, nor once it is called off", async () => {
+  test("waits neither longer than its limit nor after it was aborted", async () => {
     const server = createServer(() => {});
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     onTestFinished(() => {
@@ -107,7 +107,7 @@ describe("one who asks to join", () => {
     expect(await askToJoin({ ...question, timeoutMs: 3_600_000, signal: controller.signal })).toEqual(off);
   });
 
-  test("with an address that cannot be one is told so by an error", async () => {
+  test("rejects for an address that cannot be one", async () => {
     await expect(ask("127.0.0.1:2380")).rejects.toMatchObject({ code: "BAD_PEER_URL" });
   });
 });
@@ -121,8 +121,8 @@ test.each<[string, number, string, RegExp]>([
   ["a cluster id above 2^53", 200, answer({ clusterId: 2 ** 53 }), /cluster id/],
   ["no members", 200, answer({ members: undefined }), /without members/],
   ["an empty list", 200, answer({ members: [] }), /without members/],
-  ["a member without an id", 200, answer({ members: [{ url: nobody }] }), /list of members/],
-  ["a member with id 0", 200, answer({ members: [{ id: 0, url: nobody }] }), /list of members/],
+  ["a member without an id", 200, answer({ members: [{ url: unused }] }), /list of members/],
+  ["a member with id 0", 200, answer({ members: [{ id: 0, url: unused }] }), /list of members/],
   ["a member with a URL of another kind", 200, answer({ members: [{ id: 1, url: "file:///etc/passwd" }] }), /file:/],
   ["a member that is null", 200, answer({ members: [null] }), /null in its list/],
   ["a member twice", 200, answer({ members: [members[0], members[0]] }), /list of members/],
@@ -130,10 +130,10 @@ test.each<[string, number, string, RegExp]>([
   ["another version", 412, "protocol version 1 offered", /412: protocol version 1/],
 ])("an answer with %s is malformed", async (_what, status, body, message) => {
   const url = await other(status, body);
-  expect(await ask(nobody, url)).toEqual({ kind: "malformed", url, message: expect.stringMatching(message) });
+  expect(await ask(unused, url)).toEqual({ kind: "malformed", url, message: expect.stringMatching(message) });
 });
 
-test("an answer that is too large is not read to its end", async () => {
+test("askToJoin does not read an answer that is too large to its end", async () => {
   const url = await other(200, answer({ members, padding: "x".repeat(1_000_000) }));
   expect(await ask(url)).toEqual({
     kind: "unreachable",
@@ -144,7 +144,7 @@ test("an answer that is too large is not read to its end", async () => {
 describe("askCluster", () => {
   const asks = (...urls: string[]): Promise<ClusterAnswer[]> => askCluster({ urls, clusterId, timeoutMs: 5000 });
 
-  test("tells members of the same cluster and of another one apart, whatever they think of the asker", async () => {
+  test("tells members of the same cluster from those of another, whether or not they admit the asker", async () => {
     const same = await member({ kind: "removed", message: "member 4 was removed" });
     const another = (await new Member(3).listen({}, { clusterId: 2 ** 52 - 1 })).start();
     expect(await asks(same.url, another.url)).toEqual([
@@ -155,15 +155,15 @@ describe("askCluster", () => {
     expect(same.logged("refused")).toBeUndefined();
   });
 
-  test("is answered by a member that is still starting", async () => {
+  test("gets an answer from a member that is still starting", async () => {
     const starting = await new Member(3).listen({}, { clusterId: 78 });
     expect(await asks(starting.url)).toEqual([{ kind: "another-cluster", url: starting.url, clusterId: 78 }]);
   });
 
-  test("learns that nothing listens at an address, or nothing that is a member", async () => {
+  test("resolves to no-answer where no server listens, and to no-member where a foreign server does", async () => {
     const url = await other(200, "hello");
-    expect(await asks(nobody, `${url}/`)).toEqual([
-      { kind: "no-answer", url: nobody, reason: expect.stringContaining("ECONNREFUSED") },
+    expect(await asks(unused, `${url}/`)).toEqual([
+      { kind: "no-answer", url: unused, reason: expect.stringContaining("ECONNREFUSED") },
       { kind: "no-member", url, reason: "HTTP status 200, and no member's cluster id" },
     ]);
   });
@@ -179,7 +179,7 @@ describe("askCluster", () => {
     expect(await asks(url)).toMatchObject([{ kind: "no-member", url }]);
   });
 
-  test("asks all at once: those that are silent cost one time limit, and those that answer are heard", async () => {
+  test("asks all at once: silent members cost one time limit together, and the others' answers count", async () => {
     const silent = createServer(() => {});
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
     onTestFinished(() => {

@@ -1,14 +1,15 @@
-// The question of one who joins: which cluster is this, and who are its members?
+// The question of a joining member: which cluster is this, and who are its members?
 //
-// A member that joins knows a few addresses and nothing else. It needs the cluster's id before it creates its log, and everyone's address
-// before it can talk. Any member can tell it, if it has been added: a member is added first, then started. So the members are asked
-// in turn, over plain HTTP on their peer ports, and every way this can go is one outcome.
+// A member that joins knows a few addresses and nothing else. It needs the cluster's id before it creates its log, and
+// all members' addresses before it can talk. Any member can answer, once the new member was added: a member is added
+// first, then started. So it asks the members in turn, over plain HTTP on their peer ports, and all ways this can go
+// are outcomes.
 //
-// The other question is put by a member that has a log already: do its peers belong to the cluster of that log? It is put before any port is
-// open and whatever the peers think of the asker, so it names nobody and its answer rests on no admission.
+// A member that has a log asks the other question: do its peers belong to the cluster of that log? It asks before any
+// port is open, and names no member: the answer depends on no admission.
 //
-// A member that answers "unknown" may only lag behind the others, so the next is asked; "removed" and "lost-data" are final.
-// Its counterpart upstream is etcd's etcdserver/cluster_util.go (getClusterFromRemotePeers).
+// A member that answers "unknown" may only lag behind the others, so the asker tries the next; "removed" and
+// "lost-data" are final. Its counterpart upstream is etcd's etcdserver/cluster_util.go (getClusterFromRemotePeers).
 
 import { setMaxListeners } from "node:events";
 import type { MemberAddress, Rejection } from "./contract.ts";
@@ -19,35 +20,38 @@ import { isMemberId, originOf } from "./peer-url.ts";
 import { printable } from "./socket.ts";
 
 export interface JoinQuestion {
-  /** Peer URLs (http://host:port) of members; asked in this order. Throws TransportError for one of another form. */
+  /** Peer URLs (http://host:port) of members, asked in this order. Throws TransportError for a URL of another form. */
   readonly urls: readonly string[];
-  /** Who asks. */
+  /** The id of the asking member. */
   readonly id: number;
-  /** That of the log that is there or will be created; 0: unknown. */
+  /** The incarnation of the log that exists or will be created; 0: unknown. */
   readonly incarnation: number;
-  /** Time for each of them. */
+  /** The time limit for each member. */
   readonly timeoutMs: number;
-  /** Calls it off: the outcome is "unreachable". */
+  /** Aborts the question: the outcome is "unreachable". */
   readonly signal?: AbortSignal;
 }
 
 export type JoinOutcome =
   | { readonly kind: "joined"; readonly clusterId: number; readonly members: readonly MemberAddress[] }
-  /** It must be added first, or the members that answered have not heard of it yet. */
+  /** It must be added first, or the answering members have not yet applied that. */
   | { readonly kind: "not-a-member"; readonly url: string; readonly message: string }
   /** It was a member once, and its id is spent. */
   | { readonly kind: "removed"; readonly url: string; readonly message: string }
   /** The member of this id has another log. */
   | { readonly kind: "lost-data"; readonly url: string; readonly message: string }
-  /** Something answered, but not as a member of this version does. */
+  /** The answer is not that of a member of this version. */
   | { readonly kind: "malformed"; readonly url: string; readonly message: string }
-  /** Nobody answered, or those who did are starting or stopping. */
+  /** No member answered, or all that answered are starting or stopping. */
   | { readonly kind: "unreachable"; readonly failures: readonly { readonly url: string; readonly reason: string }[] };
 
 const maxReasonBytes = 1024;
 const outcomeOf = { unknown: "not-a-member", removed: "removed", "lost-data": "lost-data" } as const;
 
-/** Asks until one member gives a final answer; else the answer that says most is the outcome. Rejects only for a bad URL. */
+/**
+ * Asks until one member gives a final answer; otherwise returns the most informative answer. Rejects only for a bad
+ * URL.
+ */
 export async function askToJoin(question: JoinQuestion): Promise<JoinOutcome> {
   const { id, incarnation, timeoutMs } = question;
   const signal = question.signal ?? new AbortController().signal;
@@ -89,29 +93,31 @@ function readAnswer(url: string, answer: Answer): JoinOutcome {
 }
 
 export interface ClusterQuestion {
-  /** Peer URLs (http://host:port) of other members; all are asked at once. Throws TransportError for one of another form. */
+  /**
+   * Peer URLs (http://host:port) of other members, all asked at once. Throws TransportError for a URL of another form.
+   */
   readonly urls: readonly string[];
   /** The cluster that the asker belongs to. */
   readonly clusterId: number;
-  /** Time for all of them. */
+  /** The time limit for all of them. */
   readonly timeoutMs: number;
-  /** Calls it off: those that have not answered count as "no-answer". */
+  /** Aborts the question: members that have not answered count as "no-answer". */
   readonly signal?: AbortSignal;
 }
 
 export type ClusterAnswer =
   | { readonly kind: "same-cluster"; readonly url: string }
-  /** A member answered, and belongs to that one. */
+  /** A member answered, and belongs to that cluster. */
   | { readonly kind: "another-cluster"; readonly url: string; readonly clusterId: number }
-  /** Nothing listens there, or it did not answer in time. */
+  /** No server listens there, or it did not answer in time. */
   | { readonly kind: "no-answer"; readonly url: string; readonly reason: string }
-  /** What answered there named no cluster: it is no member, or one of an earlier release. */
+  /** The answer named no cluster: the server is no member, or one of an earlier release. */
   | { readonly kind: "no-member"; readonly url: string; readonly reason: string };
 
 /** Asks every URL which cluster it belongs to; one answer for each, in their order. Rejects only for a bad URL. */
 export async function askCluster(question: ClusterQuestion): Promise<ClusterAnswer[]> {
   const { clusterId, timeoutMs } = question;
-  // A signal of its own, since each question listens to it, and Node warns of more than ten listeners.
+  // One signal for all questions: each adds a listener, and Node warns of more than ten.
   const signal = AbortSignal.any(question.signal === undefined ? [] : [question.signal]);
   setMaxListeners(0, signal);
   const ask = async (url: string): Promise<ClusterAnswer> => {

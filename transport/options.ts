@@ -1,12 +1,92 @@
-// What a transport is given: who it is, whom it serves, where it logs, and how much it may hold.
+// The parameters of a transport: its identity, its handler, its logger, and its limits.
 //
-// Every limit has a default that suits members in one data centre; tests make the durations small. Nothing here waits or queues
-// by itself: the limits are read by outgoing.ts (dialling and queues), incoming.ts (what is received), snapshot-sender.ts,
-// snapshot-receiver.ts and requests.ts. What it serves is in contract.ts.
+// Every limit has a default that suits members in one data centre; tests make the durations small. This file only
+// declares the limits: outgoing.ts (dialling and queues), incoming.ts (receiving), snapshot-sender.ts,
+// snapshot-receiver.ts and requests.ts obey them. The shapes are this room's own; those that the application loop
+// declares for itself are equal.
+
+import type { Message } from "../raft/raftpb/index.ts";
+
+/** The calls that a transport makes on the node that it serves. */
+export interface TransportHandler {
+  /**
+   * Takes messages that have passed validate.ts, in the order in which the peer sent them. Returns the rule that one of
+   * them breaks in view of the node's state, or undefined; the transport then closes the peer's connection. Byte fields
+   * are views of the received frame, which stays unchanged. Copy bytes that you keep longer than the log does, or they
+   * keep the whole frame alive.
+   */
+  receive(from: number, messages: readonly Message[]): string | undefined;
+  /** A message to this peer was probably lost. Never called from inside `send`. */
+  reportUnreachable(id: number): void;
+  /**
+   * A peer sends a snapshot: the message, without data, then the data, which throws unless it arrives whole. Resolves
+   * when the snapshot is taken, with or without having read all of it; rejects when it is not. Never called twice at a
+   * time for one peer.
+   */
+  receiveSnapshot(from: number, message: Message, chunks: AsyncIterable<Uint8Array>): Promise<void>;
+  /** A peer forwards a request, of at most maxRequestBytes; the answer, at most as large, goes back to it. */
+  request(from: number, body: Uint8Array): Promise<Uint8Array>;
+  /**
+   * Whether this peer may talk to this member; an incarnation of 0 is an unknown one, and the address is where the peer
+   * says that it listens. Called at each connection and request.
+   */
+  admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined;
+  /** A peer has turned this member away for a final reason ("removed" or "lost-data"); called at each such answer. */
+  rejectedBy(id: number, rejection: Rejection): void;
+  /**
+   * A dial of this peer at this address has ended: with the cluster that the answer names, or undefined if no answer
+   * names one. Another cluster than this member's means that the dial was refused for it; that may pass.
+   */
+  dialled(id: number, url: string, clusterId: number | undefined): void;
+  /** All members with their addresses, for a joining member; none while this member does not know them. */
+  addresses(): readonly MemberAddress[];
+}
+
+export interface MemberAddress {
+  readonly id: number;
+  /** http://host:port */
+  readonly url: string;
+}
+
+/**
+ * The address of a member, as of an entry of the log: of two addresses the one with the higher `since` is the newer
+ * one.
+ */
+export interface Address {
+  readonly url: string;
+  readonly since: number;
+}
+
+/** Why a peer may not talk to a member. */
+export interface Rejection {
+  /**
+   * unknown: it is not a member, or not yet; removed: it was one, and its id is spent; lost-data: it has another
+   * incarnation than the member of this id that the cluster knows, so its log was lost or replaced, and with it what it
+   * had promised.
+   */
+  readonly kind: "unknown" | "removed" | "lost-data";
+  readonly message: string;
+  /** With "removed": the remaining members. */
+  readonly remaining?: Remaining | undefined;
+}
+
+/** The members, as of the entry of the log at index `asOf`. An address that is not known is empty. */
+export interface Remaining {
+  readonly asOf: number;
+  readonly members: readonly MemberAddress[];
+}
+
+/** How a request to a peer ended. */
+export type RequestOutcome =
+  | { readonly kind: "answered"; readonly body: Uint8Array }
+  /** The peer has certainly not seen it. */
+  | { readonly kind: "unsent"; readonly message: string }
+  /** It may have been carried out, or may yet be. */
+  | { readonly kind: "unknown"; readonly message: string };
 
 type LogLine = (fields: Readonly<Record<string, unknown>>, text: string) => void;
 
-/** Where a transport logs: values first, then the sentence. pino fits; a level that is off may have no method. */
+/** The transport's log: values first, then the sentence. pino fits; a level that is off may have no method. */
 export interface TransportLogger {
   readonly debug?: LogLine;
   readonly info?: LogLine;
@@ -22,18 +102,23 @@ export interface TransportLimits {
   readonly maxWaitingMessages: number;
   /** Bytes that may wait for one peer; a message that finds nothing waiting may exceed it, up to maxPayloadBytes. */
   readonly maxWaitingBytes: number;
-  /** The first pause before a peer is dialled again; it doubles up to backoffMaxMs, each shortened at random by up to half. */
+  /**
+   * The first pause before a peer is dialled again; it doubles up to backoffMaxMs, each shortened at random by up to
+   * half.
+   */
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;
   /** Time for a dial, from the first packet to the peer's yes or no. */
   readonly handshakeTimeoutMs: number;
-  /** Time for a peer that is new, or shuts down, to be up: a dial that finds nothing there meanwhile is no warning. */
+  /** Time in which a new peer, or one that shuts down, should be up again: failed dials meanwhile are no warning. */
   readonly startupMs: number;
   /** A connection whose other side has been silent for this long is dead. Pings go out four times as often. */
   readonly idleTimeoutMs: number;
   /** Time for the closing handshake, after which the socket is destroyed. */
   readonly closeTimeoutMs: number;
-  /** Time for what is queued to a peer when it is removed: it may be the very message that tells it so. */
+  /**
+   * Time for the queue of a removed peer to empty: the queue may hold the very message that tells it of its removal.
+   */
   readonly removeTimeoutMs: number;
   /** Time for a request to a peer, from the first packet to the last byte of its answer. */
   readonly requestTimeoutMs: number;
@@ -60,14 +145,17 @@ export const defaultLimits: TransportLimits = {
   maxIncomingSnapshots: 4,
 };
 
-/** The largest body of a request, of its answer, and of the answer to one who joins. */
+/** The largest body of a request, of its answer, and of the answer to a joining member. */
 export const maxRequestBytes = 64 * 1024;
 
 export interface TransportOptions {
   /** This member's id. */
   readonly id: number;
   readonly clusterId: number;
-  /** A number drawn when this member's log was created, by which peers tell it from one that lost its log; 0 or absent: unknown. */
+  /**
+   * A number drawn when this member's log was created; by it peers recognize a member that lost its log. 0 or absent:
+   * unknown.
+   */
   readonly incarnation?: number;
   /** Where to listen; port 0 takes a free one. */
   readonly host: string;
@@ -80,12 +168,12 @@ export interface TransportOptions {
   readonly limits?: Partial<TransportLimits>;
 }
 
-/** What has passed between this member and one peer since the peer became known; from `connected` on it is the present state. */
+/** Counts of one peer since it became known; from `connected` on, the present state. */
 export interface PeerStats {
   readonly id: number;
-  /** Undefined for one that was let in and whose address is not known. */
+  /** Undefined for a peer that was admitted and whose address is not known. */
   readonly url: string | undefined;
-  /** Outgoing connections that the peer took, and incoming ones from it that were taken here. */
+  /** Outgoing connections that the peer accepted, and incoming ones from it that this member accepted. */
   readonly connects: number;
   readonly accepts: number;
   readonly sentFrames: number;
@@ -96,7 +184,7 @@ export interface PeerStats {
   readonly dropped: number;
   /** Times the peer broke a rule. */
   readonly violations: number;
-  /** Snapshots that the peer has taken, and that were taken from it; the bytes count those of broken transfers as well. */
+  /** Snapshots that the peer has taken, and that this member has taken from it; the bytes include broken transfers. */
   readonly sentSnapshots: number;
   readonly receivedSnapshots: number;
   readonly sentSnapshotBytes: number;

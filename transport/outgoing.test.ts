@@ -20,8 +20,8 @@ async function withDeafPeer(limits: Partial<TransportLimits>): Promise<Member> {
   return a;
 }
 
-describe("the queue", () => {
-  test("of a peer that does not read holds no more than its bytes, and never grows again", async () => {
+describe("OutgoingPeer.push", () => {
+  test("holds no more than maxWaitingBytes for a peer that does not read", async () => {
     const maxWaitingBytes = 1_000_000;
     const a = await withDeafPeer({ maxWaitingBytes });
     const m = append(1, 2, 50_000);
@@ -40,7 +40,7 @@ describe("the queue", () => {
     expect(new Set(a.unreachable)).toEqual(new Set([2]));
   });
 
-  test("holds no more than its messages, counted until the system has them", async () => {
+  test("holds no more than maxWaitingMessages, counted until the system has them", async () => {
     const [a, b] = await pair({ maxWaitingMessages: 10 });
     a.transport.send(Array.from({ length: 25 }, (_, i) => heartbeat(1, 2, i)));
     expect(a.stats(2).waitingMessages).toBe(10);
@@ -52,7 +52,7 @@ describe("the queue", () => {
     await eventually(() => expect(b.messages.at(-1)?.commit).toBe(99));
   });
 
-  test("takes a message larger than itself when nothing else waits", async () => {
+  test("takes a message larger than the queue when no other waits", async () => {
     const [a, b] = await pair({ maxWaitingBytes: 1000, maxFrameBytes: 500 });
     a.transport.send([append(1, 2, 5000), heartbeat(1, 2)]);
     await eventually(() => expect(b.messages.length).toBe(1));
@@ -60,7 +60,7 @@ describe("the queue", () => {
     expect(a.stats(2).dropped).toBe(1);
   });
 
-  test("drops a message that no frame may hold, and says so in the log", async () => {
+  test("drops a message that no frame may hold, and logs that", async () => {
     const [a, b] = await pair({ maxPayloadBytes: 2000 });
     a.transport.send([append(1, 2, 2000), append(1, 2, 1900)]);
     await eventually(() => expect(b.messages.length).toBe(1));
@@ -79,7 +79,7 @@ describe("the queue", () => {
     expect(a.stats(2)).toMatchObject({ sentFrames: 2, dropped: 1 });
   });
 
-  test("takes no type that does not travel on this stream, and nothing for a stranger", async () => {
+  test("takes no type that does not travel on this stream, and no message for a stranger", async () => {
     const [a, b] = await pair();
     const snap = makeMessage(MessageType.MsgSnap, { from: 1, to: 2, term: 3 });
     a.transport.send([snap, heartbeat(1, 9), heartbeat(1, 2, 7)]);
@@ -89,7 +89,7 @@ describe("the queue", () => {
     expect(a.unreachable.toSorted()).toEqual([2, 9]);
   });
 
-  test("reports a peer once for all that was dropped in a turn, and not from inside send", async () => {
+  test("leads to one report for all messages dropped in a turn, and not from inside send", async () => {
     const a = (await new Member(1).listen()).start();
     a.transport.addPeer(2, "http://127.0.0.1:1");
     a.transport.send([heartbeat(1, 2), heartbeat(1, 2)]);
@@ -103,7 +103,7 @@ describe("the queue", () => {
     expect(a.unreachable).toEqual([2]);
   });
 
-  test("is given up, counted and reported when the connection breaks", async () => {
+  test("loses its messages, counted and reported, when the connection breaks", async () => {
     let remote: WebSocket | undefined;
     const url = await rawServer((socket) => {
       remote = socket;
@@ -126,8 +126,8 @@ describe("the queue", () => {
   });
 });
 
-describe("dialling", () => {
-  /** The pauses that were asked of setTimeout, of those that a test looks for. */
+describe("OutgoingPeer", () => {
+  /** The pauses that setTimeout was called with, of those that a test looks for. */
   function pauses(...wanted: number[]): () => number[] {
     const spy = vi.spyOn(globalThis, "setTimeout");
     return () => spy.mock.calls.map(([, ms]) => ms ?? 0).filter((ms) => wanted.includes(ms));
@@ -165,7 +165,7 @@ describe("dialling", () => {
     await eventually(() => expect(asked().slice(0, 4)).toEqual([7, 14, 7, 14]));
   });
 
-  test("does not wait out its pause when the peer calls", async () => {
+  test("ends its pause when the peer calls", async () => {
     const a = await new Member(1).listen({ backoffMinMs: 3_600_000, backoffMaxMs: 3_600_000 });
     const b = await new Member(2).listen();
     a.transport.addPeer(2, b.url);
@@ -176,7 +176,7 @@ describe("dialling", () => {
     await eventually(() => expect(a.stats(2).connected).toBe(true));
   });
 
-  test("tells of a peer that stays away once, not at every dial", async () => {
+  test("logs a peer that stays away once, not at every dial", async () => {
     const a = (await new Member(1).listen()).start();
     a.transport.addPeer(2, "http://127.0.0.1:1");
     const said = (level: string) =>
@@ -186,7 +186,7 @@ describe("dialling", () => {
     expect(a.logged("cannot connect")?.reason).toMatch(/ECONNREFUSED/);
   });
 
-  test("is no warning while the peer may still be starting, or has said that it shuts down", async () => {
+  test("logs no warning while the peer may be starting, or has said that it shuts down", async () => {
     const a = (await new Member(1).listen({ startupMs: 3_600_000 })).start();
     const b = (await new Member(2).listen()).start();
     b.admit = () => undefined;
@@ -202,7 +202,7 @@ describe("dialling", () => {
     expect(a.log.filter((l) => l.level === "info" && l.text === "cannot connect to peer")).toHaveLength(2);
   });
 
-  test("is no warning at either end once the peer was removed", async () => {
+  test("logs no warning at either end once the peer was removed", async () => {
     const [a, b] = await pair();
     b.admit = () => ({ kind: "removed", message: "member 1 was removed" });
     b.transport.removePeer(1);
@@ -210,7 +210,7 @@ describe("dialling", () => {
     for (const { log } of [a, b]) expect(log.filter((l) => l.level === "warn")).toEqual([]);
   });
 
-  test("reports which cluster each dial found, and that it found none", async () => {
+  test("reports which cluster each dial found, or that it found none", async () => {
     const other = (await new Member(2).listen({}, { clusterId: 78 })).start();
     const a = (await new Member(1).listen()).start();
     const found = (): unknown => a.dials.at(-1);
@@ -235,7 +235,7 @@ describe("dialling", () => {
     ]);
   });
 
-  /** A server that sends the text to whoever connects, and nothing more. */
+  /** A server that sends the text to every client, and nothing more. */
   async function answering(text: string): Promise<string> {
     const server = createServer((socket) => {
       socket.on("error", () => {});
@@ -289,7 +289,7 @@ describe("dialling", () => {
     expect(a.stats(2)).toMatchObject({ connected: true, connects: 1 });
   });
 
-  test("refuses what a peer sends on the connection that is not its own", async () => {
+  test("refuses a message that a peer sends on this member's connection", async () => {
     const closed: [number, string][] = [];
     const url = await rawServer((socket) => {
       socket.on("close", (code, reason) => closed.push([code, reason.toString()]));

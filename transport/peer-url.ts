@@ -1,7 +1,8 @@
-// What an id and an address of a member must look like.
+// The form of a member's id and address.
 //
-// An address is reduced to its origin, so that two spellings of one address are equal and a request's path can be put behind it. Both are
-// checked wherever they come in: from the command line and the log (addPeer), and from the network (join.ts).
+// An address is reduced to its origin, so that two spellings of one address are equal and a request's path can follow
+// it. Both are checked wherever they come in: from the command line and the log (addPeer), and from the network
+// (join.ts).
 
 import { TransportError } from "./options.ts";
 

@@ -9,7 +9,7 @@ import { eventually, gate, headers, Member } from "./test-support.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
-/** Member 1, which knows member 2 under its address, and member 2, which admits everyone. */
+/** Member 1, which knows member 2 under its address, and member 2, which admits all members. */
 async function askers(limits: Partial<TransportLimits> = {}): Promise<[Member, Member]> {
   const a = (await new Member(1).listen(limits)).start();
   const b = (await new Member(2).listen(limits)).start();
@@ -34,7 +34,7 @@ async function inItsPlace(a: Member, onConnection: (socket: Socket) => void): Pr
   a.transport.addPeer(2, `http://127.0.0.1:${(server.address() as AddressInfo).port}`);
 }
 
-/** Calls back with what a POST has sent; dials of the message stream are cut off. */
+/** Calls back with the data of a POST; dials of the message stream are cut off. */
 const onPost = (answer: (socket: Socket) => void) => (socket: Socket) =>
   socket.once("data", (data) => {
     if (String(data).startsWith("POST /raft/request ")) answer(socket);
@@ -57,7 +57,7 @@ describe("a request", () => {
 
   test.each<[string, (a: Member, b: Member) => void | Promise<void>, RegExp]>([
     ["to a stranger", (a) => a.transport.removePeer(2), /address of member 2 is not known/],
-    ["that nobody listens to", (a) => a.transport.addPeer(2, "http://127.0.0.1:1"), /ECONNREFUSED/],
+    ["that has no listener", (a) => a.transport.addPeer(2, "http://127.0.0.1:1"), /ECONNREFUSED/],
     ["to a member that has gone", (_a, b) => b.transport.close(), /ECONNREFUSED/],
     [
       "to a member that has not started",
@@ -106,7 +106,7 @@ describe("a request", () => {
     expect(called).toBe(0);
   });
 
-  test("before the start, above the limit, or after the close is unsent", async () => {
+  test("is unsent before the start, above the limit, or after the close", async () => {
     const [a, b] = await askers();
     const early = await new Member(3).listen();
     early.transport.addPeer(2, b.url);
@@ -180,7 +180,7 @@ describe("a request", () => {
     });
   });
 
-  test("is called off when the sender is closed, and when the peer is", async () => {
+  test("is aborted when the sender is closed, and when the peer is", async () => {
     const [a, b] = await askers();
     const called = gate();
     b.request = () => {
@@ -199,8 +199,8 @@ describe("a request", () => {
   });
 });
 
-describe("too many requests at a time", () => {
-  test("to one peer are unsent, and there is room again when others have ended", async () => {
+describe("more requests than maxRequests", () => {
+  test("are unsent to one peer, until others have ended", async () => {
     const [a, b] = await askers({ maxRequests: 3 });
     const held = gate();
     b.request = async (_from, body) => {
@@ -217,7 +217,7 @@ describe("too many requests at a time", () => {
     expect((await a.transport.request(2, bytes("y"))).kind).toBe("answered");
   });
 
-  test("from one peer are turned away before the handler sees them", async () => {
+  test("are refused from one peer before the handler sees them", async () => {
     const b = (await new Member(2).listen({ maxRequests: 1 })).start();
     b.admit = () => undefined;
     const [a, again] = [(await new Member(1).listen()).start(), (await new Member(1).listen()).start()];
@@ -251,7 +251,7 @@ describe("the peer port answers", () => {
     return [response.status, await response.text()];
   }
 
-  test("an oversized body with 413, and the handler does not see it", async () => {
+  test("an oversized body with 413, unseen by the handler", async () => {
     const [, b] = await askers();
     let called = false;
     b.request = async (_from, body) => {
@@ -281,7 +281,7 @@ describe("the peer port answers", () => {
     expect((await fetch(`${b.url}/raft/snapshot`)).status).toBe(426);
   });
 
-  test("nobody who does not end his body, and has room for the next one then", async () => {
+  test("no request whose body does not end, and then has room for the next one", async () => {
     const [a, b] = await askers({ handshakeTimeoutMs: 60, maxRequests: 1 });
     const socket = connect(b.transport.port, "127.0.0.1");
     onTestFinished(() => void socket.destroy());

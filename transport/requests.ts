@@ -1,11 +1,13 @@
-// Requests that one member passes on to another, such as a change of the members to the leader: POST /raft/request.
+// Requests that one member forwards to another, such as a change of the members to the leader: POST /raft/request.
 //
-// The body and the answer are bytes whose meaning is the handler's. What the transport adds is certainty about the outcome: "answered",
-// "unsent" when the handler over there has certainly not been called, so that the caller may try again or elsewhere, and "unknown" for
-// all that lies between. So every status below 500, and 503, means that the handler was not called, and 500 that it was.
+// The handler gives body and answer their meaning. The transport adds certainty about the outcome: "answered"; "unsent"
+// when the handler of the peer has certainly not been called, so that the caller may try again or elsewhere; and
+// "unknown" for all else. So every status below 500, and 503, means that the handler was not called, and 500 that it
+// was.
 //
-// Promises: outgoing requests are bounded in number, size and time, incoming ones in number and size (the handler bounds its time).
-// Its counterpart upstream is etcd's etcdserver/cluster_util.go (promoteMemberHTTP), which passes one kind of request on so.
+// Promises: outgoing requests are bounded in number, size and time, incoming ones in number and size (the handler
+// bounds its time). Its counterpart upstream is etcd's etcdserver/cluster_util.go (promoteMemberHTTP), which forwards
+// one kind of request in this way.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { fits } from "./checksum.ts";
@@ -19,49 +21,49 @@ import { printable } from "./socket.ts";
 const statusUnavailable = 503;
 const maxReasonBytes = 1024;
 
-/** Numbers of things under way, by peer. */
+/** Counts what is under way, by peer. */
 class Gate {
-  private readonly counts = new Map<number, number>();
-  private readonly max: number;
+  readonly #counts = new Map<number, number>();
+  readonly #max: number;
 
   constructor(max: number) {
-    this.max = max;
+    this.#max = max;
   }
 
-  /** Runs it unless too many run for this peer: then it returns undefined. */
+  /** Runs it, or returns undefined if too many run for this peer. */
   async enter<T>(peer: number, run: () => Promise<T>): Promise<T | undefined> {
-    const count = this.counts.get(peer) ?? 0;
-    if (count >= this.max) return undefined;
-    this.counts.set(peer, count + 1);
+    const count = this.#counts.get(peer) ?? 0;
+    if (count >= this.#max) return undefined;
+    this.#counts.set(peer, count + 1);
     try {
       return await run();
     } finally {
-      const left = (this.counts.get(peer) ?? 1) - 1;
-      if (left === 0) this.counts.delete(peer);
-      else this.counts.set(peer, left);
+      const left = (this.#counts.get(peer) ?? 1) - 1;
+      if (left === 0) this.#counts.delete(peer);
+      else this.#counts.set(peer, left);
     }
   }
 }
 
 /** The asking side. */
 export class RequestSender {
-  private readonly gate: Gate;
-  private readonly signal: AbortSignal;
+  readonly #gate: Gate;
+  readonly #signal: AbortSignal;
 
-  /** An aborted signal ends what is under way. */
+  /** An aborted signal ends the requests under way. */
   constructor(maxRequests: number, signal: AbortSignal) {
-    this.gate = new Gate(maxRequests);
-    this.signal = signal;
+    this.#gate = new Gate(maxRequests);
+    this.#signal = signal;
   }
 
   async send(target: DialTarget, body: Uint8Array): Promise<RequestOutcome> {
     const peer = target.identity.to;
     if (body.length > maxRequestBytes) return unsent(`a request of ${body.length} bytes, above ${maxRequestBytes}`);
-    const outcome = await this.gate.enter(peer, () => this.exchange(target, body));
+    const outcome = await this.#gate.enter(peer, () => this.#exchange(target, body));
     return outcome ?? unsent(`too many requests to member ${peer} are under way; try again`);
   }
 
-  private async exchange({ identity, url, limits, onRejected }: DialTarget, body: Uint8Array): Promise<RequestOutcome> {
+  async #exchange({ identity, url, limits, onRejected }: DialTarget, body: Uint8Array): Promise<RequestOutcome> {
     const answer = await exchange({
       origin: url,
       path: peerPath.request,
@@ -69,7 +71,7 @@ export class RequestSender {
       body,
       timeoutMs: limits.requestTimeoutMs,
       maxAnswerBytes: maxRequestBytes,
-      signal: this.signal,
+      signal: this.#signal,
     });
     const about = `request to member ${identity.to}`;
     if (answer.kind === "failed") {
@@ -89,29 +91,32 @@ const unsent = (message: string): RequestOutcome => ({ kind: "unsent", message }
 
 /** The answering side. */
 export class RequestAnswerer {
-  private readonly gate: Gate;
-  private readonly logger: TransportLogger;
+  readonly #gate: Gate;
+  readonly #logger: TransportLogger;
 
   constructor(maxRequests: number, logger: TransportLogger) {
-    this.gate = new Gate(maxRequests);
-    this.logger = logger;
+    this.#gate = new Gate(maxRequests);
+    this.#logger = logger;
   }
 
-  /** Answers a request whose sender has been admitted. The handler is asked for once the body is there; by then there may be none. */
+  /**
+   * Answers a request whose sender has been admitted. Asks for the handler once the body has come: by then there may be
+   * none.
+   */
   async answer(
     from: number,
     request: IncomingMessage,
     response: ServerResponse,
     handler: () => TransportHandler | undefined,
   ): Promise<void> {
-    const done = await this.gate.enter(from, async () => {
-      await this.run(from, request, response, handler);
+    const done = await this.#gate.enter(from, async () => {
+      await this.#run(from, request, response, handler);
       return true;
     });
     if (done === undefined) refuse(response, statusUnavailable, "too many requests are under way; try again");
   }
 
-  private async run(
+  async #run(
     from: number,
     request: IncomingMessage,
     response: ServerResponse,
@@ -141,12 +146,12 @@ export class RequestAnswerer {
       response.end(answer);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      this.logger.warn?.({ peer: from, reason }, "a request from peer failed");
+      this.#logger.warn?.({ peer: from, reason }, "a request from peer failed");
       refuse(response, 500, `the request failed, and may have been carried out: ${reason}`);
     }
   }
 }
 
-// Node reads on and throws away what is left of a body: a connection that is closed on unread bytes may lose the answer.
+// Node reads and drops the rest of a body: a connection that closes on unread bytes may lose the answer.
 const refuse = (response: ServerResponse, status: number, reason: string): void =>
   refuseRequest(response, { status, reason });

@@ -1,4 +1,4 @@
-// What travels on a connection for a snapshot: one snapshot from the dialler to the peer, and one answer back.
+// The frames of one snapshot on its connection: one snapshot from the dialler to the peer, and one answer back.
 //
 //     dialler                                                        peer
 //     binary   the MsgSnap, encoded as on the other stream, without data, and sealed (checksum.ts)
@@ -7,28 +7,28 @@
 //     text     "end <bytes of data> <CRC-32 of the data, 8 hex digits>"
 //                                           text   "taken", or "refused <why>"
 //
-// The answer may come before the end: a peer that needs no more of the data has taken it, one that cannot take it need not be sent the rest.
-// Both sides ping. A transfer has no time limit, for nobody knows how large the next state machine is; what must not happen is
-// that a side hears nothing for idleTimeoutMs. TCP's own checksum is 16 bits wide; over many gigabytes that is too weak.
+// The answer may come before the end: the peer has taken the snapshot and needs no more data, or cannot take it. Both
+// sides ping. A transfer has no time limit, since the size of the next state machine is unknown; instead each side must
+// hear from the other within idleTimeoutMs. TCP's own checksum is 16 bits wide; over many gigabytes that is too weak.
 
 import { crc32 } from "node:zlib";
 
 /** Small, so that a slow line carries one frame well within idleTimeoutMs, and a pause ends soon. */
 export const maxSnapshotFrameBytes = 128 * 1024;
 
-/** What data adds up to. */
+/** Size and CRC-32 of the data so far. */
 export class Sum {
   size = 0;
-  private crc = 0;
+  #crc = 0;
 
   add(data: Uint8Array): void {
     this.size += data.length;
-    this.crc = crc32(data, this.crc);
+    this.#crc = crc32(data, this.#crc);
   }
 
   /** The end frame. */
   toString(): string {
-    return `end ${this.size} ${this.crc.toString(16).padStart(8, "0")}`;
+    return `end ${this.size} ${this.#crc.toString(16).padStart(8, "0")}`;
   }
 }
 

@@ -1,4 +1,4 @@
-// The receiver of snapshots under attack: frames that keep no rule, dials that should not be, and too many at a time.
+// The receiver of snapshots under attack: malformed frames, dials that must be refused, and too many at a time.
 
 import { once } from "node:events";
 import { describe, expect, test } from "vitest";
@@ -22,7 +22,7 @@ import {
 const message = snapshotMessage(1, 2);
 const sealed = (m: Message): Uint8Array => seal(encodeMessage(m));
 
-describe("the receiver", () => {
+describe("SnapshotReceiver", () => {
   const data = new TextEncoder().encode("a state machine");
 
   /** What arrives on a connection for a snapshot once these frames were sent: the answer, or nothing, and the close. */
@@ -71,7 +71,7 @@ describe("the receiver", () => {
     ["a frame behind the end", [sealed(message), data, snapshotEnd(data), data], /behind the end/],
   ])("refuses %s, counts the breach, and serves on", async (_what, frames, reason) => {
     const b = await receiver();
-    // A handler that waits for one more turn, so that what follows the end still finds it at work.
+    // A handler that waits for one more turn, so that it is still at work when the frames after the end arrive.
     b.receiveSnapshot = async (from, m, chunks) => {
       await new Promise(setImmediate);
       await b.keepSnapshot(from, m, chunks);
@@ -102,7 +102,7 @@ describe("the receiver", () => {
     expect((await afterSending(b, [sealed(message)])).answer).toBe("taken");
   });
 
-  test("takes no more at a time than its limit", async () => {
+  test("takes no more than maxIncomingSnapshots at a time", async () => {
     const b = await receiver({ maxIncomingSnapshots: 1 });
     const held = gate();
     b.receiveSnapshot = () => held.opened;
@@ -127,7 +127,7 @@ describe("the receiver", () => {
     expect(b.transport.stats().refused).toBe(1);
   });
 
-  test("gives up a peer that opens a connection and says nothing", async () => {
+  test("gives up a peer that opens a connection and stays silent", async () => {
     const b = await receiver({ idleTimeoutMs: 40 });
     const { socket, closed } = await rawClient(b, "/raft/snapshot");
     // Pings alone do not make a snapshot.

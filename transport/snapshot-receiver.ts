@@ -1,11 +1,13 @@
-// Receives one snapshot from a peer and hands it to the node, chunk by chunk.
+// Receives one snapshot from a peer and passes it to the node, chunk by chunk.
 //
-// Promises: the message has been checked (validate.ts), and the data ends well only if all of it has arrived: a connection that breaks, a
-// wrong size and a wrong checksum make the iterable throw. The peer is told "taken" only after the handler has resolved. Not much
-// more than maxWaitingBytes wait for the handler: then the socket is not read, and TCP holds the peer back.
+// Promises: the message has been checked (validate.ts), and the data ends well only if all of it has arrived: a broken
+// connection, a wrong size and a wrong checksum make the iterable throw. The peer gets "taken" only after the handler
+// has resolved. Not much more than maxWaitingBytes wait for the handler: then this side stops reading, and TCP holds
+// the peer back.
 //
-// Two kinds of slowness must not be mistaken for death. While the handler writes and syncs, this side reads nothing, not even
-// pings: so it sends pings of its own, which tell the peer that it lives, and does not count the peer's silence meanwhile.
+// Two kinds of slowness must not be mistaken for death. While the handler writes and syncs, this side reads nothing,
+// not even pings: so it sends pings of its own, which show the peer that it lives, and does not count the peer's
+// silence meanwhile.
 
 import type { RawData, WebSocket } from "ws";
 import { decodeMessage, type Message } from "../raft/raftpb/index.ts";
@@ -28,33 +30,35 @@ export interface SnapshotReceiverOptions {
 }
 
 export class SnapshotReceiver {
-  /** Resolves when the connection is gone and the handler, if it was called, is done: only then may the next one begin. */
+  /**
+   * Resolves when the connection is gone and the handler, if it was called, is done: only then may the next one begin.
+   */
   readonly ended: Promise<void>;
-  private readonly socket: WebSocket;
-  private readonly options: SnapshotReceiverOptions;
-  private message: Message | undefined;
-  private handled: Promise<void> | undefined;
-  private readonly waiting: Uint8Array[] = [];
-  private waitingBytes = 0;
-  private readonly sum = new Sum();
-  private whole = false;
-  private broken: Error | undefined;
-  /** Ended from here for no fault of the peer's. */
-  private calledOff = false;
-  /** An answer was given, or the connection was ended from here: what still arrives is passed over. */
-  private over = false;
-  private wake: () => void = () => {};
+  readonly #socket: WebSocket;
+  readonly #options: SnapshotReceiverOptions;
+  #message: Message | undefined;
+  #handled: Promise<void> | undefined;
+  readonly #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  readonly #sum = new Sum();
+  #whole = false;
+  #broken: Error | undefined;
+  /** This member ended the transfer, for no fault of the peer's. */
+  #calledOff = false;
+  /** The answer was given, or this side ended the connection: later frames are ignored. */
+  #over = false;
+  #wake: () => void = () => {};
 
   constructor(socket: WebSocket, options: SnapshotReceiverOptions) {
-    this.socket = socket;
-    this.options = options;
+    this.#socket = socket;
+    this.#options = options;
     const { limits, link, logger } = options;
     const heard = watchSilence(
       socket,
       limits.idleTimeoutMs,
       () => {
         logger.warn?.({ peer: link.peer }, "a connection from peer was silent for too long");
-        this.breakOff("the peer was silent for too long");
+        this.#breakOff("the peer was silent for too long");
         socket.terminate();
       },
       () => {
@@ -64,136 +68,138 @@ export class SnapshotReceiver {
     );
     socket.on("message", (data, isBinary) => {
       heard();
-      if (!this.over) this.receive(data, isBinary);
+      if (!this.#over) this.#receive(data, isBinary);
     });
     socket.on("ping", (payload) => {
-      // Who opens a connection has the message ready: until it is there, nothing else counts.
-      if (this.message !== undefined) heard();
-      if (this.over || socket.readyState !== socket.OPEN) return;
-      if (socket.bufferedAmount > maxWaitingPongBytes) this.violated("pings that nobody reads the answers to");
+      // A dialler has the message ready: until it is there, nothing else counts as life.
+      if (this.#message !== undefined) heard();
+      if (this.#over || socket.readyState !== socket.OPEN) return;
+      if (socket.bufferedAmount > maxWaitingPongBytes) this.#violated("pings whose answers the peer does not read");
       else socket.pong(payload);
     });
     socket.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code?.startsWith("WS_ERR_") === true) this.violated(error.message);
-      else if (!this.whole) this.breakOff(error.message);
+      if (error.code?.startsWith("WS_ERR_") === true) this.#violated(error.message);
+      else if (!this.#whole) this.#breakOff(error.message);
     });
     this.ended = new Promise((resolve) => {
       socket.on("close", () => {
-        if (!this.whole) this.breakOff("the connection broke before all of the snapshot was there");
-        resolve(this.handled);
+        if (!this.#whole) this.#breakOff("the connection broke before all of the snapshot was there");
+        resolve(this.#handled);
       });
     });
   }
 
   /** Ends the connection, and with it the transfer; resolves when the socket is gone. */
   end(code: number, reason: string): Promise<void> {
-    this.calledOff ||= code !== closeCode.policyViolation;
-    this.breakOff(reason);
-    return this.close(code, reason);
+    this.#calledOff ||= code !== closeCode.policyViolation;
+    this.#breakOff(reason);
+    return this.#close(code, reason);
   }
 
-  private receive(data: RawData, isBinary: boolean): void {
-    // ws hands over one Buffer a message unless told otherwise; the test is for the type's sake.
-    if (!Buffer.isBuffer(data)) return this.violated("fragments");
-    // Plain bytes, not a Buffer: the codec's views take after what they view.
+  #receive(data: RawData, isBinary: boolean): void {
+    // ws passes one Buffer for each message by default; the test is for the type's sake.
+    if (!Buffer.isBuffer(data)) return this.#violated("fragments");
+    // Plain bytes, not a Buffer: the codec's views have the type of what they view.
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
-    if (this.whole) this.violated("a frame behind the end of a snapshot");
-    else if (this.message === undefined) this.receiveMessage(bytes, isBinary);
-    else if (isBinary) this.receiveData(bytes);
-    else this.receiveEnd(data.toString());
+    if (this.#whole) this.#violated("a frame behind the end of a snapshot");
+    else if (this.#message === undefined) this.#receiveMessage(bytes, isBinary);
+    else if (isBinary) this.#receiveData(bytes);
+    else this.#receiveEnd(data.toString());
   }
 
-  private receiveMessage(bytes: Uint8Array, isBinary: boolean): void {
-    if (!isBinary) return this.violated("a text frame in the place of a message");
+  #receiveMessage(bytes: Uint8Array, isBinary: boolean): void {
+    if (!isBinary) return this.#violated("a text frame in the place of a message");
     let message: Message;
     try {
       message = decodeMessage(unseal(bytes));
     } catch (cause) {
-      return this.violated(`a message that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`);
+      return this.#violated(
+        `a message that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`,
+      );
     }
-    const { handler, link, logger } = this.options;
+    const { handler, link, logger } = this.#options;
     const broken = validateSnapshotMessage(message, link);
-    if (broken !== undefined) return this.violated(broken);
-    this.message = message;
+    if (broken !== undefined) return this.#violated(broken);
+    this.#message = message;
     const index = message.snapshot?.metadata.index;
     logger.info?.({ peer: link.peer, index }, "receiving a snapshot from peer");
-    this.handled = handler.receiveSnapshot(link.peer, message, this.chunks()).then(
-      () => this.answer(undefined),
-      (error: unknown) => this.answer(error instanceof Error ? error.message : String(error)),
+    this.#handled = handler.receiveSnapshot(link.peer, message, this.#chunks()).then(
+      () => this.#answer(undefined),
+      (error: unknown) => this.#answer(error instanceof Error ? error.message : String(error)),
     );
   }
 
-  private receiveData(bytes: Uint8Array): void {
-    if (bytes.length === 0) return this.violated("an empty frame of data");
-    this.sum.add(bytes);
-    this.options.counters.receivedSnapshotBytes += bytes.length;
-    this.waiting.push(bytes);
-    this.waitingBytes += bytes.length;
-    if (this.waitingBytes > maxWaitingBytes) this.socket.pause();
-    this.wake();
+  #receiveData(bytes: Uint8Array): void {
+    if (bytes.length === 0) return this.#violated("an empty frame of data");
+    this.#sum.add(bytes);
+    this.#options.counters.receivedSnapshotBytes += bytes.length;
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    if (this.#waitingBytes > maxWaitingBytes) this.#socket.pause();
+    this.#wake();
   }
 
-  private receiveEnd(text: string): void {
-    const counted = this.sum.toString();
-    if (text !== counted) return this.violated(`"${printable(text)}" where "${counted}" must follow`);
-    this.whole = true;
-    this.wake();
+  #receiveEnd(text: string): void {
+    const counted = this.#sum.toString();
+    if (text !== counted) return this.#violated(`"${printable(text)}" where "${counted}" must follow`);
+    this.#whole = true;
+    this.#wake();
   }
 
-  private async *chunks(): AsyncGenerator<Uint8Array> {
+  async *#chunks(): AsyncGenerator<Uint8Array> {
     for (;;) {
-      if (this.broken !== undefined) throw this.broken;
-      const chunk = this.waiting.shift();
+      if (this.#broken !== undefined) throw this.#broken;
+      const chunk = this.#waiting.shift();
       if (chunk !== undefined) {
-        this.waitingBytes -= chunk.length;
+        this.#waitingBytes -= chunk.length;
         yield chunk;
-      } else if (this.whole) {
+      } else if (this.#whole) {
         return;
       } else {
-        this.socket.resume();
+        this.#socket.resume();
         await new Promise<void>((resolve) => {
-          this.wake = resolve;
+          this.#wake = resolve;
         });
       }
     }
   }
 
-  /** Tells the peer how it went, unless the connection is gone or ending. */
-  private answer(failure: string | undefined): void {
-    const { counters, link, logger } = this.options;
-    const about = { peer: link.peer, index: this.message?.snapshot?.metadata.index, bytes: this.sum.size };
+  /** Sends the outcome to the peer, unless the connection is gone or ending. */
+  #answer(failure: string | undefined): void {
+    const { counters, link, logger } = this.#options;
+    const about = { peer: link.peer, index: this.#message?.snapshot?.metadata.index, bytes: this.#sum.size };
     if (failure === undefined) {
       counters.receivedSnapshots++;
       logger.info?.(about, "took a snapshot from peer");
     } else {
-      logger[this.calledOff ? "info" : "warn"]?.({ ...about, reason: failure }, "did not take a snapshot from peer");
+      logger[this.#calledOff ? "info" : "warn"]?.({ ...about, reason: failure }, "did not take a snapshot from peer");
     }
-    if (this.over) return;
-    if (this.socket.readyState === this.socket.OPEN) {
-      this.socket.send(failure === undefined ? taken : refused(printable(failure).slice(0, maxReasonBytes)));
+    if (this.#over) return;
+    if (this.#socket.readyState === this.#socket.OPEN) {
+      this.#socket.send(failure === undefined ? taken : refused(printable(failure).slice(0, maxReasonBytes)));
     }
-    void this.close(closeCode.normal, "");
+    void this.#close(closeCode.normal, "");
   }
 
-  private violated(reason: string): void {
-    if (this.over) return;
-    const { counters, link, logger } = this.options;
+  #violated(reason: string): void {
+    if (this.#over) return;
+    const { counters, link, logger } = this.#options;
     counters.violations++;
     logger.warn?.({ peer: link.peer, reason }, "peer broke a rule; closing its connection");
     void this.end(closeCode.policyViolation, reason);
   }
 
-  /** From now on, whoever reads the data gets an error. */
-  private breakOff(reason: string): void {
-    this.broken ??= new Error(reason);
-    this.waiting.length = 0;
-    this.wake();
+  /** From now on, reading the data throws. */
+  #breakOff(reason: string): void {
+    this.#broken ??= new Error(reason);
+    this.#waiting.length = 0;
+    this.#wake();
   }
 
-  private close(code: number, reason: string): Promise<void> {
-    this.over = true;
-    // The peer's part in the closing lies behind what has not been read.
-    this.socket.resume();
-    return closeSocket(this.socket, code, reason, this.options.limits.closeTimeoutMs);
+  #close(code: number, reason: string): Promise<void> {
+    this.#over = true;
+    // The peer's part in the closing handshake lies behind unread frames.
+    this.#socket.resume();
+    return closeSocket(this.#socket, code, reason, this.#options.limits.closeTimeoutMs);
   }
 }

@@ -1,11 +1,12 @@
 // Sends one snapshot to a peer, on a connection of its own: a long transfer must not hold up heartbeats.
 //
-// Promises: the outcome is a value, never an error, and it is true only if the peer has said so. One chunk of the data lies in this
-// process at a time: the next is asked for when the system has taken the last one, and the event loop gets a turn between two
-// frames. The source is always ended, so that a file behind it is closed. Not the time that a transfer takes ends it, but silence.
+// Promises: the outcome is a value, never an error, and it is true only if the peer has said so. One chunk of the data
+// is in this process at a time: the sender asks for the next when the system has taken the last one, and the event loop
+// gets a turn between two frames. The source is always ended, so that a file behind it is closed. Silence ends a
+// transfer, never its duration.
 //
-// Its counterpart upstream is etcd's rafthttp/snapshot_sender.go, which posts the whole as one HTTP body; a peer that dies without a word
-// holds it up until the keep-alive of TCP gives up.
+// Its counterpart upstream is etcd's rafthttp/snapshot_sender.go, which posts the whole as one HTTP body; a peer that
+// dies without a word holds it up until the keep-alive of TCP gives up.
 
 import { WebSocket } from "ws";
 import { encodeMessage, type Message } from "../raft/raftpb/index.ts";
@@ -22,8 +23,8 @@ export interface SnapshotTarget extends DialTarget {
 }
 
 /**
- * Sends a MsgSnap without data, and the data behind it; true once the peer has taken them. Resolves when the connection is gone. An
- * aborted signal ends it early, for the signal's reason. A chunk must not change once it has been given.
+ * Sends a MsgSnap without data, then the data; true once the peer has taken them. Resolves when the connection is gone.
+ * An aborted signal ends it early, for the signal's reason. A chunk must not change once it was yielded.
  */
 export async function sendSnapshot(
   target: SnapshotTarget,
@@ -52,7 +53,7 @@ export async function sendSnapshot(
     logger.info?.({ ...about, bytes: transfer.sum.size }, "peer has taken a snapshot");
     return true;
   }
-  // Called off on purpose, or the peer goes or was removed in order: the leader sends another if one is still needed.
+  // Aborted on purpose, or the peer goes or was removed in order: the leader sends another if one is still needed.
   const isExpected = signal.aborted || transfer.dial.ending === "going-away" || transfer.dial.ending === "removed";
   logger[isExpected ? "info" : "warn"]?.(
     { ...about, bytes: transfer.sum.size, reason: failure },
@@ -61,7 +62,7 @@ export async function sendSnapshot(
   return false;
 }
 
-/** Tells a source of data that no more of it is wanted. Its answer is not waited for: it may be stuck in its next(). */
+/** Ends a source of data, without waiting for its answer: it may be stuck in its next(). */
 export function endChunks(iterator: AsyncIterator<Uint8Array>, peer: number, logger: TransportLogger): void {
   const end = async (): Promise<unknown> => iterator.return?.();
   end().catch((error: unknown) => logger.warn?.({ peer, error }, "the source of a snapshot did not end well"));
@@ -72,20 +73,20 @@ class Transfer {
   readonly sum = new Sum();
   /** Why the snapshot was not taken, undefined if it was. */
   readonly answered: Promise<string | undefined>;
-  private readonly counters: PeerCounters;
-  private readonly opened: Promise<void>;
-  private heard: () => void = () => {};
-  private over = false;
+  readonly #counters: PeerCounters;
+  readonly #opened: Promise<void>;
+  #heard: () => void = () => {};
+  #over = false;
 
   constructor(target: SnapshotTarget) {
     const { counters, limits } = target;
-    this.counters = counters;
+    this.#counters = counters;
     this.dial = new Dial(target, peerPath.snapshot);
     const { dial } = this;
     const { socket } = dial;
-    this.opened = new Promise((resolve) => {
+    this.#opened = new Promise((resolve) => {
       socket.once("open", () => {
-        this.heard = watchSilence(
+        this.#heard = watchSilence(
           socket,
           limits.idleTimeoutMs,
           () => dial.end(`the peer was silent for ${limits.idleTimeoutMs} ms`),
@@ -96,18 +97,18 @@ class Transfer {
         resolve();
       });
     });
-    socket.on("ping", () => this.heard());
-    socket.on("pong", () => this.heard());
+    socket.on("ping", () => this.#heard());
+    socket.on("pong", () => this.#heard());
     this.answered = new Promise((resolve) => {
       socket.on("message", (data, isBinary) => {
         const answer = isBinary ? undefined : readAnswer(String(data));
-        this.over = true;
+        this.#over = true;
         if (answer === true) resolve(undefined);
         else if (answer !== undefined) resolve(`refused by the peer: ${printable(answer)}`);
         else dial.end("the peer answered with something else than taken or refused");
       });
       socket.on("close", () => {
-        this.over = true;
+        this.#over = true;
         resolve(dial.failure);
       });
     });
@@ -115,29 +116,29 @@ class Transfer {
 
   /** Sends message, data and end; stops early when there is an answer. Rejects with the error of `chunks`. */
   async run(message: Message, chunks: AsyncIterator<Uint8Array>): Promise<void> {
-    await this.opened;
-    await this.send(seal(encodeMessage(message)));
-    while (!this.over) {
+    await this.#opened;
+    await this.#send(seal(encodeMessage(message)));
+    while (!this.#over) {
       const next = await chunks.next();
-      if (this.over) return;
+      if (this.#over) return;
       if (next.done === true) {
-        await this.send(this.sum.toString());
+        await this.#send(this.sum.toString());
         return;
       }
-      for (let offset = 0; offset < next.value.length && !this.over; offset += maxSnapshotFrameBytes) {
+      for (let offset = 0; offset < next.value.length && !this.#over; offset += maxSnapshotFrameBytes) {
         const frame = next.value.subarray(offset, offset + maxSnapshotFrameBytes);
         this.sum.add(frame);
-        this.counters.sentSnapshotBytes += frame.length;
-        await this.send(frame);
+        this.#counters.sentSnapshotBytes += frame.length;
+        await this.#send(frame);
       }
     }
   }
 
   /** Resolves a turn of the event loop after the system has taken the frame, or the connection has broken. */
-  private send(frame: Uint8Array | string): Promise<void> {
+  #send(frame: Uint8Array | string): Promise<void> {
     return new Promise((resolve) => {
       this.dial.socket.send(frame, () => {
-        this.heard();
+        this.#heard();
         setImmediate(resolve);
       });
     });

@@ -1,4 +1,4 @@
-// Snapshots between two members over real sockets: whole, cut, slow, refused, called off, and from peers that keep no rule.
+// Snapshots between two members over real sockets: whole, cut, slow, refused, aborted, and from malicious peers.
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -50,7 +50,7 @@ describe("a snapshot", () => {
     await eventually(() => expect(b.stats(1).receivingSnapshot).toBe(false));
   });
 
-  test("leaves the event loop a turn between two frames, however fast it goes", async () => {
+  test("leaves the event loop a turn between two frames, however fast the peer reads", async () => {
     const [a] = await pair();
     let turns = 0;
     let under = true;
@@ -64,7 +64,7 @@ describe("a snapshot", () => {
     expect(turns).toBeGreaterThanOrEqual(100);
   });
 
-  test("whose source does not end well is logged, and changes nothing", async () => {
+  test("is unaffected, except for a log line, by a source that fails to end", async () => {
     const [a, b] = await pair();
     b.receiveSnapshot = async () => {};
     const source = new Source(new Uint8Array(100));
@@ -93,7 +93,7 @@ describe("a snapshot", () => {
     ]);
   });
 
-  test("that is cut in the middle throws at the receiver, is false at the sender, and can be sent again", async () => {
+  test("that breaks in the middle throws at the receiver, is false at the sender, and can be sent again", async () => {
     const b = await receiver();
     const wire = new Forwarder(() => b.transport.port);
     const a = await sender(await wire.listen());
@@ -110,7 +110,7 @@ describe("a snapshot", () => {
     expect(b.stats(1).violations).toBe(0);
   });
 
-  test("ends on both sides when the wire goes dead without a word", async () => {
+  test("ends on both sides when the wire goes dead silently", async () => {
     const b = await receiver({ idleTimeoutMs: 100 });
     const wire = new Forwarder(() => b.transport.port);
     const a = await sender(await wire.listen(), { idleTimeoutMs: 100 });
@@ -188,7 +188,7 @@ describe("a slow receiver", () => {
     const endless = new Source(new Uint8Array(1024 * kibibyte));
     expect(await a.transport.sendSnapshot(message, endless)).toBe(false);
     expect(a.logged("cannot send a snapshot")?.reason).toMatch(/silent/);
-    // What the system buffers for a connection within this machine is some megabytes.
+    // The system buffers some megabytes for a connection within this machine.
     expect(endless.given).toBeLessThan(64);
     expect(endless.ended).toBe(true);
   });
@@ -209,7 +209,7 @@ describe("a slow receiver", () => {
       b.transport.send([heartbeat(2, 1, i)]);
       await eventually(() => expect(a.messages.at(-1)?.commit).toBe(i));
     }
-    // Beyond the bound: the frame that passed it, and those that lay in the same read of the socket.
+    // Beyond the bound: the frame that exceeded it, and those in the same read of the socket.
     expect(b.stats(1).receivedSnapshotBytes).toBeLessThan(256 * kibibyte + 3 * maxSnapshotFrameBytes);
     expect(a.unreachable).toEqual([]);
     held.open();
@@ -217,7 +217,7 @@ describe("a slow receiver", () => {
     expect(b.snapshots[0]?.data.equals(Buffer.concat(Array.from({ length: 200 }, () => data)))).toBe(true);
   });
 
-  test("is not taken for dead while its handler works: it pings, though it reads nothing", async () => {
+  test("does not count as dead while its handler works: it pings, though it reads nothing", async () => {
     const b = await receiver({ idleTimeoutMs: 40 });
     const held = gate();
     b.receiveSnapshot = async (from, m, chunks) => {
@@ -241,7 +241,7 @@ describe("a slow receiver", () => {
     expect(b.snapshots[0]?.data.equals(whole)).toBe(true);
   });
 
-  test("is not left in doubt by a slow source: the sender pings", async () => {
+  test("gets pings while the source is slow", async () => {
     let pings = 0;
     const url = await rawServer((socket, path) => {
       if (path !== "/raft/snapshot") return;
@@ -256,7 +256,7 @@ describe("a slow receiver", () => {
     expect(pings).toBe(12);
   });
 
-  test("is waited for as long as it pings", async () => {
+  test("keeps the transfer alive as long as it pings", async () => {
     let sentPings = 0;
     const url = await rawServer((socket, path) => {
       if (path !== "/raft/snapshot") return;
@@ -277,7 +277,7 @@ describe("a slow receiver", () => {
   });
 });
 
-describe("a transfer is called off, and false, when", () => {
+describe("sendSnapshot is aborted, and false, when", () => {
   /** A transfer in its middle: the receiver has read a part. */
   async function underWay(): Promise<{ a: Member; b: Member; sent: Promise<boolean>; source: Source }> {
     const [a, b] = await pair();
@@ -339,7 +339,7 @@ describe("a transfer is called off, and false, when", () => {
     expect(stuck.ended).toBe(true);
   });
 
-  test("data that is all there but not yet read is not passed for whole after the end", async () => {
+  test("data that has arrived but was not yet read does not count as whole", async () => {
     const [a, b] = await pair();
     const held = gate();
     b.receiveSnapshot = async (from, m, chunks) => {
@@ -356,7 +356,7 @@ describe("a transfer is called off, and false, when", () => {
   });
 });
 
-test("a peer that answers something else than taken or refused has not taken it", async () => {
+test("sendSnapshot is false if the peer's answer is neither taken nor refused", async () => {
   const a = await sender(await rawServer((socket) => socket.send("thanks")));
   expect(await a.transport.sendSnapshot(message, new Source(new Uint8Array(10)))).toBe(false);
   expect(a.logged("cannot send a snapshot")?.reason).toMatch(/something else/);

@@ -1,12 +1,16 @@
 // What both ends of a connection do with their WebSocket: notice that the other side is gone, and close.
 //
-// TCP does not tell that a machine lost its power or that a cable was cut: such a half-open connection swallows messages for minutes.
-// So the dialler pings, the other side answers, and each of them counts the ticks of its own timer in which it heard nothing. Ticks rather
-// than a clock: a process that was stopped for a while finds one tick pending, not a deadline that passed, and drops nobody.
+// TCP does not report that a machine lost its power or that a cable was cut: such a half-open connection swallows
+// messages for minutes. So the dialler pings, the other side answers, and each counts the ticks of its own timer in
+// which it heard nothing. Ticks rather than a clock: a process that was stopped for a while finds one tick pending, not
+// a deadline that passed, and drops no peer.
 
 import type { WebSocket } from "ws";
 
-/** Close codes of RFC 6455, section 7.4.1, and one of the range that it leaves to applications: the other side was removed. */
+/**
+ * Close codes of RFC 6455, section 7.4.1, and one of the range that it leaves to applications: the other side was
+ * removed.
+ */
 export const closeCode = {
   normal: 1000,
   goingAway: 1001,
@@ -15,15 +19,15 @@ export const closeCode = {
   removed: 4410,
 } as const;
 
-/** Pongs and pings that may wait for a peer that does not read: beyond it no more are written. */
+/** Bytes of pongs and pings that may wait for a peer that does not read: beyond it no more are written. */
 export const maxWaitingPongBytes = 1024;
 
 const ticksOfSilence = 4;
 const maxReasonBytes = 123;
 
 /**
- * Calls `silent` once nothing was heard for about `idleTimeoutMs` and `tick` four times as often. Returns the function to call on
- * whatever is heard. Ends with the socket.
+ * Calls `silent` after about `idleTimeoutMs` of silence, and `tick` four times as often. Returns the function to call
+ * whenever bytes arrive. Ends with the socket.
  */
 export function watchSilence(
   socket: WebSocket,

@@ -1,5 +1,6 @@
-// What the tests of this room share: a handler and a logger that remember, members wired to each other, a forwarder that can cut a
-// wire without closing it, a source of snapshot data that counts, and a raw client and a raw server that need not keep any rule.
+// Shared by the tests of this room: a handler and a logger that remember, members wired to each other, a forwarder that
+// can cut a wire without closing it, a source of snapshot data that counts, and a raw client and server that may break
+// any rule.
 
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, connect as netConnect, type Server, type Socket } from "node:net";
@@ -24,7 +25,7 @@ import {
 
 export const clusterId = 77;
 
-/** Durations that let a test see a whole cycle soon; nothing is asserted about how long anything takes. */
+/** Durations that let a test see a whole cycle soon; no test asserts how long a step takes. */
 export const quick: Partial<TransportLimits> = { backoffMinMs: 5, backoffMaxMs: 40, closeTimeoutMs: 200, startupMs: 0 };
 
 export interface LogLine {
@@ -44,25 +45,25 @@ export class Member {
   readonly snapshots: { from: number; message: Message; data: Buffer }[] = [];
   readonly brokenSnapshots: string[] = [];
   readonly rejections: { id: number; rejection: Rejection }[] = [];
-  /** Dials that have ended, and the cluster that was named in answer. */
+  /** Dials that have ended, and the cluster that the answer named. */
   readonly dials: { id: number; url: string; clusterId: number | undefined }[] = [];
-  /** Who asked to be admitted, and with which incarnation. */
+  /** The members that asked to be admitted, with their incarnations. */
   readonly asking: [from: number, incarnation: number][] = [];
-  /** What the handler does; a test may put its own in the place of each. */
+  /** The handler's methods; a test may replace each. */
   receiveSnapshot: TransportHandler["receiveSnapshot"] = (from, message, chunks) =>
     this.keepSnapshot(from, message, chunks);
   request: TransportHandler["request"] = async (_from, body) => body;
-  admit: TransportHandler["admit"] = (from) => this.admitKnown(from);
+  admit: TransportHandler["admit"] = (from) => this.#admitKnown(from);
   addresses: TransportHandler["addresses"] = () => [];
-  private started: WebSocketTransport | undefined;
+  #started: WebSocketTransport | undefined;
 
   constructor(id: number) {
     this.id = id;
   }
 
   get transport(): WebSocketTransport {
-    if (this.started === undefined) throw new Error("listen first");
-    return this.started;
+    if (this.#started === undefined) throw new Error("listen first");
+    return this.#started;
   }
 
   get url(): string {
@@ -90,7 +91,7 @@ export class Member {
       random: () => set.random ?? 0,
       limits: { ...quick, ...limits },
     });
-    this.started = transport;
+    this.#started = transport;
     onTestFinished(() => transport.close());
     return this;
   }
@@ -127,7 +128,7 @@ export class Member {
     this.snapshots.push({ from, message, data: Buffer.concat(parts) });
   }
 
-  private admitKnown(from: number): Rejection | undefined {
+  #admitKnown(from: number): Rejection | undefined {
     const known = this.transport.stats().peers.some(({ id, url }) => id === from && url !== undefined);
     return known ? undefined : { kind: "unknown", message: `member ${from} is not known to member ${this.id}` };
   }
@@ -185,7 +186,7 @@ export const headers = (set: Record<string, string> = {}): Record<string, string
   ...set,
 });
 
-/** A client that says it is member 1 and then does what the test likes. Resolves once it is let in. */
+/** A client that pretends to be member 1 and then acts as the test likes. Resolves once it is admitted. */
 export async function rawClient(
   to: Member,
   path = "/raft",
@@ -203,7 +204,7 @@ export async function rawClient(
   return { socket, closed };
 }
 
-/** A server in the place of a peer, which lets everyone in, or gives everyone the same answer. Resolves to its URL. */
+/** A server in the place of a peer, which admits every member, or gives the same answer to all. Resolves to its URL. */
 export async function rawServer(
   onConnection: (socket: WebSocket, path: string | undefined) => void,
   set: { refuse?: string } = {},
@@ -243,24 +244,24 @@ export function gate(): { opened: Promise<void>; open: () => void } {
   return { opened, open };
 }
 
-/** Chunks of a snapshot, made when they are asked for, that tell how many were and whether they were ended. */
+/** Chunks of a snapshot, made as they are read; counts them, and notes whether they were ended. */
 export class Source implements AsyncIterable<Uint8Array> {
   given = 0;
   ended = false;
-  private readonly chunk: Uint8Array;
-  private readonly count: number;
+  readonly #chunk: Uint8Array;
+  readonly #count: number;
 
   constructor(chunk: Uint8Array, count = Number.POSITIVE_INFINITY) {
-    this.chunk = chunk;
-    this.count = count;
+    this.#chunk = chunk;
+    this.#count = count;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
     return {
       next: async () => {
-        if (this.given < this.count) {
+        if (this.given < this.#count) {
           this.given++;
-          return { done: false, value: this.chunk };
+          return { done: false, value: this.#chunk };
         }
         this.ended = true;
         return { done: true, value: undefined };
@@ -273,44 +274,47 @@ export class Source implements AsyncIterable<Uint8Array> {
   }
 }
 
-/** Stands between a member and a peer. After `cut` what flowed flows no more, yet nothing is closed; new connections work. */
+/**
+ * Stands between a member and a peer. After `cut` bytes stop flowing, yet no connection is closed; new connections
+ * work.
+ */
 export class Forwarder {
-  private readonly server: Server;
-  private readonly sockets = new Set<Socket>();
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
 
   constructor(targetPort: () => number) {
-    this.server = createServer((near) => {
+    this.#server = createServer((near) => {
       const far = netConnect(targetPort(), "127.0.0.1");
       for (const [one, other] of [
         [near, far],
         [far, near],
       ] as const) {
-        this.sockets.add(one);
+        this.#sockets.add(one);
         one.on("data", (bytes) => other.write(bytes));
         one.on("error", () => {});
         one.on("close", () => {
           // Over a cut wire not even the end of a connection gets through.
-          if (this.sockets.delete(one) && !one.isPaused()) other.destroy();
+          if (this.#sockets.delete(one) && !one.isPaused()) other.destroy();
         });
       }
     });
   }
 
   async listen(): Promise<string> {
-    await new Promise<void>((resolve) => this.server.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
     onTestFinished(() => {
-      for (const socket of this.sockets) socket.destroy();
-      this.server.close();
+      for (const socket of this.#sockets) socket.destroy();
+      this.#server.close();
     });
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   cut(): void {
-    for (const socket of this.sockets) socket.pause();
+    for (const socket of this.#sockets) socket.pause();
   }
 
   /** Breaks all connections, as a reset does. */
   break(): void {
-    for (const socket of this.sockets) socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
   }
 }

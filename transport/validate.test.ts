@@ -22,7 +22,7 @@ import {
 import { ProgressTracker } from "../raft/tracker/tracker.ts";
 import { isCarried, type Link, maxNumber, validateMessage, validateSnapshotMessage } from "./validate.ts";
 
-const T = MessageType;
+const t = MessageType;
 const link: Link = { self: 2, peer: 1 };
 const context = (size: number): Uint8Array => new Uint8Array(size);
 const entry = (term: number, index: number): Entry => makeEntry(EntryType.EntryNormal, term, index, undefined);
@@ -38,23 +38,23 @@ const message = (type: MessageType, set: Fields = {}): Message =>
 
 /** A correct message of each type that travels. */
 const correct: [type: MessageType, set: Fields][] = [
-  [T.MsgProp, { term: 0, entries: [proposal, confChange] }],
-  [T.MsgApp, { logTerm: 2, index: 7, commit: 9, entries: [entry(2, 8), entry(4, 9), entry(5, 10)] }],
-  [T.MsgAppResp, { index: 9, reject: true, rejectHint: 4, logTerm: 2 }],
-  [T.MsgVote, { index: 9, logTerm: 4, context: new TextEncoder().encode("CampaignTransfer") }],
-  [T.MsgVoteResp, { reject: true }],
-  [T.MsgHeartbeat, { commit: 4, context: context(8) }],
-  [T.MsgHeartbeatResp, { context: context(8) }],
-  [T.MsgTransferLeader, {}],
-  [T.MsgTimeoutNow, {}],
-  [T.MsgReadIndex, { term: 0, entries: [proposal] }],
-  [T.MsgReadIndexResp, { index: 9, entries: [proposal] }],
-  [T.MsgPreVote, { index: 9, logTerm: 4 }],
-  [T.MsgPreVoteResp, {}],
+  [t.MsgProp, { term: 0, entries: [proposal, confChange] }],
+  [t.MsgApp, { logTerm: 2, index: 7, commit: 9, entries: [entry(2, 8), entry(4, 9), entry(5, 10)] }],
+  [t.MsgAppResp, { index: 9, reject: true, rejectHint: 4, logTerm: 2 }],
+  [t.MsgVote, { index: 9, logTerm: 4, context: new TextEncoder().encode("CampaignTransfer") }],
+  [t.MsgVoteResp, { reject: true }],
+  [t.MsgHeartbeat, { commit: 4, context: context(8) }],
+  [t.MsgHeartbeatResp, { context: context(8) }],
+  [t.MsgTransferLeader, {}],
+  [t.MsgTimeoutNow, {}],
+  [t.MsgReadIndex, { term: 0, entries: [proposal] }],
+  [t.MsgReadIndexResp, { index: 9, entries: [proposal] }],
+  [t.MsgPreVote, { index: 9, logTerm: 4 }],
+  [t.MsgPreVoteResp, {}],
 ];
 const named = correct.map(([type, set]) => [messageTypeName(type), type, set] as const);
-const forwarded: readonly MessageType[] = [T.MsgProp, T.MsgReadIndex, T.MsgTransferLeader];
-const termless: readonly MessageType[] = [T.MsgProp, T.MsgReadIndex];
+const forwarded: readonly MessageType[] = [t.MsgProp, t.MsgReadIndex, t.MsgTransferLeader];
+const termless: readonly MessageType[] = [t.MsgProp, t.MsgReadIndex];
 
 describe.each(named)("%s", (_name, type, set) => {
   const check = (change: Fields): string | undefined => validateMessage(message(type, { ...set, ...change }), link);
@@ -96,7 +96,7 @@ describe.each(named)("%s", (_name, type, set) => {
 
   test("carries no snapshot and no responses", () => {
     expect(check({ snapshot: makeSnapshot(1, 1) })).toMatch(/carries a snapshot/);
-    expect(check({ responses: [message(T.MsgAppResp)] })).toMatch(/carries responses/);
+    expect(check({ responses: [message(t.MsgAppResp)] })).toMatch(/carries responses/);
   });
 
   test("carries a context only of the size that its type has", () => {
@@ -108,12 +108,12 @@ describe.each(named)("%s", (_name, type, set) => {
   test("carries entries only if its type has them", () => {
     const withOne = check({ entries: [proposed(undefined)] });
     if (set.entries === undefined) expect(withOne).toMatch(/carries entries/);
-    else if (type === T.MsgApp) expect(withOne).toMatch(/has index 0 where 8 follows/);
+    else if (type === t.MsgApp) expect(withOne).toMatch(/has index 0 where 8 follows/);
     else expect(withOne).toBeUndefined();
   });
 });
 
-describe("types that do not travel", () => {
+describe("message types that do not travel", () => {
   const carried = new Set(correct.map(([type]) => type));
   const others = Object.entries(MessageType).filter(([, type]) => !carried.has(type));
 
@@ -127,8 +127,8 @@ describe("types that do not travel", () => {
   });
 });
 
-describe("the entries of an append", () => {
-  const check = (set: Fields): string | undefined => validateMessage(message(T.MsgApp, set), link);
+describe("validateMessage: the entries of an append", () => {
+  const check = (set: Fields): string | undefined => validateMessage(message(t.MsgApp, set), link);
 
   test("may be none, whatever the commit", () => {
     expect(check({ index: 7, logTerm: 2, commit: 1000 })).toBeUndefined();
@@ -161,9 +161,9 @@ describe("the entries of an append", () => {
   });
 });
 
-describe("the entries of a proposal", () => {
+describe("validateMessage: the entries of a proposal", () => {
   const check = (...entries: Entry[]): string | undefined =>
-    validateMessage(message(T.MsgProp, { term: 0, entries }), link);
+    validateMessage(message(t.MsgProp, { term: 0, entries }), link);
 
   test("may be an empty v2 conf change, which leaves a joint configuration", () => {
     expect(check(proposed(undefined, EntryType.EntryConfChangeV2))).toBeUndefined();
@@ -193,8 +193,8 @@ describe("the entries of a proposal", () => {
   });
 });
 
-test.each([T.MsgReadIndex, T.MsgReadIndexResp])("message type %i has exactly one entry", (type) => {
-  const term = type === T.MsgReadIndex ? 0 : 5;
+test.each([t.MsgReadIndex, t.MsgReadIndexResp])("message type %i has exactly one entry", (type) => {
+  const term = type === t.MsgReadIndex ? 0 : 5;
   for (const entries of [[], [proposal, proposal]]) {
     expect(validateMessage(message(type, { term, entries }), link)).toContain(
       `has ${entries.length} entries, must have 1`,
@@ -202,53 +202,55 @@ test.each([T.MsgReadIndex, T.MsgReadIndexResp])("message type %i has exactly one
   }
 });
 
-describe("a snapshot's message", () => {
+describe("validateSnapshotMessage: a snapshot's message", () => {
   const metadata = { index: 9, term: 4, confState: makeConfState({ voters: [1, 2, 3] }) };
   const check = (set: Fields = {}, change: Partial<typeof metadata> = {}, data?: Uint8Array): string | undefined =>
     validateSnapshotMessage(
-      message(T.MsgSnap, { snapshot: { data, metadata: { ...metadata, ...change } }, ...set }),
+      message(t.MsgSnap, { snapshot: { data, metadata: { ...metadata, ...change } }, ...set }),
       link,
     );
 
   test("passes on its own stream when it is correct, and never on the other", () => {
     expect(check()).toBeUndefined();
     expect(check({}, {}, new Uint8Array(0))).toBeUndefined();
-    const m = message(T.MsgSnap, { snapshot: { data: undefined, metadata } });
+    const m = message(t.MsgSnap, { snapshot: { data: undefined, metadata } });
     expect(validateMessage(m, link)).toMatch(/not sent between nodes on this stream/);
-    expect(isCarried(T.MsgSnap)).toBe(false);
+    expect(isCarried(t.MsgSnap)).toBe(false);
   });
 
-  test("is MsgSnap, from the peer, for this node, with a term", () => {
-    expect(validateSnapshotMessage(message(T.MsgApp), link)).toBe("MsgApp in the place of MsgSnap");
+  test("must be MsgSnap, from the peer, for this node, with a term", () => {
+    expect(validateSnapshotMessage(message(t.MsgApp), link)).toBe("MsgApp in the place of MsgSnap");
     expect(check({ from: 3 })).toMatch(/says it is from 3/);
     expect(check({ to: 3 })).toMatch(/is for node 3/);
     expect(check({ term: 0 })).toMatch(/has no term/);
     expect(check({ commit: maxNumber + 1 })).toMatch(/above 2\^52/);
   });
 
-  test("carries a snapshot without data, and nothing else", () => {
+  test("must carry a snapshot without data, and nothing else", () => {
     expect(check({ snapshot: undefined })).toMatch(/no snapshot/);
     expect(check({}, {}, context(1))).toMatch(/carries data/);
-    for (const set of [{ entries: [entry(1, 1)] }, { responses: [message(T.MsgApp)] }, { context: context(1) }]) {
+    for (const set of [{ entries: [entry(1, 1)] }, { responses: [message(t.MsgApp)] }, { context: context(1) }]) {
       expect(check(set)).toMatch(/more than a snapshot/);
     }
   });
 
-  test("has a snapshot of an index, and of a term up to its own", () => {
+  test("must have a snapshot of an index, and of a term up to its own", () => {
     for (const index of [0, -1, maxNumber + 1]) expect(check({}, { index })).toMatch(/of index/);
     for (const term of [0, -1, 6]) expect(check({}, { term })).toMatch(/of term/);
     expect(check({}, { term: 5, index: maxNumber })).toBeUndefined();
   });
 
-  test("has a configuration of a bounded size", () => {
+  test("must have a configuration of a bounded size", () => {
     const voters = (count: number): ConfState =>
       makeConfState({ voters: Array.from({ length: count }, (_, i) => i + 1) });
     expect(check({}, { confState: voters(1000) })).toBeUndefined();
     expect(check({}, { confState: voters(1001) })).toMatch(/configuration of 1001 ids/);
   });
 
-  test("has exactly a configuration that raft can rebuild", () => {
-    /** What the core does with it; where this fails, it panics. It would rebuild an empty one, which no cluster has. */
+  test("must have a configuration that raft can rebuild", () => {
+    /**
+     * How the core restores it, which panics on failure. The core would rebuild an empty one, but no cluster has that.
+     */
     function rebuilds(confState: ConfState): boolean {
       if (confState.voters.length === 0) return false;
       const result = restore(new Changer(new ProgressTracker(1, 0), 10), confState);

@@ -1,14 +1,15 @@
 // The rules that a message from a peer must keep before a node may see it.
 //
-// Upstream trusts its peers: a message with term 0 passes every term check, one that claims to come from a storage thread passes for an
-// acknowledgement of the disk, and a proposal without entries or with a conf change that does not decode stops the process. Each rule
-// here closes one such door, from the message alone; what needs the node's state (a commit beyond its log, say) is the handler's.
+// Upstream trusts its peers: a message with term 0 passes every term check, one that pretends to come from a storage
+// thread passes for an acknowledgement of the disk, and a proposal without entries, or with a conf change that does not
+// decode, stops the process. Each rule here closes one such door, from the message alone; the handler checks what needs
+// the node's state (a commit beyond its log, say).
 //
-// A rule must never refuse what a correct member sends, or the two would part for good. So the rules follow `send` and
-// the step functions of raft.go to the letter, and say nothing about what the core copes with.
+// A rule must never refuse a message that a correct member sends, or the two would part for good. So the rules follow
+// `send` and the step functions of raft.go to the letter, and allow no more because the core could cope with it.
 //
-// MsgSnap does not travel on the stream of messages, and has rules of its own: a restored configuration that raft cannot rebuild would
-// stop the process. Left out is MsgForgetLeader, which upstream lets in but no node sends.
+// MsgSnap does not travel on the stream of messages, and has rules of its own: a restored configuration that raft
+// cannot rebuild would stop the process. Left out is MsgForgetLeader, which upstream accepts but no node sends.
 
 import {
   type ConfState,
@@ -21,7 +22,7 @@ import {
   messageTypeName,
 } from "../raft/raftpb/index.ts";
 
-/** The ends of the connection that a message came by. */
+/** The ends of the connection on which a message came. */
 export interface Link {
   /** This node. */
   readonly self: number;
@@ -32,10 +33,10 @@ export interface Link {
 /** Terms and indexes above this are refused: one lie must not push a node to the edge of the exact numbers, 2^53. */
 export const maxNumber = 2 ** 52;
 
-/** A conf change is a few ids and an address; the bound keeps its decoder from being fed with millions of empty changes. */
+/** A conf change is a few ids and an address; the bound keeps millions of empty changes from its decoder. */
 const maxConfChangeBytes = 64 * 1024;
 
-/** Ids in a snapshot's configuration; raft rebuilds it one by one, at a price that grows with the square. */
+/** Ids in a snapshot's configuration; raft rebuilds it one by one, at a cost that grows with the square. */
 const maxConfStateIds = 1000;
 
 const campaignTransferBytes = "CampaignTransfer".length;
@@ -43,8 +44,8 @@ const readPositionBytes = 8;
 
 interface TypeRule {
   /**
-   * A follower passes it on to the leader and leaves From as it was. That may be a node which this one does not know yet, or no more: each
-   * learns of a change of the members at its own time.
+   * A follower forwards it to the leader and leaves From as it was. That may be a node which this one does not know
+   * yet, or no longer: each learns of a change of the members at its own time.
    */
   readonly forwarded: boolean;
   /** It carries no term: `send` in raft.go stamps every other type. */
@@ -151,7 +152,9 @@ function checkOneEntry(m: Message): string | undefined {
   return m.entries.length === 1 ? undefined : `has ${m.entries.length} entries, must have 1`;
 }
 
-/** Log matching (paper 5.3) takes for granted that a leader sends a run of its log: indexes without gaps, terms that never fall. */
+/**
+ * Log matching (paper 5.3) relies on a leader that sends a run of its log: indexes without gaps, terms that never fall.
+ */
 function checkAppendedEntries(m: Message): string | undefined {
   if (m.logTerm > m.term) return `follows an entry of term ${m.logTerm}, above its own term ${m.term}`;
   let term = Math.max(m.logTerm, 1);
@@ -166,7 +169,7 @@ function checkAppendedEntries(m: Message): string | undefined {
   return undefined;
 }
 
-/** A proposal's entries have no place in a log yet, and the leader takes a conf change apart as soon as it gets one. */
+/** A proposal's entries have no place in a log yet, and the leader decodes a conf change as soon as it arrives. */
 function checkProposedEntries(m: Message): string | undefined {
   if (m.entries.length === 0) return "has no entries";
   for (const e of m.entries) {
@@ -182,7 +185,7 @@ function checkConfChange(e: Entry): string | undefined {
   const bytes = e.data?.length ?? 0;
   if (bytes > maxConfChangeBytes) return `proposes a conf change of ${bytes} bytes`;
   try {
-    // An entry type that is none of the three decodes to nothing; the codec lets none through, a caller of this function might.
+    // An entry of an unknown type decodes to nothing; the codec lets none through, but a caller of this function might.
     return confChangeOf(e) === undefined ? `proposes an entry of type ${entryTypeName(e.type ?? 0)}` : undefined;
   } catch (cause) {
     return `proposes a conf change that does not decode: ${cause instanceof Error ? cause.message : String(cause)}`;

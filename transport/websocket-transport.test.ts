@@ -8,8 +8,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { TransportError, type TransportLogger, WebSocketTransport } from "./index.ts";
 import { append, eventually, heartbeat, Member, pair, rawServer } from "./test-support.ts";
 
-describe("listening", () => {
-  test("on a port that is taken fails with the system's code and says what to do", async () => {
+describe("WebSocketTransport.listen", () => {
+  test("fails on a taken port with the system's code and says what to do", async () => {
     const a = await new Member(1).listen();
     const failure = await new Member(2).listen({}, { port: a.transport.port }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(TransportError);
@@ -29,7 +29,7 @@ describe("listening", () => {
     expect(() => a.transport.addPeer(2, url)).toThrow(expect.objectContaining({ code: "BAD_PEER_URL" }));
   });
 
-  test.each([0, -1, 1.5, 2 ** 53])("with the peer id %d is refused", async (id) => {
+  test.each([0, -1, 1.5, 2 ** 53])("refuses the peer id %d", async (id) => {
     const a = await new Member(1).listen();
     expect(() => a.transport.addPeer(id, "http://127.0.0.1:1")).toThrow(
       expect.objectContaining({ code: "BAD_MEMBER_ID" }),
@@ -53,7 +53,7 @@ describe("listening", () => {
     expect(transport.stats().peers.map(({ id, url }) => [id, url])).toEqual([[2, "http://127.0.0.1:2"]]);
   });
 
-  test("lets nobody in before the start, and takes them after it", async () => {
+  test("admits no peer before start(), and admits them after it", async () => {
     const a = await new Member(1).listen();
     const b = await new Member(2).listen();
     a.transport.addPeer(2, b.url);
@@ -67,7 +67,7 @@ describe("listening", () => {
     expect(() => b.start()).toThrow(/started once/);
   });
 
-  test("logs through pino as it is", () => {
+  test("accepts a pino logger unchanged", () => {
     const logger: TransportLogger = pino({ level: "silent" });
     expect(logger.info).toBeTypeOf("function");
   });
@@ -87,7 +87,7 @@ describe("two members", () => {
     expect([a.unreachable, b.unreachable]).toEqual([[], []]);
   });
 
-  test("put what is sent in one turn of the event loop into one frame", async () => {
+  test("put the messages of one turn of the event loop into one frame", async () => {
     const [a, b] = await pair();
     for (let i = 0; i < 50; i++) a.transport.send([heartbeat(1, 2, i), heartbeat(1, 2, i)]);
     await eventually(() => expect(b.received.map(({ messages }) => messages.length)).toEqual([100]));
@@ -172,7 +172,7 @@ describe("peers", () => {
     await eventually(() => expect(moved.logged("lost the connection")?.reason).toMatch(/the member was removed/));
   });
 
-  test("that are named again with the same address keep their connection", async () => {
+  test("that are added again with the same address keep their connection", async () => {
     const [a, b] = await pair();
     a.transport.addPeer(2, `${b.url}/`);
     a.transport.send([heartbeat(1, 2)]);
@@ -181,8 +181,8 @@ describe("peers", () => {
   });
 });
 
-describe("closing", () => {
-  test("tells the peers, calls the handler no more, and may be asked for twice", async () => {
+describe("WebSocketTransport.close", () => {
+  test("tells the peers, stops calling the handler, and may be called twice", async () => {
     const [a, b] = await pair();
     await Promise.all([a.transport.close(), a.transport.close()]);
     await eventually(() => expect(b.logged("lost the connection")?.reason).toMatch(/shutting down/));
@@ -194,7 +194,7 @@ describe("closing", () => {
     await expect(fetch(a.url)).rejects.toThrow();
   });
 
-  test("drops the reports of the turn in which it is asked for", async () => {
+  test("drops the reports of the turn in which it is called", async () => {
     const a = (await new Member(1).listen()).start();
     a.transport.addPeer(2, "http://127.0.0.1:1");
     a.transport.send([heartbeat(1, 2)]);
@@ -229,14 +229,14 @@ describe("closing", () => {
     expect(a.transport.stats().refused).toBe(1);
   }, 20_000);
 
-  test("lets what was sent before it leave", async () => {
+  test("lets earlier messages leave first", async () => {
     const [a, b] = await pair();
     a.transport.send([heartbeat(1, 2, 5)]);
     await a.transport.close();
     await eventually(() => expect(b.messages.map((m) => m.commit)).toEqual([5]));
   });
 
-  test("leaves nothing that keeps a process alive: dials, pauses, connections and ports", async () => {
+  test("leaves no dial, pause, connection or port that keeps a process alive", async () => {
     const index = new URL("./index.ts", import.meta.url).href;
     const program = `
       const { WebSocketTransport } = await import(${JSON.stringify(index)});
@@ -250,7 +250,7 @@ describe("closing", () => {
       const handler = { receive: () => void received(), reportUnreachable: none, admit: none, dialled: none };
       a.addPeer(2, url(b));
       a.addPeer(3, url(c));                  // never started: refuses each dial
-      a.addPeer(4, "http://127.0.0.1:1");    // nobody there: in its pause between two dials
+      a.addPeer(4, "http://127.0.0.1:1");    // no listener: in its pause between two dials
       a.addPeer(5, "http://10.255.255.1:1"); // no answer: a dial under way
       b.addPeer(1, url(a));
       a.start(handler);

@@ -1,8 +1,9 @@
-// Making a log: its first segment, durable under its name before anybody counts on it.
+// Making a log: its first segment is durable under its name before any caller relies on it.
 //
-// A directory that is missing is built beside its place and gets its name whole. One that is there, empty, keeps its place: it may be a mount
-// point or a link to another disk, which no rename can replace. There the segment is what gets its name whole. A log in which nothing was
-// ever saved is replaced in the same way, by one rename of one file: a crash leaves the old log or the new one.
+// A missing directory is built beside its place and gets its name whole. An empty one keeps its place: it may be a
+// mount point or a link to another disk, which no rename can replace. There the segment gets its name whole. A log in
+// which nothing was ever saved is replaced in the same way, by one rename of one file: a crash leaves the old log or
+// the new one.
 
 import { type DirectoryLock, type File, type FileSystem, parentOf, removeLeftovers } from "../disk/file-system.ts";
 import { Encoder, encodeHead } from "./encoder.ts";
@@ -18,7 +19,7 @@ export interface NewLog {
   readonly metadata: Uint8Array;
   readonly segmentBytes: number;
   readonly random: (n: number) => number;
-  /** A log that is there is replaced: its owner knows that nothing was ever saved in it. */
+  /** An existing log is replaced: its owner knows that nothing was ever saved in it. */
   readonly replaces: boolean;
 }
 
@@ -32,7 +33,10 @@ export interface MadeLog {
   readonly allotted: number;
 }
 
-/** What may lie in an empty directory: the top of a file system, and the lock of a process that was killed (node-file-system.ts). */
+/**
+ * Allowed in an empty directory: the top of a file system has one, and a killed process leaves its lock
+ * (node-file-system.ts).
+ */
 const harmless = new Set(["lost+found", "lock"]);
 
 const first = segmentName(0, 0);
@@ -57,7 +61,7 @@ async function makeBeside(log: NewLog): Promise<MadeLog> {
   const { fileSystem, directory } = log;
   const temporary = `${directory}.tmp`;
   await fileSystem.makeDirectory(temporary);
-  const lock = await fileSystem.lock(temporary); // follows the directory through the rename
+  const lock = await fileSystem.lock(temporary); // stays with the directory through the rename
   let present = temporary;
   try {
     await removeLeftovers(fileSystem, temporary);
@@ -85,7 +89,7 @@ async function makeInPlace(log: NewLog): Promise<MadeLog> {
     const head = await writeHead(log, `${path}.tmp`);
     await fileSystem.rename(`${path}.tmp`, path);
     await fileSystem.syncDirectory(directory);
-    // Whoever made the directory may not have lived to make its name durable.
+    // An earlier attempt may have made the directory and crashed before its name was durable.
     await fileSystem.syncDirectory(parentOf(directory));
     return { lock, file: await fileSystem.open(path, "write"), ...head };
   } catch (error) {

@@ -1,17 +1,17 @@
 // Reads the records of one segment in order and checks each of them; says how the segment ends.
 //
-// The file is read in chunks of 1 MiB into one buffer. No length is believed before it has been compared with what is left of the
-// file, so that damage cannot cause an allocation beyond the file's size. The decoder judges single frames only: whether a bad
-// one is a torn write or damage is decided in repair.ts, with the rest of the file in view.
+// The file is read in chunks of 1 MiB into one buffer. The decoder compares each length with what is left of the file
+// before it believes it, so that damage cannot cause an allocation beyond the file's size. It judges single frames
+// only: repair.ts, with the rest of the file in view, decides whether a bad one is a torn write or damage.
 //
-// Ports decoder.go; here a decoder reads one segment, and the chain is handed from one to the next.
+// Ports decoder.go; here a decoder reads one segment, and the chain passes from one to the next.
 
 import { crc32c } from "../disk/crc32c.ts";
 import type { File } from "../disk/file-system.ts";
-import { frameSize, HEAD_RECORDS, RecordType, readFrame, readLengthWord, type WalRecord, WORD_SIZE } from "./record.ts";
+import { frameSize, headRecords, RecordType, readFrame, readLengthWord, type WalRecord, wordSize } from "./record.ts";
 
-const CHUNK_SIZE = 1024 * 1024;
-const SECTOR_SIZE = 512;
+const chunkSize = 1024 * 1024;
+const sectorSize = 512;
 
 /** A stretch of a file in memory. */
 export class Window {
@@ -31,11 +31,14 @@ export class Window {
     return offset >= this.start && offset + count <= this.start + this.bytes.length;
   }
 
-  /** Brings [offset, offset + count) into `bytes`, and what follows it up to a chunk. The range must lie within the file. */
+  /**
+   * Brings [offset, offset + count) into `bytes`, with the bytes after it up to a chunk. The range must lie within the
+   * file.
+   */
   async load(offset: number, count: number): Promise<void> {
     if (this.has(offset, count)) return;
-    const wanted = Math.min(Math.max(count, CHUNK_SIZE), this.size - offset);
-    if (this.#buffer.length < wanted || this.#buffer.length > 2 * CHUNK_SIZE) this.#buffer = new Uint8Array(wanted);
+    const wanted = Math.min(Math.max(count, chunkSize), this.size - offset);
+    if (this.#buffer.length < wanted || this.#buffer.length > 2 * chunkSize) this.#buffer = new Uint8Array(wanted);
     this.bytes = this.#buffer.subarray(0, wanted);
     this.start = offset;
     const read = await this.file.read(this.bytes, offset);
@@ -57,8 +60,8 @@ export interface BadFrame {
   readonly offset: number;
   readonly reason: string;
   /**
-   * What the frame alone suggests. torn: it passes the end of the file, or a sector of it is all zero, which is etcd's sign of a
-   * write cut short; foreign: it is sound but lacks the fields that records before it have; unclear: anything else.
+   * What the frame alone suggests. torn: it passes the end of the file, or a sector of it is all zero, which is etcd's
+   * sign of a write cut short; foreign: it is sound but lacks the fields of earlier records; unclear: anything else.
    */
   readonly looks: "torn" | "foreign" | "unclear";
 }
@@ -69,7 +72,7 @@ export class Decoder {
   chain: number | undefined;
   /** Records read so far. */
   count = 0;
-  /** Whether one of them had our fields. */
+  /** Whether one of the records had our fields. */
   ours = false;
   /** The segment's; 0 until its first record has been read. */
   salt = 0;
@@ -84,14 +87,16 @@ export class Decoder {
     this.chain = chain;
   }
 
-  /** The next record, valid until the following call. After an end or a bad frame there is nothing more to ask for, but see isForeignToEnd. */
+  /**
+   * The next record, valid until the following call. After an end or a bad frame, only isForeignToEnd may be called.
+   */
   async next(): Promise<Decoded> {
     const { window } = this;
     const offset = this.#offset;
     const left = window.size - offset;
     if (left === 0) return { kind: "end", offset };
-    if (left < WORD_SIZE) return bad(offset, "the file ends within a length word", "torn");
-    if (!window.has(offset, WORD_SIZE)) await window.load(offset, WORD_SIZE);
+    if (left < wordSize) return bad(offset, "the file ends within a length word", "torn");
+    if (!window.has(offset, wordSize)) await window.load(offset, wordSize);
     const recordSize = readLengthWord(window.bytes, offset - window.start);
     if (recordSize === 0) return { kind: "end", offset };
     if (recordSize === undefined) return bad(offset, "not a length word", "unclear");
@@ -102,7 +107,7 @@ export class Decoder {
     const record = readFrame(window.bytes, at, offset, recordSize, this.salt);
     const reason = typeof record === "string" ? record : this.#follow(record);
     if (typeof record === "string" || reason !== undefined) {
-      const torn = hasZeroSector(window.bytes, at + WORD_SIZE, at + size, window.start);
+      const torn = hasZeroSector(window.bytes, at + wordSize, at + size, window.start);
       return bad(offset, reason ?? "", torn ? "torn" : "unclear");
     }
     if (this.ours && record.durable === undefined) {
@@ -112,14 +117,17 @@ export class Decoder {
     this.ours ||= record.durable !== undefined;
     if (offset === 0) this.salt = record.salt;
     if (this.count === 1 && record.type === RecordType.metadata) this.allotted = record.durable ?? 0;
-    else this.vouched = Math.max(this.vouched, Math.min(record.durable ?? 0, offset)); // none can tell of what comes after it
+    // no record can know of later bytes
+    else this.vouched = Math.max(this.vouched, Math.min(record.durable ?? 0, offset));
     this.count++;
     this.#offset += size;
-    if (this.count === HEAD_RECORDS && this.allotted > 0) this.vouched = this.#offset;
+    if (this.count === headRecords && this.allotted > 0) this.vouched = this.#offset;
     return { kind: "record", offset, record };
   }
 
-  /** After a foreign record: whether sound ones like it follow, up to a clean end. Nothing can be asked of this decoder then. */
+  /**
+   * After a foreign record: whether sound ones like it follow, up to a clean end. The decoder is of no more use then.
+   */
   async isForeignToEnd(): Promise<boolean> {
     this.ours = false;
     for (;;) {
@@ -152,10 +160,10 @@ const bad = (offset: number, reason: string, looks: BadFrame["looks"]): BadFrame
   looks,
 });
 
-/** Whether some sector's share of bytes [from, to) is all zero; `fileOffset` is the file offset of bytes[0]. */
+/** Whether the part of some sector in [from, to) is all zero; `fileOffset` is the file offset of bytes[0]. */
 function hasZeroSector(bytes: Uint8Array, from: number, to: number, fileOffset: number): boolean {
   for (let start = from; start < to; ) {
-    const end = Math.min(to, start + SECTOR_SIZE - ((fileOffset + start) % SECTOR_SIZE));
+    const end = Math.min(to, start + sectorSize - ((fileOffset + start) % sectorSize));
     if (isZero(bytes, start, end)) return true;
     start = end;
   }
@@ -166,7 +174,7 @@ function hasZeroSector(bytes: Uint8Array, from: number, to: number, fileOffset: 
 export async function usedFrom(window: Window, from: number): Promise<number> {
   let used = from;
   for (let offset = from, next = from; offset < window.size; offset = next) {
-    next = Math.min(offset + WORD_SIZE, window.size);
+    next = Math.min(offset + wordSize, window.size);
     if (!window.has(offset, next - offset)) await window.load(offset, next - offset);
     if (!isZero(window.bytes, offset - window.start, next - window.start)) used = next;
   }

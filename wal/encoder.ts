@@ -1,20 +1,21 @@
-// Turns records into the bytes of one write: the chain goes on from record to record, the buffer is used again and again.
+// Turns records into the bytes of one write: the chain goes on from record to record, the buffer is used again and
+// again.
 //
-// A save is one call of writeAt, so all its frames are put together here first. The chain moves on as soon as a record is
-// encoded: whoever cannot write the batch cannot go on with this encoder, and the log does not try to (wal.ts).
+// A save is one call of writeAt, so all its frames are put together here first. The chain moves on as soon as a record
+// is encoded: if the batch cannot be written, the encoder is of no more use, and wal.ts fails for good.
 //
-// Ports encoder.go. Leaves out its page writer: a batch goes to the page cache in one call, and our own checksum does not need
-// torn writes to be recognisable by their sectors.
+// Ports encoder.go. Leaves out its page writer: a batch goes to the page cache in one call, and our own checksum
+// recognises torn writes without their sectors.
 
 import { maxFrameSize, type RecordData, RecordType, writeFrame } from "./record.ts";
 
-const BUFFER_SIZE = 1024 * 1024;
+const bufferSize = 1024 * 1024;
 
 export class Encoder {
-  #buffer = new Uint8Array(BUFFER_SIZE);
+  #buffer = new Uint8Array(bufferSize);
   #used = 0;
   #chain: number;
-  /** Of the segment that the records are for. */
+  /** The salt of the segment that the records are for. */
   salt: number;
 
   /** Continues the chain of the records before; 0 for the first segment. */
@@ -29,8 +30,8 @@ export class Encoder {
   }
 
   /**
-   * Adds a record to the batch. `start` is the offset of the batch in its file, a multiple of 8; `durable` the offset below
-   * which everything in that file is known to be durable now.
+   * Adds a record to the batch. `start` is the offset of the batch in its file, a multiple of 8; `durable` the offset
+   * below which everything in that file is known to be durable now.
    */
   append(type: RecordType, data: RecordData, start: number, durable: number): void {
     this.#reserve(maxFrameSize(data));
@@ -44,8 +45,8 @@ export class Encoder {
   take(): Uint8Array {
     const batch = this.#buffer.subarray(0, this.#used);
     this.#used = 0;
-    // A batch beyond the usual size got a buffer of its own: let it go.
-    if (this.#buffer.length > BUFFER_SIZE) this.#buffer = new Uint8Array(BUFFER_SIZE);
+    // A batch beyond the usual size got a buffer of its own: free it.
+    if (this.#buffer.length > bufferSize) this.#buffer = new Uint8Array(bufferSize);
     return batch;
   }
 
@@ -59,8 +60,8 @@ export class Encoder {
 }
 
 /**
- * The first record of a segment carries the chain so far, and tells the salt; the others of its head follow it. The second states durable
- * what is so when the file gets its name: so many bytes of it.
+ * The first record of a segment carries the chain so far, and the salt; the others of its head follow it. The second
+ * states how many bytes of the file were durable when it got its name.
  */
 export function encodeHead(
   encoder: Encoder,

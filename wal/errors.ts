@@ -1,20 +1,21 @@
 // What can be wrong with a log on disk, as one error class with a code.
 //
-// Each message names the file and, where there is one, the offset, and says what to do next. A call that the disk failed is a
-// FileSystemError (file-system.ts) while a log is created or opened, and the cause of a WalError "FAILED" afterwards.
+// Each message names the file and, where there is one, the offset, and says what to do next. A call that the disk
+// failed is a FileSystemError (file-system.ts) while a log is created or opened, and the cause of a WalError "FAILED"
+// afterwards.
 
 export type WalErrorCode =
   /** create: the directory holds a log, or something else. */
   | "EXISTS"
   /** open: there is no log in the directory, or none that reaches back to the index asked for. */
   | "NOT_FOUND"
-  /** A segment is missing between others, or two have the same sequence number. */
+  /** A segment is missing between two others, or two have the same sequence number. */
   | "NOT_CONTIGUOUS"
   /** A second reading gave other bytes than the first. The log was not changed: start again. */
   | "OTHER_BYTES"
   /** Bytes that are known to have been durable do not verify. */
   | "DAMAGED"
-  /** Another program, such as etcd, has written behind this one's records. */
+  /** Another program, such as etcd, has written after this one's records. */
   | "FOREIGN"
   /** A sound record of a type that this version does not know. */
   | "NEWER_FORMAT"
@@ -55,12 +56,12 @@ export class WalError extends Error {
   }
 }
 
-/** What to do with a member whose log cannot be trusted; ends the messages that refuse one. */
+/** What to do with a member whose log cannot be trusted; the end of messages that refuse a log. */
 export const replaceThisMember =
   "Do not edit or delete the log. If the other members still form a majority, replace this one: remove it from the cluster, " +
   "and add a new one, with a new id and an empty data directory. Otherwise restore the cluster from a backup.";
 
-/** Damage, told with its place and the way out. */
+/** Damage, with its place and the way out. */
 export function damaged(file: string, offset: number, reason: string): WalError {
   return new WalError("DAMAGED", `${file}: damaged at offset ${offset}: ${reason}. ${replaceThisMember}`, {
     file,
@@ -68,16 +69,16 @@ export function damaged(file: string, offset: number, reason: string): WalError 
   });
 }
 
-/** What makes a log be refused. */
+/** Why opening refuses a log. */
 export interface Refused {
   readonly file: string;
   readonly offset: number;
   readonly reason: string;
-  /** Whether nothing is damaged: from there on all records are another program's. */
+  /** Whether there is no damage: all records from there on are another program's. */
   readonly isForeign?: boolean;
 }
 
-/** In a few words, where reading ends and for which of the two reasons. */
+/** In a few words, where reading ends, and which of the two reasons it has. */
 export const endText = ({ offset, isForeign = false }: Omit<Refused, "reason">): string =>
   isForeign ? `another program's from offset ${offset} on` : `damaged at offset ${offset}`;
 
@@ -89,7 +90,7 @@ export function refusal({ file, offset, reason, isForeign = false }: Refused): W
   return new WalError("FOREIGN", text, { file, offset });
 }
 
-/** What was read of a file, and what was made of it, does not hold: the next start reads what the disk really has. */
+/** A second reading of the file gave other bytes than the first: the next start reads what the disk really has. */
 export function otherBytes(file: string): WalError {
   const text = `${file}: gave other bytes when it was read again. After a failed sync the system may show what the disk never got, and forget it. The log was not changed: start again; if this goes on, replace the disk.`;
   return new WalError("OTHER_BYTES", text, { file });

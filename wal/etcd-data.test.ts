@@ -1,10 +1,10 @@
-// etcd's own files, read by our reader: a directory that etcd's wal package wrote, and what etcd's reader says of it. It lies
-// beside the repository, and the tests are skipped where it does not.
+// etcd's own files, read by our reader: a directory that etcd's wal package wrote, with the findings of etcd's reader.
+// It lies beside the repository; without it the tests are skipped.
 
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { nodeFileSystem } from "../disk/index.ts";
 import { removeTemporary } from "../disk/testing.ts";
 import { type Entry, entryTypeName } from "../raft/raftpb/index.ts";
@@ -42,7 +42,7 @@ describe.skipIf(!fs.existsSync(original))("a log that etcd wrote", () => {
       .split("\n")
       .map((line) => JSON.parse(line));
 
-  it("reads as etcd reads it: snapshots, metadata, hard state and every entry", async () => {
+  test("reads as etcd reads it: snapshots, metadata, hard state and every entry", async () => {
     const { wal, recovered } = await open(copyOf(original));
     const [snapshots, , metadata, state, ...entries] = expected();
     expect((await validSnapshots(nodeFileSystem, original)).map(snapshotAsJson)).toEqual(
@@ -55,14 +55,14 @@ describe.skipIf(!fs.existsSync(original))("a log that etcd wrote", () => {
     await wal.close();
   });
 
-  it("reads from a snapshot on", async () => {
+  test("reads from a snapshot on", async () => {
     const { wal, recovered } = await open(copyOf(original), 1000, 4);
     const entries = expected().slice(4);
     expect(recovered.entries.map(entryAsJson)).toEqual(entries.filter(({ index }) => index > 1000));
     await wal.close();
   });
 
-  it("can be looked at in place, and is not changed by it", async () => {
+  test("can be inspected in place, and stays unchanged", async () => {
     const before = segmentsOf(original).map((file) => fs.readFileSync(file));
     let count = 0;
     for await (const item of readRecords(nodeFileSystem, original)) {
@@ -73,7 +73,7 @@ describe.skipIf(!fs.existsSync(original))("a log that etcd wrote", () => {
     expect(segmentsOf(original).every((file, i) => fs.readFileSync(file).equals(before[i] as Buffer))).toBe(true);
   });
 
-  it("goes on with our records, in a form that etcd reads", async () => {
+  test("goes on with our records, in a form that etcd reads", async () => {
     const directory = copyOf(original);
     const { wal, recovered } = await open(directory);
     const next = recovered.entries.length + 1;
@@ -87,7 +87,7 @@ describe.skipIf(!fs.existsSync(original))("a log that etcd wrote", () => {
     await again.wal.close();
   });
 
-  it("is repaired by etcd's rule where its end is torn, and refused where it is damaged", async () => {
+  test("is repaired by etcd's rule where its end is torn, and refused where it is damaged", async () => {
     const records = readAsEtcd([lastOf(original)]);
     const last = records.at(-1)?.offset as number;
     const spoil = async (change: (bytes: Buffer) => Buffer) => {

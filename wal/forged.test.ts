@@ -1,12 +1,12 @@
-// A client that knows the format, and can guess where in the file its value will lie, puts bytes into it that look like a record of the
-// log's own. They count for nothing, also where a power cut has torn the beginning of the record that holds them. The records are forged
-// here without the code that writes and reads them.
+// A client that knows the format, and can guess where in the file its value will lie, writes bytes that look like a
+// record of the log's own. The log must ignore them, even where a power cut has torn the beginning of the record that
+// holds them. The tests forge the records without the code that writes and reads them.
 
 import fs from "node:fs";
 import path from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { slowCrc32c } from "../disk/testing.ts";
-import { FakeDisk, type Fate, SECTOR_BYTES } from "../sim/disk.ts";
+import { FakeDisk, type Fate, sectorBytes } from "../sim/disk.ts";
 import { Random } from "../sim/random.ts";
 import { Wal, type WalError } from "./index.ts";
 import { entries, entry, hardState, saltOf } from "./testing.ts";
@@ -46,15 +46,15 @@ async function begun(): Promise<FakeDisk> {
 }
 
 /**
- * An entry that is not durable, with a record forged for its place; then a power cut that takes the sector where the real record begins.
- * Returns what a start says, and where that record began.
+ * An entry that is not durable, with a record forged for its place; then a power cut that takes the sector where the
+ * real record begins. Returns the outcome of the next start, and where that record began.
  */
 async function attacked(begun: FakeDisk, forge: (offset: number, salt: number) => Uint8Array) {
   const before = begun.files().get(file) as Uint8Array;
   const end = endOf(before);
   const valueAt = end + 28; // if the chain takes five bytes, as it mostly does
-  const sector = Math.floor(end / SECTOR_BYTES);
-  const at = (sector + 1) * SECTOR_BYTES;
+  const sector = Math.floor(end / sectorBytes);
+  const at = (sector + 1) * sectorBytes;
   let disk = begun;
   for (let fill = 0x61; ; fill++) {
     disk = begun.fork();
@@ -84,30 +84,30 @@ describe("a record that a client has forged in a value, behind a torn sector", (
       expect(outcome).toMatchObject({ entries: entries(1, 4), repaired: { offset: end } });
   };
 
-  it("does not make the log pass for damaged: the tail is cut", async () => {
+  test("does not make Wal.open refuse the log: the tail is cut", async () => {
     isCut(await attacked(await begun(), (offset) => forged(offset, offset, 0)));
   });
 
-  it("does not, whatever salt it guesses", async () => {
+  test("does not make Wal.open refuse the log, whatever salt it guesses", async () => {
     const guesses = [1, -1, 2 ** 32, -(2 ** 32), 2 ** 40].map((delta) => (salt: number) => salt + delta);
     for (const guess of [...guesses, () => 2 ** 48, () => 2 ** 48 + 123_456_789]) {
       isCut(await attacked(await begun(), (offset, salt) => forged(offset, offset, guess(salt))));
     }
   });
 
-  it("does not with the right salt, if it states more than anybody knew when it was written", async () => {
+  test("does not make Wal.open refuse the log with the right salt, if it states bytes behind itself durable", async () => {
     isCut(await attacked(await begun(), (offset, salt) => forged(offset, offset + 8, salt)));
   });
 
-  it("would with the right salt: the forger gets all the rest right", async () => {
+  test("would make Wal.open refuse the log with the right salt: the rest of the forgery is right", async () => {
     const { end, at, outcomes } = await attacked(await begun(), (offset, salt) => forged(offset, offset, salt));
     const message = expect.stringContaining(`everything below offset ${at} was durable`);
     for (const outcome of outcomes) expect(outcome).toMatchObject({ code: "DAMAGED", offset: end, message });
   });
 });
 
-describe("the salt", () => {
-  it("is another one in each segment and in each log, of 49 bits", async () => {
+describe("the salt of a segment", () => {
+  test("differs between segments and between logs, and has 49 bits", async () => {
     const salts: number[] = [];
     for (let log = 0; log < 3; log++) {
       const disk = new FakeDisk({ random: () => 0 });
@@ -121,7 +121,7 @@ describe("the salt", () => {
     for (const salt of salts) expect(Math.floor(salt / 2 ** 48)).toBe(1);
   });
 
-  it("comes from `random` where that is given: then the same calls give the same bytes", async () => {
+  test("comes from `random` if that is given: then the same calls give the same bytes", async () => {
     const filesOf = async (random: ((n: number) => number) | undefined): Promise<Map<string, Uint8Array>> => {
       const disk = new FakeDisk({ random: () => 0 });
       const wal = await Wal.create({ fileSystem: disk, directory, metadata, segmentBytes: 400, random });
@@ -152,12 +152,12 @@ describe("a log that an earlier build wrote, without salts", () => {
   };
   const open = async (on: FakeDisk) => Wal.open({ fileSystem: on, directory, segmentBytes: 2048 });
 
-  it("has none", () => {
+  test("has no salt", () => {
     expect(names).toHaveLength(2);
     for (const name of names) expect(saltOf(fs.readFileSync(path.join(kept, name)))).toBe(0);
   });
 
-  it("reads as it did, is continued without one, and gets one with the next segment", async () => {
+  test("reads as before, goes on without a salt, and gets one with the next segment", async () => {
     const on = disk();
     const { wal, recovered } = await open(on);
     expect(recovered).toEqual({
@@ -183,7 +183,7 @@ describe("a log that an earlier build wrote, without salts", () => {
     expect(last.entries).toEqual([...entries(1, 23), ...entries(23, 46, 2)]);
   });
 
-  it("is still cut where its tail is torn, and refused where it is damaged", async () => {
+  test("is cut where its tail is torn, and refused where it is damaged", async () => {
     const name = `${directory}/${names[1]}`;
     const bytes = disk().files().get(name) as Uint8Array;
     const end = endOf(bytes);

@@ -1,16 +1,17 @@
 // The write-ahead log: what a member has promised, in the order in which it promised it.
 //
-// A log is a directory of segments. A segment is a run of frames, a frame holds one record, and a record is a protobuf message.
-// The format is etcd's, and etcd's own tools read these files; each record carries two more fields, which they skip.
+// A log is a directory of segments. A segment is a run of frames, a frame holds one record, and a record is a protobuf
+// message. The format is etcd's, and etcd's own tools read these files; each record has two more fields, which they
+// skip.
 //
 //   member/wal/0000000000000000-0000000000000000.wal     <sequence>-<index of the first entry that it may hold>
 //              0000000000000001-00000000000004d2.wal     64,000,000 bytes, and what the last save went beyond
 //
-//   segment  +-----+----------+---------------------------+--------+--------+ - - +--------+-----------------------+
-//            | crc | metadata | first: snapshot 0/0       | record | record |     | record | zeros, written ahead  |
-//            |     |          | later: the hard state     |        |        |     |        | in steps of 1 MiB     |
-//            +-----+----------+---------------------------+--------+--------+ - - +--------+-----------------------+
-//             head: durable before the file gets its name                                  ^ the tail
+//   segment  +-----+----------+---------------------+--------+--------+ - - +--------+-----------------------+
+//            | crc | metadata | first: snapshot 0/0 | record | record |     | record | zeros, written ahead  |
+//            |     |          | later: hard state   |        |        |     |        | in steps of 1 MiB     |
+//            +-----+----------+---------------------+--------+--------+ - - +--------+-----------------------+
+//             head: durable before the file gets its name                             ^ the tail
 //
 //   frame    +------------------------+------------------------------------------+-----------------------+
 //            | length word, 8 bytes   | record                                   | zeros, to 8 bytes     |
@@ -23,86 +24,99 @@
 //                                          a crc record has no data and carries the chain before it
 //            field 3   data      bytes     metadata: etcdserverpb.Metadata (metadata.ts); entry, hard state: raftpb;
 //                                          snapshot: index, term, conf_state (record.ts)
-//            field 14  durable   varint    an offset, plus the salt. When this record was written, all earlier segments, and
-//                                          the bytes of this file below the offset, were known to be durable; in the metadata
-//                                          record of a head: so many bytes the file had, durable, when it got its name. In the
-//                                          crc record that begins the file the offset is 0: this is where the salt is told
-//            field 15  checksum  fixed32   CRC-32C over the frame from its length word up to this value, started from the
-//                                          frame's offset in the file, xor the lower 32 bits of the salt, in place of 0
+//            field 14  durable   varint    an offset, plus the salt (below). When this record was written, all earlier
+//                                          segments, and the bytes of this file below the offset, were known to be
+//                                          durable; in the metadata record of a head: the size of the file, durable,
+//                                          when it got its name. In the crc record that begins the file: the salt
+//            field 15  checksum  fixed32   CRC-32C over the frame from its length word up to this value, started from
+//                                          the frame's offset in the file, xor the lower 32 bits of the salt, instead
+//                                          of 0
 //
-// etcd's checksum covers data only, and needs all records before it. Ours covers type, length, place and data of one record, and
-// stands alone: that is what lets a record behind a hole vouch for what was there. A file whose records have no fields 14 and 15 is
-// etcd's own and is read by etcd's rules; a log goes on with ours in the same file. Fields 1 to 3 alone after records with all
-// five are refused: as FOREIGN if nothing but sound records of that kind follows, up to the end.
-//
-// The salt is a random number between 2^48 and 2^49, drawn anew for each segment. The bytes behind a hole may be a client's, and a client
-// that guesses where in the file its value will lie could put a record there that states the hole durable: a sound log would be
-// refused. It cannot guess the salt. The checksum alone would not do, for it keeps 32 bits of any salt, and a value has room for many
-// guesses; but with the wrong upper bits field 14 is negative, or an offset behind the record itself, which no record can vouch
-// for. The salt was durable before any record of a client's came into the file. Segments that earlier versions or etcd began have a
-// salt of 0, which is none, and are continued so; the next segment has one.
+// etcd's checksum covers data only, and needs all records before it. Ours covers type, length, place and data of one
+// record, and needs no other record: so a record after a hole can vouch for the bytes in the hole. A file whose records
+// have no fields 14 and 15 is etcd's own, and is read by etcd's rules; a log goes on with ours in the same file. Once a
+// record has had all five fields, one with only 1-3 is refused: FOREIGN if every record to the end is sound, else
+// DAMAGED.
 //
 // Assumptions
-//   1. What datasync has acknowledged survives a power cut; what it has not may survive in any part, sector by sector.
+//   1. Bytes that datasync has acknowledged survive a power cut; of others any part may survive, sector by sector.
 //   2. A write damages no byte outside its range.
-//   3. A rename is atomic; it survives a power cut once the directory has been synced, also where an earlier sync of it failed: a file
-//      system whose journal cannot be written takes no more.
-//   4. After a failed write or sync the file may hold anything. If the machine goes on, nobody can tell by reading: the pages that
-//      the failed sync did not write pass for clean, and no later sync writes them, until they are written to again. So the process
-//      stops, and the next start counts on nothing that it has not written anew, unless a record states it durable.
-//   5. Bits flip. A flip is found when the log is opened; one in a part known to be durable is refused, not mended.
-//   6. A file that has become shorter shows by its size up to the first MiB. An end that is lost whole, frame by frame, behind that or
-//      with zeros in its place, shows only if the hard state says that more was committed.
-//   7. Clients do not know the salts: whoever may read the files of a log is trusted with the member.
+//   3. A rename is atomic; it survives a power cut once the directory has been synced, also where an earlier sync of it
+//      failed: a file system whose journal cannot be written accepts no more changes.
+//   4. After a failed write or sync the file may hold anything. If the machine goes on, reading does not tell: the
+//      pages that the failed sync did not write pass for clean, and no later sync writes them, until they are written
+//      to again. So the process stops, and the next start relies only on bytes that a record states durable, and on
+//      bytes that it has written anew.
+//   5. Bits flip. Opening the log finds a flip; it refuses one in a part known to be durable, and does not mend it.
+//   6. The size of a file shows that it became shorter, up to the first MiB. If an end is lost whole, frame by frame,
+//      behind that or with zeros in its place, only the hard state can show it: more was committed.
+//   7. Clients do not know the salts: any user who may read the files of a log is trusted with the member.
 //
 // Creating
-//   1. A directory that is there and not empty is refused. One that is missing is made as `<dir>.tmp`, or what a crash left in it removed,
-//      and locked: the lock follows the directory through the rename. One that is there and empty, a mount point say, is locked as it is.
-//   2. The first segment is written with its head and synced: into `<dir>.tmp`, or into the directory under a temporary name.
-//   3. `<dir>.tmp` is synced and gets its name; or the segment does, and the directory is synced. Then the parent. A crash leaves no log,
-//      or a whole one.
-//   4. A log in which nothing was ever saved is replaced like an empty directory: the rename puts the new segment in the old one's place, and
-//      a crash leaves the one or the other.
+//   1. A directory that is not empty is refused. A missing one is made as `<dir>.tmp`, after removing what a crash left
+//      in it, and locked: the lock stays with the directory through the rename. An empty one, a mount point say, is
+//      locked as it is.
+//   2. The first segment is written with its head and synced: into `<dir>.tmp`, or into the directory under a temporary
+//      name.
+//   3. `<dir>.tmp` is synced and gets its name; or the segment does, and the directory is synced. Then the parent. A
+//      crash leaves no log, or a whole one.
+//   4. A log in which nothing was ever saved is replaced like an empty directory: the rename puts the new segment in
+//      the old one's place, and a crash leaves the one or the other.
 //
 // Appending
-//   1. All records of a save are put together and written in one call. If they pass the zeros written ahead, more zeros come first.
+//   1. All records of a save are put together and written in one call. If they pass the zeros written ahead, more zeros
+//      come first.
 //   2. If asked for, a datasync; from then on new records state the offset before it as durable.
-//   3. At 64,000,000 bytes the segment is cut: cut off after its last record and synced; the next one written under a temporary
-//      name and synced; renamed; the directory synced. A crash leaves the old tail or the new one, and perhaps a temporary file.
+//   3. At 64,000,000 bytes the segment is cut: cut off after its last record and synced; the next one written under a
+//      temporary name and synced; renamed; the directory synced. A crash leaves the old tail or the new one, and
+//      perhaps a temporary file.
 //
 // Snapshots: the order of writes is the snapshot's file (snap/), its record here, then the hard state that commits it
 //   1. The record is written and synced. It says that the file is durable.
 //   2. A snapshot of the member's own state was committed long before, and changes nothing in the log.
-//   3. One that the leader sent replaces the log. It counts from the first hard state on that commits it, which is written before any
-//      entry that follows, and synced. A crash before that leaves the log as it was; the leader will send the snapshot again.
-//   4. Releasing deletes the segments before the one that holds the index, the oldest first, each for good before the next.
+//   3. A snapshot that the leader sent replaces the log. It counts from the first hard state on that commits it, which
+//      is written before any entry that follows, and synced. A crash before that leaves the log as it was; the leader
+//      will send the snapshot again.
+//   4. Releasing deletes the segments before the one that holds the index, the oldest first, each for good before the
+//      next.
 //
 // Closing: a sync, the last hard state once more, a sync. The repeated record states all others durable.
 //
 // Opening
 //   1. The directory is locked. Segments are listed; from the one that holds the start on, their sequence has no gap.
-//   2. The directory and each file are synced before they are read: what a killed process left in the page cache reaches the disk.
-//   3. Records are read in order; of each, the checksum, then the chain. Anything wrong in a segment that is not the last: refused.
-//   4. In the last segment let X be the first bad frame, or the end if anything but zeros follows it. The rest of the file is
-//      searched for records that their own checksum proves sound, with the salt of the segment, and that state no more than their
-//      own offset durable (frames start at multiples of 8).
-//      One that states an offset above X as durable, or an X in the head: DAMAGED, with file and offset; nothing is changed.
-//      None: what lies from X on was never acknowledged. Step 7 will leave it out. A file shorter than its head states is DAMAGED, too.
-//   5. The records are put together (read-all.ts): gaps, other metadata, a missing snapshot and a lost tail are refused. What a
-//      snapshot from the leader replaced is dropped.
-//   6. Temporary files are removed. If there is an X: the used part of the file is copied to `<name>.broken`, under a temporary name
-//      until it is synced.
-//   7. Of the last segment, what no record states durable may not be on the disk (assumption 4), and is written anew. A segment that has
-//      only its head was durable when it got its name. In a log that was closed all is stated durable but the repeated hard state: its
-//      bytes are written once more where they are, and synced; a crash in this write may spoil them, and they are not missed.
-//      Otherwise the records up to X or the end are copied to `<name>.tmp`, with zeros up to the size that the head states; it is
-//      synced, renamed to `<name>`, and the directory is synced. A crash leaves the old file or the new one. No leftover from behind X
-//      can join what is written next. Both read again what step 3 has read, and pages that only pass for clean may be gone by then: if it
-//      is not the same, to the end of the chain, the log is refused with OTHER_BYTES before it is changed, and the next start finds out.
+//   2. The directory and each file are synced before they are read: the pages of a killed process reach the disk.
+//   3. Records are read in order; of each, the checksum, then the chain. Any fault in a segment that is not the last is
+//      refused.
+//   4. In the last segment let X be the first bad frame, or the end if anything but zeros follows it. The rest of the
+//      file is searched for records that their own checksum proves sound, with the salt of the segment, and that state
+//      no more than their own offset durable (frames start at multiples of 8). If one of them, or the head, states an
+//      offset above X as durable: DAMAGED, with file and offset; the log stays unchanged. If none does, the bytes from
+//      X on were never acknowledged, and step 7 leaves them out. A file shorter than its head states is DAMAGED, too.
+//   5. The records are put together (read-all.ts): gaps, other metadata, a missing snapshot and a lost tail are
+//      refused. Entries that a snapshot from the leader replaced are dropped.
+//   6. Temporary files are removed. If there is an X: the used part of the file is copied to `<name>.broken`, under a
+//      temporary name until it is synced.
+//   7. The records of the last segment that no record states durable may not be on the disk (assumption 4), and are
+//      written anew. A segment that has only its head was durable when it got its name. In a log that was closed, all
+//      but the repeated hard state is stated durable: its bytes are written once more in place, and synced; a crash in
+//      this write may spoil them, but they say nothing new. Otherwise the records up to X or the end are copied to
+//      `<name>.tmp`, with zeros up to the size that the head states; it is synced, renamed to `<name>`, and the
+//      directory is synced. A crash leaves the old file or the new one. No bytes from behind X can join later records.
+//      Both ways read again what step 3 has read, and pages that only pass for clean may be gone by then: if the bytes
+//      differ, to the end of the chain, the log is refused with OTHER_BYTES before it is changed, and the next start
+//      sees the disk.
 //
-// Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts and search.ts (step 4), read-all.ts (step 5),
-// recovery.ts (opening), copy.ts (steps 6 and 7), create.ts (creating), segment.ts (zeros ahead), wal.ts (the rest), inspect.ts (only looking),
-// disk/ (the file system).
+// Salt: a client cannot forge a record. The salt is a random number between 2^48 and 2^49, drawn anew for each segment.
+// The bytes behind a hole may be a client's: a client that guesses where in the file its value will lie could put a
+// record there that states the hole durable, and a sound log would be refused. But it cannot guess the salt. The
+// checksum alone would not do, for it keeps 32 bits of any salt, and a value has room for many guesses; with the wrong
+// upper bits, though, field 14 is negative, or an offset behind the record itself, for which no record can vouch. The
+// salt was durable before any record of a client's came into the file. Segments that earlier versions or etcd began
+// have a salt of 0, that is none, and go on without; the next segment has one.
+//
+// Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts and search.ts (step 4),
+// read-all.ts (step 5), recovery.ts (opening), copy.ts (steps 6 and 7), create.ts (creating), segment.ts (zeros ahead),
+// wal.ts (the rest), inspect.ts (only looking), disk/ (the file system).
 
 export { endText, refusal, replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";
 export { type LogItem, readRecords, validSnapshots, verifyFrom } from "./inspect.ts";

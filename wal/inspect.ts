@@ -1,11 +1,12 @@
 // Looking at a log: its records one by one, the snapshots that it confirms, whether it could be opened.
 //
-// Promises: nothing is locked, synced or changed, so any of this works on the log of a running member, and on a damaged one up to the
-// damage. Memory does not grow with the size of the log, but for a few dozen bytes for each entry in verifyFrom. What is said of the end
-// of the log is what opening it would find, as long as nobody writes meanwhile.
+// Promises: these functions lock, sync and change nothing, so they work on the log of a running member, and on a
+// damaged one up to the damage. Memory does not grow with the size of the log, but for a few dozen bytes for each entry
+// in verifyFrom. They find the same end of the log as opening it would, as long as no process writes meanwhile.
 //
-// Ports ValidSnapshotEntries and Verify of wal.go. Differs: Verify there decodes no entries and so finds no gap. Leaves out its second try when
-// a segment vanishes between listing and opening: a start has nobody beside it, and people can ask again.
+// Ports ValidSnapshotEntries and Verify of wal.go. Differs: Verify there decodes no entries and so finds no gap. Leaves
+// out its second try when a segment vanishes between listing and opening: no process runs beside a start, and people
+// can retry.
 
 import type { FileSystem } from "../disk/file-system.ts";
 import { decodeHardState } from "../raft/raftpb/index.ts";
@@ -20,8 +21,8 @@ import { judgeEnd } from "./repair.ts";
 export type LogItem =
   | { readonly kind: "record"; readonly file: string; readonly offset: number; readonly record: WalRecord }
   /**
-   * The last segment ends in `size` bytes that were never known to be durable: opening the log cuts them off. In a log that is being
-   * written this may be a save half seen.
+   * The last segment ends in `size` bytes that were never known to be durable: opening the log cuts them off. In a log
+   * that is being written this may be a partly visible save.
    */
   | {
       readonly kind: "torn";
@@ -30,12 +31,16 @@ export type LogItem =
       readonly reason: string;
       readonly size: number;
     }
-  /** Opening the log would refuse it for this; what follows is not read. `isForeign`: another program wrote it, and no bit is wrong. */
+  /**
+   * Opening the log would refuse it; what follows is not read. `isForeign`: another program wrote it, and no bit is
+   * wrong.
+   */
   | ({ readonly kind: "damaged" } & Refused);
 
 /**
- * The records in order: those of all segments, or of the ones that are needed to read on from the index `from`. Each record is valid until the
- * next is asked for. Throws WalError, FileSystemError; ENOENT if the member that has the log open has just released a segment.
+ * The records in order: those of all segments, or of the ones needed to read on from the index `from`. Each record is
+ * valid until the next is read. Throws WalError, FileSystemError; ENOENT if the member that has the log open has just
+ * released a segment.
  */
 export async function* readRecords(
   fileSystem: FileSystem,
@@ -66,9 +71,10 @@ export async function* readRecords(
 }
 
 /**
- * The snapshots that a member may start at, if their files are sound: those that the log records and whose index was committed, each once
- * and the newest last, behind the empty log's 0/0. The record of an index that was not committed stems from a crash before the hard
- * state, and does not count. Changes nothing. Throws WalError, also for damage that it meets, and FileSystemError.
+ * The snapshots that a member may start at, if their files are sound: those that the log records and whose index was
+ * committed, each once and the newest last, after the empty log's 0/0. A record whose index was not committed comes
+ * from a crash before the hard state, and does not count. Changes nothing. Throws WalError, also for damage, and
+ * FileSystemError.
  */
 export async function validSnapshots(fileSystem: FileSystem, directory: string): Promise<WalSnapshot[]> {
   const recorded = new Map<number, WalSnapshot>([[0, { index: 0, term: 0, confState: undefined }]]);
@@ -85,7 +91,7 @@ export async function validSnapshots(fileSystem: FileSystem, directory: string):
   return [...recorded.values()].filter(({ index }) => index <= commit).sort((a, b) => a.index - b.index);
 }
 
-/** Resolves if the log could be opened at this snapshot; a torn tail does not prevent it. Throws WalError as opening would, FileSystemError. */
+/** Resolves if the log could be opened at this snapshot; a torn tail is no obstacle. Throws as opening would. */
 export async function verifyFrom(fileSystem: FileSystem, directory: string, startAt: StartAt): Promise<void> {
   const all = new ReadAll(startAt, "without data");
   for await (const item of readRecords(fileSystem, directory, startAt.index)) {

@@ -1,9 +1,10 @@
-// The metadata that heads each segment: whose log this is. etcdserverpb.Metadata, two numbers, and a third that etcd's decoder skips.
+// The metadata at the head of each segment: whose log this is. etcdserverpb.Metadata, two numbers, and a third that
+// etcd's decoder skips.
 //
-// The third, field 15, is the incarnation: a random number that whoever creates the log draws for it. A member that comes back under its id
-// with another one has lost its data directory, and with it what it had promised.
+// The third, field 15, is the incarnation: a random number drawn by the creator of the log. A member that comes back
+// under its id with another incarnation has lost its data directory, and with it its promises.
 //
-// The log itself treats metadata as bytes; whoever opens it compares the ids with its own. A real etcd draws 64-bit ids at
+// The log itself treats metadata as bytes; the member compares the ids with its own. A real etcd draws 64-bit ids at
 // random, almost all of which a JavaScript number cannot hold: they are refused, never rounded.
 //
 // Ports the Metadata message of etcdserver.proto.
@@ -19,17 +20,20 @@ export interface Metadata {
   readonly incarnation?: number;
 }
 
-const TAG_NODE_ID = 0x08;
-const TAG_CLUSTER_ID = 0x10;
-const TAG_INCARNATION = 0x78;
+const tagNodeId = 0x08;
+const tagClusterId = 0x10;
+const tagIncarnation = 0x78;
 
-/** Both ids are written even when 0, the incarnation is not. Throws WalError BAD_METADATA for one that is not an integer in [0, 2^53). */
+/**
+ * Both ids are written even when 0, the incarnation is not. Throws WalError BAD_METADATA for one that is not an integer
+ * in [0, 2^53).
+ */
 export function encodeMetadata(metadata: Metadata): Uint8Array {
   const w = new protobuf.Writer();
-  w.uint32(TAG_NODE_ID).uint64(checked(metadata.nodeId, "node id"));
-  w.uint32(TAG_CLUSTER_ID).uint64(checked(metadata.clusterId, "cluster id"));
+  w.uint32(tagNodeId).uint64(checked(metadata.nodeId, "node id"));
+  w.uint32(tagClusterId).uint64(checked(metadata.clusterId, "cluster id"));
   const { incarnation = 0 } = metadata;
-  if (incarnation !== 0) w.uint32(TAG_INCARNATION).uint64(checked(incarnation, "incarnation"));
+  if (incarnation !== 0) w.uint32(tagIncarnation).uint64(checked(incarnation, "incarnation"));
   return w.finish();
 }
 
@@ -47,9 +51,9 @@ export function decodeMetadata(bytes: Uint8Array): Required<Metadata> {
   try {
     while (r.pos < r.len) {
       const tag = r.number();
-      if (tag === TAG_NODE_ID) nodeId = r.number();
-      else if (tag === TAG_CLUSTER_ID) clusterId = r.number();
-      else if (tag === TAG_INCARNATION) incarnation = r.number();
+      if (tag === tagNodeId) nodeId = r.number();
+      else if (tag === tagClusterId) clusterId = r.number();
+      else if (tag === tagIncarnation) incarnation = r.number();
       else r.skipType(tag & 7);
     }
   } catch (cause) {

@@ -1,8 +1,8 @@
 // Names of segment files: which segments a directory holds, and which of them are needed to read from an index on.
 //
-// A name is the segment's sequence number and the index of the first entry that it may hold, both as 16 hexadecimal digits.
-// Ports util.go. Differs: a name that ends in .wal and is not a segment's is refused rather than passed over with a warning,
-// because it may be a segment that somebody renamed.
+// A name is the segment's sequence number and the index of the first entry that it may hold, both as 16 hexadecimal
+// digits. Ports util.go. Differs: a name that ends in .wal and is not a segment's is refused rather than ignored with a
+// warning, because it may be a renamed segment.
 
 import type { FileSystem } from "../disk/file-system.ts";
 import { replaceThisMember, WalError } from "./errors.ts";
@@ -31,7 +31,10 @@ export function parseSegmentName(name: string): SegmentName | undefined {
 
 export const isSegmentFile = (name: string): boolean => name.endsWith(".wal");
 
-/** All segments of a directory in ascending order. Throws WalError NOT_FOUND if there are none, NOT_CONTIGUOUS for a bad name. */
+/**
+ * All segments of a directory in ascending order. Throws WalError NOT_FOUND if there are none, NOT_CONTIGUOUS for a bad
+ * name.
+ */
 export async function listSegments(fileSystem: FileSystem, directory: string): Promise<SegmentName[]> {
   const names = ((await fileSystem.list(directory)) ?? []).filter(isSegmentFile);
   if (names.length === 0) {
@@ -48,8 +51,8 @@ export async function listSegments(fileSystem: FileSystem, directory: string): P
 }
 
 /**
- * Those of all segments that are needed to read on from `index`: from the last one that starts at or below it. Throws WalError
- * NOT_FOUND, NOT_CONTIGUOUS.
+ * Those of all segments that are needed to read on from `index`: from the last one that starts at or below it. Throws
+ * WalError NOT_FOUND, NOT_CONTIGUOUS.
  */
 export function segmentsFrom(all: readonly SegmentName[], index: number, directory: string): SegmentName[] {
   const first = all.findLastIndex((segment) => segment.firstIndex <= index);

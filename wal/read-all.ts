@@ -1,18 +1,21 @@
-// What a sequence of records amounts to, read from a snapshot on: metadata, the last hard state, the entries that follow the snapshot.
+// What a sequence of records amounts to, read from a snapshot on: metadata, the last hard state, the entries that
+// follow the snapshot.
 //
-// An entry replaces one of the same index and drops what followed it, also where it lies at or below the start; a gap is an error; the
-// last hard state wins; all metadata records are equal; the start must be recorded with its term.
+// An entry replaces one of the same index and drops what followed it, also at or below the start; a gap is an error;
+// the last hard state wins; all metadata records are equal; the log must record the start with its term.
 //
-// A snapshot of the member's own state leaves the log as it is. One that the leader sent replaces it: what the log held before, even
-// beyond the snapshot's index, is void. Both leave the same record, and what tells them apart is whether the log then held that
-// very entry, index and term. The second kind counts only from the hard state on that commits it: a crash between the two
-// leaves a record that means nothing, and the log before it stays in force. So a log whose start was sent by the leader drops what it
-// had read when that hard state comes, and a log read from further back is refused, as the entries in between are not in it.
+// A snapshot of the member's own state leaves the log as it is. A snapshot that the leader sent replaces it: the
+// earlier log, even beyond the snapshot's index, is void. Both leave the same record; they differ in whether the log
+// then held that very entry, index and term. The second kind counts only from the hard state on that commits it: a
+// crash between the two leaves a record without meaning, and the log before it stays in force. So a log whose start
+// came from the leader drops the earlier records when that hard state comes, and a log read from further back is
+// refused, as it lacks the entries in between.
 //
-// Ports ReadAll of wal.go. Differs: etcd keeps every entry beyond the start that nothing overwrote. Entries of a replaced log, or of an end
-// that was overwritten up to the start only, then follow the snapshot with lower terms, and the member claims a wrong last term
-// in elections until a leader finds the conflict. etcd reads a log that a snapshot replaced from further back as if it had not been, forgets a
-// missing start in write mode, and panics later in raft where the end of the log was lost.
+// Ports ReadAll of wal.go. Differs: etcd keeps every entry beyond the start that no record overwrote. Entries of a
+// replaced log, or of an end that was overwritten up to the start only, then follow the snapshot with lower terms, and
+// the member claims a wrong last term in elections until a leader finds the conflict. etcd also reads a replaced log
+// from further back as if it had not been replaced, ignores a missing start in write mode, and panics later in raft
+// where the end of the log was lost.
 
 import {
   decodeEntry,
@@ -25,7 +28,7 @@ import {
 import { damaged, replaceThisMember, WalError } from "./errors.ts";
 import { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
 
-const SLAB_SIZE = 64 * 1024;
+const slabSize = 64 * 1024;
 
 /** The snapshot to read on from. */
 export interface StartAt {
@@ -43,7 +46,7 @@ export class ReadAll {
   #first: string | undefined;
   readonly #snapshots: WalSnapshot[] = [];
   #found = false;
-  /** The term that the log, as read so far, has at the start's index; undefined if it does not reach there. */
+  /** The term that the log, as read so far, has at the start's index; undefined if the log does not reach it. */
   #termAtStart: number | undefined;
   /** The start is recorded and the log did not lead up to it: it replaces the log as soon as it is committed. */
   #replacing = false;
@@ -51,7 +54,7 @@ export class ReadAll {
   #slab = new Uint8Array(0);
   #slabUsed = 0;
 
-  /** Without their data the entries of a large log take little room: enough to see whether it is all there. */
+  /** Without their data the entries of a large log take little room: enough to check that all are there. */
   constructor(startAt: StartAt, data: "with data" | "without data" = "with data") {
     this.#startAt = startAt;
     this.#withData = data === "with data";
@@ -105,7 +108,7 @@ export class ReadAll {
     }
     if (position > this.entries.length) throw this.#gap(e.index, at);
     if (position < this.entries.length) this.entries.length = position;
-    // The record's bytes lie in a buffer that the next read overwrites.
+    // The next read overwrites the buffer of the record's bytes.
     const data = this.#withData && e.data !== undefined ? this.#copy(e.data) : undefined;
     this.entries.push(makeEntry(e.type, e.term, e.index, data));
   }
@@ -118,11 +121,14 @@ export class ReadAll {
     return new WalError("ENTRY_GAP", text, at);
   }
 
-  /** A copy that shares its memory with its neighbours: an allocation for each entry would be a quarter of the time to open a log. */
+  /**
+   * A copy that shares its memory with its neighbours: an allocation for each entry would be a quarter of the time to
+   * open a log.
+   */
   #copy(bytes: Uint8Array): Uint8Array {
-    if (bytes.length > SLAB_SIZE / 8) return bytes.slice();
+    if (bytes.length > slabSize / 8) return bytes.slice();
     if (this.#slabUsed + bytes.length > this.#slab.length) {
-      this.#slab = new Uint8Array(SLAB_SIZE);
+      this.#slab = new Uint8Array(slabSize);
       this.#slabUsed = 0;
     }
     const start = this.#slabUsed;
@@ -159,7 +165,7 @@ export class ReadAll {
     return this.#startAt.index + this.entries.length;
   }
 
-  /** To be called after the last record: is it all there? Returns the metadata. Throws WalError. */
+  /** To be called after the last record: checks that the log is complete. Returns the metadata. Throws WalError. */
   finish(directory: string): Uint8Array {
     const { index, term } = this.#startAt;
     if (this.metadata === undefined) throw damaged(this.#first ?? directory, 0, "no metadata record");
@@ -190,8 +196,8 @@ export class ReadAll {
 }
 
 /**
- * The hard state of a member that starts at this snapshot. It had not saved the snapshot's commit, or not even heard of its term, only if
- * a crash came in between: then it has not voted in that term either.
+ * The hard state of a member that starts at this snapshot. Only a crash in between explains that it had not saved the
+ * snapshot's commit, or not even its term: then it has not voted in that term either.
  */
 function reaching({ index, term }: StartAt, state: HardState | undefined): HardState {
   const known = state ?? makeHardState(0, 0, 0);

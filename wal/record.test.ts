@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { slowCrc32c, text } from "../disk/testing.ts";
 import { encodeEntry, makeEntry } from "../raft/raftpb/index.ts";
 import {
@@ -21,8 +21,8 @@ function frameOf(data: RecordData, offset = 64, durable = 40, before = chain, sa
   return into.slice(0, frame.size);
 }
 
-describe("a frame", () => {
-  it("has these bytes", () => {
+describe("a frame of writeFrame", () => {
+  test("has the documented bytes", () => {
     const frame = frameOf(text("hi"));
     const crc = slowCrc32c(text("hi"), chain);
     const covered = 8 + 15; // all up to the checksum's value
@@ -38,7 +38,7 @@ describe("a frame", () => {
     ]);
   });
 
-  it("of a segment with a salt states the sum of both, and its checksum begins with both offset and salt", () => {
+  test("states the sum of offset and salt, and its checksum begins with both", () => {
     const salt = 2 ** 48 + 0x1234_5678_9abc;
     const frame = frameOf(text("hi"), 64, 40, chain, salt);
     const crc = slowCrc32c(text("hi"), chain);
@@ -57,11 +57,11 @@ describe("a frame", () => {
     for (const other of [0, 1, salt - 40, salt - 1, salt + 1, salt + 40, salt + 41, salt + 2 ** 32]) {
       expect(readFrame(frame, 0, 64, 25, other)).toBeTypeOf("string");
     }
-    // Where only the higher bits are wrong, the offset is: larger by so much that the search does not believe it.
+    // With only the higher bits wrong, the offset is too large by 2^32 or more, so that the search does not believe it.
     expect(readFrame(frame, 0, 64, 25, salt - 2 ** 32)).toMatchObject({ durable: 40 + 2 ** 32 });
   });
 
-  it("that begins a segment tells the salt, and states nothing else", () => {
+  test("states the salt alone if it begins a segment", () => {
     for (const salt of [0, 8, 2 ** 48 + 7]) {
       const frame = frameOf(text("hi"), 0, 0, chain, salt);
       const size = readLengthWord(frame, 0) as number;
@@ -69,7 +69,7 @@ describe("a frame", () => {
     }
   });
 
-  it("is a multiple of 8 bytes and comes back whole, whatever the size of its data", () => {
+  test("is a multiple of 8 bytes and is read back whole, whatever the size of its data", () => {
     for (let size = 0; size < 150; size++) {
       const data = new Uint8Array(size).fill(size);
       const offset = 8 + 8 * size;
@@ -88,7 +88,7 @@ describe("a frame", () => {
     }
   });
 
-  it("holds the chain in its shortest form, and checksums all the same, wherever the data then begin", () => {
+  test("holds the chain in its shortest form, with a right checksum wherever the data then begin", () => {
     const sizes = new Set<number>();
     for (let before = 0; before < 3000; before++) {
       const frame = frameOf(text("data"), 8, 8, before);
@@ -101,7 +101,7 @@ describe("a frame", () => {
     expect(sizes.size).toBeGreaterThan(1);
   });
 
-  it("of an entry holds the bytes of its encoding", () => {
+  test("holds the bytes of encodeEntry for an entry", () => {
     for (const data of [undefined, new Uint8Array(0), text("x"), new Uint8Array(5000).fill(7)]) {
       for (const type of [undefined, 0, 1, 2] as const) {
         for (const n of [0, 1, 127, 128, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53 - 1]) {
@@ -116,7 +116,7 @@ describe("a frame", () => {
     }
   });
 
-  it("does not verify with any bit flipped, nor at another offset", () => {
+  test("does not verify with any bit flipped, nor at another offset", () => {
     const frame = frameOf(text("a value of some length"));
     const read = (bytes: Uint8Array, offset: number): unknown => {
       const recordSize = readLengthWord(bytes, 0);
@@ -134,14 +134,14 @@ describe("a frame", () => {
     }
   });
 
-  it("without our two fields is one of etcd's", () => {
+  test("without our two fields is read as etcd's", () => {
     const record = [0x08, 4, 0x10, 0];
     const frame = Uint8Array.of(4, 0, 0, 0, 0, 0, 0, 0x84, ...record, 0, 0, 0, 0);
     const expected = { type: 4, crc: 0, data: new Uint8Array(0), durable: undefined, salt: 0 };
     expect(readFrame(frame, 0, 0, 4, 0)).toEqual(expected);
   });
 
-  it("with one of our two fields, or any other, is not a record", () => {
+  test("with one of our two fields, or any other, is not read as a record", () => {
     for (const extra of [
       [0x70, 1],
       [0x7d, 0, 0, 0, 0],
@@ -156,7 +156,7 @@ describe("a frame", () => {
 });
 
 describe("a length word", () => {
-  it("is refused unless its padding is the one that its size asks for", () => {
+  test("is refused unless its padding fits its size", () => {
     const word = (...bytes: number[]): number | undefined => readLengthWord(Uint8Array.of(...bytes), 0);
     expect(word(0, 0, 0, 0, 0, 0, 0, 0)).toBe(0);
     expect(word(16, 0, 0, 0, 0, 0, 0, 0)).toBe(16);
@@ -169,7 +169,7 @@ describe("a length word", () => {
 });
 
 describe("a snapshot record", () => {
-  it("has etcd's bytes, index and term written even when 0", () => {
+  test("has etcd's bytes, index and term written even when 0", () => {
     expect([...encodeSnapshotRecord({ index: 0, term: 0, confState: undefined })]).toEqual([0x08, 0, 0x10, 0]);
     const confState = { voters: [1, 2], learners: [3], votersOutgoing: [], learnersNext: [], autoLeave: false };
     const bytes = encodeSnapshotRecord({ index: 500, term: 2, confState });
@@ -177,7 +177,7 @@ describe("a snapshot record", () => {
     expect(decodeSnapshotRecord(bytes)).toEqual({ index: 500, term: 2, confState });
   });
 
-  it("is refused with an index that is not a safe integer", () => {
+  test("is refused with an index that is not a safe integer", () => {
     expect(() => encodeSnapshotRecord({ index: 2 ** 53, term: 1, confState: undefined })).toThrow(RangeError);
   });
 });

@@ -1,7 +1,7 @@
 // Records and the frames that hold them: the byte layout of index.ts as code.
 //
-// A record is well-formed only in the one layout that its writer produces: etcd's three fields in order, then either nothing
-// or both of ours. A damaged tag can therefore not turn one of our records into something that passes for etcd's.
+// A record is well-formed only in the one layout that its writer produces: etcd's three fields in order, then either
+// none or both of ours. A damaged tag can therefore not turn one of our records into one that passes for etcd's.
 //
 // Ports walpb/record.proto and the frame arithmetic of encoder.go and decoder.go.
 
@@ -12,30 +12,32 @@ import { type ConfState, type Entry, entrySize, Reader, readConfState, writeConf
 export const RecordType = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];
 
-/** One record as read. `data` is a view of the reader's buffer: copy what is to outlive the next read. */
+/** One record as read. `data` is a view of the reader's buffer, which the next read overwrites: copy what you keep. */
 export interface WalRecord {
   readonly type: number;
-  /** The chain: CRC-32C over the data of all records so far, this one included; in a crc record, the chain before it. */
+  /**
+   * The chain: CRC-32C over the data of all records so far, this one included; in a crc record, the chain before it.
+   */
   readonly crc: number;
   readonly data: Uint8Array;
   /** Everything below this offset of the file was durable when the record was written; undefined in etcd's records. */
   readonly durable: number | undefined;
-  /** Of the segment; 0 in one that has none. */
+  /** The salt of the segment; 0 if it has none. */
   readonly salt: number;
 }
 
 /** Bytes of a frame's length word. */
-export const WORD_SIZE = 8;
-/** etcd writes crc, metadata and state (or the empty snapshot) into a segment before it gets its name; so do we. */
-export const HEAD_RECORDS = 3;
+export const wordSize = 8;
+/** Like etcd, we write crc, metadata and state (or the empty snapshot) into a segment before it gets its name. */
+export const headRecords = 3;
 
-const TAG_TYPE = 0x08; // field 1, varint
-const TAG_CRC = 0x10; // field 2, varint
-const TAG_DATA = 0x1a; // field 3, bytes
-const TAG_DURABLE = 0x70; // field 14, varint
-const TAG_CHECKSUM = 0x7d; // field 15, four bytes
-const CHECKSUM_SIZE = 4;
-const LONGEST_CRC = 5; // a varint of 32 bits
+const tagType = 0x08; // field 1, varint
+const tagCrc = 0x10; // field 2, varint
+const tagData = 0x1a; // field 3, bytes
+const tagDurable = 0x70; // field 14, varint
+const tagChecksum = 0x7d; // field 15, four bytes
+const checksumSize = 4;
+const longestCrc = 5; // a varint of 32 bits
 
 const readFixed32 = (b: Uint8Array, at: number): number =>
   (b[at]! | (b[at + 1]! << 8) | (b[at + 2]! << 16) | (b[at + 3]! << 24)) >>> 0;
@@ -44,11 +46,11 @@ const readFixed32 = (b: Uint8Array, at: number): number =>
 const paddingOf = (recordSize: number): number => (8 - (recordSize % 8)) % 8;
 
 /** Size of the frame with length word and padding. */
-export const frameSize = (recordSize: number): number => WORD_SIZE + recordSize + paddingOf(recordSize);
+export const frameSize = (recordSize: number): number => wordSize + recordSize + paddingOf(recordSize);
 
 /**
- * The record size that the length word at `at` states: 0 for a zero word (the end of the used space), undefined for a word that
- * no writer makes. May be absurdly large: compare it with what the file holds before anything else.
+ * The record size that the length word at `at` states: 0 for a zero word (the end of the used space), undefined for a
+ * word that no writer makes. May be absurdly large: compare it with what the file holds before anything else.
  */
 export function readLengthWord(bytes: Uint8Array, at: number): number | undefined {
   const low = readFixed32(bytes, at);
@@ -65,7 +67,7 @@ function writeLengthWord(bytes: Uint8Array, at: number, recordSize: number): voi
   bytes[at + 7] = padding === 0 ? 0 : 0x80 | padding;
 }
 
-/** What goes into a record: bytes, an entry, which is encoded in its place, or in a crc record nothing. */
+/** The data of a record: bytes, an entry, which is encoded in its place, or in a crc record nothing. */
 export type RecordData = Uint8Array | Entry | undefined;
 
 const dataSizeOf = (data: RecordData): number => {
@@ -80,9 +82,9 @@ export function maxFrameSize(data: RecordData): number {
 }
 
 /**
- * Writes the frame of one record into `into` at `at`. `offset` is the frame's offset in its file, `chain` the one before it, `salt` that
- * of the segment. Returns the frame's size and the chain behind it. Throws RangeError for an entry whose index or term is not an
- * integer in [0, 2^53).
+ * Writes the frame of one record into `into` at `at`. `offset` is the frame's offset in its file, `chain` the one
+ * before it, `salt` that of the segment. Returns the frame's size and the chain behind it. Throws RangeError for an
+ * entry whose index or term is not an integer in [0, 2^53).
  */
 export function writeFrame(
   into: Uint8Array,
@@ -92,18 +94,19 @@ export function writeFrame(
   record: { type: RecordType; data: RecordData; durable: number; salt: number },
 ): { size: number; chain: number } {
   const { type, data, durable, salt } = record;
-  const crcAt = at + WORD_SIZE + 3;
-  into[crcAt - 3] = TAG_TYPE;
+  const crcAt = at + wordSize + 3;
+  into[crcAt - 3] = tagType;
   into[crcAt - 2] = type;
-  into[crcAt - 1] = TAG_CRC;
+  into[crcAt - 1] = tagCrc;
   const dataSize = dataSizeOf(data);
   let crc = chain;
   let start: number;
   if (data === undefined) start = writeVarint(into, crcAt, crc);
   else {
-    // The chain stands before the data that it covers: they leave room for its longest form, and move up if it is shorter.
-    const tagAt = crcAt + LONGEST_CRC;
-    into[tagAt] = TAG_DATA;
+    // The chain precedes the data that it covers: leave room for its longest form, and move the data up if it is
+    // shorter.
+    const tagAt = crcAt + longestCrc;
+    into[tagAt] = tagData;
     start = writeVarint(into, tagAt + 1, dataSize);
     if (data instanceof Uint8Array) into.set(data, start);
     else writeEntry(into, start, data);
@@ -113,15 +116,15 @@ export function writeFrame(
     start -= tagAt - end;
   }
   let p = start + dataSize;
-  into[p++] = TAG_DURABLE;
+  into[p++] = tagDurable;
   p = writeVarint(into, p, durable + salt);
-  into[p++] = TAG_CHECKSUM;
-  const recordSize = p + CHECKSUM_SIZE - at - WORD_SIZE;
+  into[p++] = tagChecksum;
+  const recordSize = p + checksumSize - at - wordSize;
   writeLengthWord(into, at, recordSize);
-  // The chain has passed over the data: where the checksum came to them with another register, it leaves them with another.
+  // Combine with the chain's CRC, so that the data is hashed once.
   const throughData = crc32cCombine(chain ^ crc32c(into, offset ^ salt, at, start), crc, dataSize);
   const checksum = crc32c(into, throughData, start + dataSize, p);
-  for (let i = 0; i < CHECKSUM_SIZE; i++) into[p++] = checksum >>> (8 * i);
+  for (let i = 0; i < checksumSize; i++) into[p++] = checksum >>> (8 * i);
   const size = frameSize(recordSize);
   while (p < at + size) into[p++] = 0;
   return { size, chain: crc };
@@ -159,9 +162,9 @@ function writeVarint(into: Uint8Array, at: number, value: number): number {
 }
 
 /**
- * The record of the frame at `at`, whose file offset is `offset` and whose record size is `recordSize`; or, as a string, what is
- * wrong with it. The chain is not looked at: this needs no other record, but for the segment's salt, which the one at offset 0 tells.
- * `checksum` is for one who knows these bytes' checksums already.
+ * The record of the frame at `at`, whose file offset is `offset` and whose record size is `recordSize`; or, as a
+ * string, its fault. Does not check the chain: this needs no other record, except the one at offset 0, which has the
+ * segment's salt. Pass `checksum` if you know the checksums of these bytes already.
  */
 export function readFrame(
   bytes: Uint8Array,
@@ -171,7 +174,7 @@ export function readFrame(
   salt: number,
   checksum: typeof crc32c = crc32c,
 ): WalRecord | string {
-  const start = at + WORD_SIZE;
+  const start = at + wordSize;
   const end = start + recordSize;
   const reader = new Reader(bytes);
   reader.pos = start;
@@ -179,7 +182,7 @@ export function readFrame(
   const record = parseRecord(reader, offset === 0 ? undefined : salt);
   if (record === undefined) return "not a well-formed record";
   if (record.durable === undefined) return record;
-  const checksumAt = end - CHECKSUM_SIZE;
+  const checksumAt = end - checksumSize;
   if (readFixed32(bytes, checksumAt) !== checksum(bytes, offset ^ record.salt, at, checksumAt)) {
     return "the record's checksum does not match";
   }
@@ -187,24 +190,24 @@ export function readFrame(
   return record;
 }
 
-/** Without a salt this is the record that tells it: it states nothing durable, so what it states is the salt alone. */
+/** Without a salt this is the record that carries it: it states no bytes durable, so its field 14 is the salt alone. */
 function parseRecord(reader: Reader, known: number | undefined): WalRecord | undefined {
   try {
-    if (reader.byte() !== TAG_TYPE) return undefined;
+    if (reader.byte() !== tagType) return undefined;
     const type = reader.number();
-    if (reader.byte() !== TAG_CRC) return undefined;
+    if (reader.byte() !== tagCrc) return undefined;
     const crc = reader.number();
     let data: Uint8Array = noBytes;
-    if (reader.pos < reader.len && reader.buf[reader.pos] === TAG_DATA) {
+    if (reader.pos < reader.len && reader.buf[reader.pos] === tagData) {
       reader.pos++;
       data = reader.slice();
     }
     if (reader.pos === reader.len) return { type, crc, data, durable: undefined, salt: 0 };
-    if (reader.byte() !== TAG_DURABLE) return undefined;
+    if (reader.byte() !== tagDurable) return undefined;
     const stated = reader.number();
     const salt = known ?? stated;
     if (stated < salt) return undefined;
-    if (reader.byte() !== TAG_CHECKSUM || reader.pos + CHECKSUM_SIZE !== reader.len) return undefined;
+    if (reader.byte() !== tagChecksum || reader.pos + checksumSize !== reader.len) return undefined;
     return { type, crc, data, durable: stated - salt, salt };
   } catch {
     return undefined; // a number that is too large or cut short: the bytes are no record
@@ -215,12 +218,15 @@ const noBytes = new Uint8Array(0);
 
 /** Whether the frame at `at` can be one of ours: a cheap look before readFrame, for a search through garbage. */
 export function looksLikeOurs(bytes: Uint8Array, at: number, recordSize: number): boolean {
-  const start = at + WORD_SIZE;
-  if (recordSize <= CHECKSUM_SIZE) return false;
-  return bytes[start] === TAG_TYPE && bytes[start + recordSize - CHECKSUM_SIZE - 1] === TAG_CHECKSUM;
+  const start = at + wordSize;
+  if (recordSize <= checksumSize) return false;
+  return bytes[start] === tagType && bytes[start + recordSize - checksumSize - 1] === tagChecksum;
 }
 
-/** A snapshot's mark in the log. The mark of the empty log, 0/0, has no configuration, nor has any from before etcd 3.5. */
+/**
+ * A snapshot's mark in the log. The mark of the empty log, 0/0, has no configuration, and neither have those before
+ * etcd 3.5.
+ */
 export interface WalSnapshot {
   readonly index: number;
   readonly term: number;

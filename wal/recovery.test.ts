@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { nodeFileSystem } from "../disk/index.ts";
 import { removeTemporary, temporary, watched } from "../disk/testing.ts";
 import { validSnapshots, Wal } from "./index.ts";
@@ -21,8 +21,8 @@ const reopened = async (directory: string) => {
   return recovered;
 };
 
-describe("opening", () => {
-  it("syncs the names and each file before it reads it, and writes nothing but the record that closed the log, once more", async () => {
+describe("Wal.open", () => {
+  test("syncs the names and each file before it reads it, and rewrites only the record that closed the log", async () => {
     const directory = fresh();
     const wal = await create(directory, 400);
     for (let i = 1; i <= 8; i++) await wal.save(hardState(1, 1, i - 1), [entry(i)], true);
@@ -48,7 +48,7 @@ describe("opening", () => {
     await again.close();
   });
 
-  it("writes the last segment anew, under its name, if the log was not closed: its end may not have reached the disk", async () => {
+  test("writes the last segment anew if the log was not closed: its end may not have reached the disk", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 0), entries(1, 4), true);
@@ -72,7 +72,7 @@ describe("opening", () => {
     await again.close();
   });
 
-  it("writes a hard state that is no repetition anew, too: somebody may have counted on it", async () => {
+  test("also writes a hard state anew that is no repetition: a caller may have relied on it", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 0), entries(1, 3), true);
@@ -84,7 +84,7 @@ describe("opening", () => {
     expect(inodeOf(crashed)).not.toBe(before);
   });
 
-  it("leaves a last segment alone that has only its head: that was durable before the file got its name", async () => {
+  test("leaves a last segment unchanged that has only its head: it was durable before the file got its name", async () => {
     const directory = fresh();
     const wal = await create(directory);
     const crashed = copyOf(directory);
@@ -96,7 +96,7 @@ describe("opening", () => {
     await opened.close();
   });
 
-  it("removes what a cut that was interrupted left", async () => {
+  test("removes the file of an interrupted cut", async () => {
     const directory = fresh();
     await (await create(directory)).close();
     fs.writeFileSync(path.join(directory, "0000000000000001-0000000000000001.wal.tmp"), "half");
@@ -105,7 +105,7 @@ describe("opening", () => {
   });
 });
 
-/** Opens at a snapshot what a crash at this moment would leave. */
+/** Opens a copy of the directory at a snapshot, as after a crash at this moment. */
 async function openedAt(directory: string, index: number, term: number) {
   const { wal, recovered } = await Wal.open({ fileSystem, directory: copyOf(directory), startAt: { index, term } });
   await wal.close();
@@ -113,7 +113,7 @@ async function openedAt(directory: string, index: number, term: number) {
 }
 
 describe("a segment that ends within its head", () => {
-  it("is damaged, as it got its name when the head was durable", async () => {
+  test("is damaged, since it got its name when the head was durable", async () => {
     const directory = fresh();
     const wal = await create(directory, 400);
     for (let i = 1; i <= 12; i++) await wal.save(hardState(1, 1, i), [entry(i)], true);
@@ -134,8 +134,8 @@ describe("a segment that ends within its head", () => {
   });
 });
 
-describe("snapshots", () => {
-  it("count if they are recorded and their index was committed, each once, behind the empty log's own", async () => {
+describe("snapshots in a log", () => {
+  test("are found by validSnapshots if they are recorded and committed, each once, after the empty log's own", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 5), entries(1, 9), true);
@@ -152,7 +152,7 @@ describe("snapshots", () => {
     await wal.close();
   });
 
-  it("are listed up to a torn tail, which stays as it is; damage is refused", async () => {
+  test("are found by validSnapshots up to a torn tail, which stays unchanged; damage is refused", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 2), entries(1, 3), true);
@@ -174,13 +174,13 @@ describe("snapshots", () => {
     await expect(validSnapshots(fileSystem, directory)).rejects.toMatchObject({ code: "DAMAGED", offset: last });
   });
 
-  it("need a ConfState, except for that of the empty log", async () => {
+  test("need a ConfState, except for that of the empty log", async () => {
     const wal = await create(fresh());
     await expect(wal.saveSnapshot({ index: 8, term: 1, confState: undefined })).rejects.toThrow(/ConfState/);
     await expect(wal.close()).rejects.toMatchObject({ code: "FAILED" });
   });
 
-  it("are where reading can start: only later entries come back, only needed segments are read", async () => {
+  test("may start a reading: only later entries come back, only needed segments are read", async () => {
     const directory = fresh();
     const wal = await create(directory, 400);
     for (let i = 1; i <= 12; i++) await wal.save(hardState(1, 1, i - 1), [entry(i)], true);
@@ -199,7 +199,7 @@ describe("snapshots", () => {
     await expect(at(0, 0)).rejects.toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("of the member's own state leave the entries beyond them in the log", async () => {
+  test("leave the entries beyond them in the log if they are of the member's own state", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 6), entries(1, 9), true);
@@ -211,7 +211,7 @@ describe("snapshots", () => {
     await wal.close();
   });
 
-  it("do not bring back entries that were overwritten before them", async () => {
+  test("do not bring back entries that were overwritten before them", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 3), entries(1, 10), true);
@@ -222,8 +222,8 @@ describe("snapshots", () => {
   });
 });
 
-describe("a snapshot that the leader sent", () => {
-  it("may jump ahead of the log, and the log goes on behind it", async () => {
+describe("a log with a snapshot that the leader sent", () => {
+  test("goes on after a snapshot that jumps ahead of it", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 2), entries(1, 4), true);
@@ -236,7 +236,7 @@ describe("a snapshot that the leader sent", () => {
     await expect(openedAt(directory, 0, 0)).rejects.toMatchObject({ code: "SNAPSHOT_NEEDED" });
   });
 
-  it("replaces the log: no entry from before it comes back, and it cannot be read from further back", async () => {
+  test("is replaced: no earlier entry comes back, and Wal.open cannot read it from further back", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 4), entries(1, 21), true);
@@ -255,7 +255,7 @@ describe("a snapshot that the leader sent", () => {
     await wal.close();
   });
 
-  it("means nothing until a hard state commits it: the log before it stays in force, and may go on", async () => {
+  test("stays in force, and may go on, until a hard state commits the snapshot", async () => {
     const directory = fresh();
     const first = await create(directory);
     await first.save(hardState(1, 1, 4), entries(1, 21), true);
@@ -269,12 +269,12 @@ describe("a snapshot that the leader sent", () => {
     await wal.save(hardState(3, 1, 12), entries(8, 15, 3), true); // the new leader sent the entries after all
     const expected = [...entries(1, 8), ...entries(8, 15, 3)];
     expect((await openedAt(directory, 0, 0)).entries).toEqual(expected);
-    // Now it is committed, and is what the log holds there: it can be read from.
+    // Now it is committed, and the log holds it: reading can start there.
     expect((await openedAt(directory, 10, 3)).entries).toEqual(entries(11, 15, 3));
     await wal.close();
   });
 
-  it("may be sent again after a crash", async () => {
+  test("may record it again after a crash", async () => {
     const directory = fresh();
     const first = await create(directory);
     await first.save(hardState(1, 1, 4), entries(1, 21), true);
@@ -287,7 +287,7 @@ describe("a snapshot that the leader sent", () => {
     await wal.close();
   });
 
-  it("is committed in the file before the entries that follow it, wherever a crash cuts their save", async () => {
+  test("has the commit in the file before the entries that follow, wherever a crash cuts their save", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 4), entries(1, 21), true);
@@ -311,7 +311,7 @@ describe("a snapshot that the leader sent", () => {
     await wal.close();
   });
 
-  it("is synced with the hard state that commits it, asked for or not", async () => {
+  test("syncs the hard state that commits it, asked for or not", async () => {
     const calls: string[] = [];
     const disk = watched((call) => calls.push(call));
     const wal = await Wal.create({ fileSystem: disk, directory: fresh(), metadata });
@@ -325,7 +325,7 @@ describe("a snapshot that the leader sent", () => {
     await wal.close();
   });
 
-  it("takes no entries behind it without the hard state that commits it", async () => {
+  test("refuses entries after it without the hard state that commits it", async () => {
     for (const state of [undefined, hardState(2, 1, 99)]) {
       const wal = await create(fresh());
       await wal.save(hardState(1, 1, 2), entries(1, 4), true);
@@ -335,13 +335,13 @@ describe("a snapshot that the leader sent", () => {
     }
   });
 
-  it("can be started at all the same where the hard state is missing: it gives way", async () => {
+  test("can be opened at it without the hard state, which is then made up", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 7, 4), entries(1, 21), true);
     await wal.saveSnapshot({ index: 10, term: 3, confState });
     await wal.close();
-    // In term 3 it has not voted, or the hard state would say so.
+    // In term 3 it has not voted, or the hard state would have the vote.
     expect(await openedAt(directory, 10, 3)).toMatchObject({ hardState: hardState(3, 0, 10), entries: [] });
     const empty = fresh();
     const other = await create(empty);

@@ -1,12 +1,13 @@
-// Opening a log: reading it from disk and making its end fit to be appended to. To look at one without that there is inspect.ts.
+// Opening a log: reading it from disk and making its end fit to be appended to. inspect.ts looks at one without that.
 //
-// Nothing that opening returns can be taken back by a second crash, though the page cache may show what never reached the disk: not
-// written yet, or never to be written, after a sync that failed. The first a sync mends, so the names and each file are synced before they
-// are read. The second none mends: of the last segment, what no record states durable is written anew, to another file, before
-// anybody counts on it. Every earlier segment was durable when the next got its name.
+// A second crash can take back nothing that opening returns, though the page cache may show bytes that never reached
+// the disk: not written yet, or never to be written, after a failed sync. A sync mends the first case, so the names and
+// each file are synced before they are read. No sync mends the second: the records of the last segment that no record
+// states durable are written anew, to another file, before any caller relies on them. Every earlier segment was durable
+// when the next got its name.
 //
-// Opening changes nothing before every reason to refuse has been looked at, so that a refused log stays as it was found. index.ts
-// tells the steps in order.
+// Opening checks every reason to refuse before it changes anything, so that a refused log stays as it was found.
+// index.ts has the steps in order.
 //
 // Ports openAtIndex and the reading side of wal.go.
 
@@ -28,7 +29,7 @@ export interface Recovered {
   readonly hardState: HardState | undefined;
   /** Contiguous, from the index after the start on. */
   readonly entries: readonly Entry[];
-  /** Set if the last segment ended in a torn write that has been cut off. */
+  /** Set if the last segment ended in a torn write, which has been cut off. */
   readonly repaired: Repaired | undefined;
 }
 
@@ -113,15 +114,16 @@ export async function recover(
   }
 }
 
-/** Whether nothing is unsure of the segment but its last record, and that says nothing new: a log that was closed ends like this. */
+/** Whether only the segment's last record is unsure, and that one says nothing new: a closed log ends like this. */
 function wasClosed(segment: Segment): segment is Segment & { repeat: number } {
   const { repeat, ending } = segment;
   return ending.bad === undefined && repeat !== undefined && repeat === ending.vouched;
 }
 
 /**
- * Writes the record in [start, end), a hard state that leads to the segment's chain, once more where it is, and syncs. A power cut in
- * between may spoil it: that is for a record that nobody misses. Throws WalError OTHER_BYTES if it is not there any more.
+ * Writes the record in [start, end), a hard state that leads to the segment's chain, once more in place, and syncs. A
+ * power cut in between may spoil it: so only for a record that says nothing new. Throws WalError OTHER_BYTES if it has
+ * changed.
  */
 async function writeAgain(file: File, start: number, end: number, { chain, salt }: Segment): Promise<void> {
   const bytes = new Uint8Array(end - start);
@@ -184,7 +186,7 @@ async function readSegment(
 const same = (a: HardState | undefined, b: HardState | undefined): boolean =>
   a?.term === b?.term && a?.vote === b?.vote && a?.commit === b?.commit;
 
-/** A name that a rename gave may not be durable either. */
+/** The new name of a renamed file may not be durable either. */
 async function syncNames(fileSystem: FileSystem, directory: string): Promise<void> {
   await fileSystem.syncDirectory(directory);
   await fileSystem.syncDirectory(parentOf(directory));

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { nodeFileSystem } from "../disk/index.ts";
 import { removeTemporary, temporary, watched } from "../disk/testing.ts";
 import { readRecords, validSnapshots, Wal } from "./index.ts";
@@ -34,8 +34,8 @@ const openedAt = async (directory: string, index: number) => {
 const firstIndexes = (directory: string): number[] =>
   segmentsOf(directory).map((file) => parseSegmentName(path.basename(file))?.firstIndex as number);
 
-describe("releasing", () => {
-  it("keeps the segment that holds the index, and all later ones", async () => {
+describe("Wal.release", () => {
+  test("keeps the segment that holds the index, and all later ones", async () => {
     const { wal, directory } = await filled();
     const before = firstIndexes(directory);
     await wal.release(10);
@@ -48,7 +48,7 @@ describe("releasing", () => {
     await wal.close();
   });
 
-  it("keeps a segment that begins with the very index, and none before it", async () => {
+  test("keeps a segment that begins with exactly the index, and none before it", async () => {
     const { wal, directory } = await filled();
     const index = firstIndexes(directory).findLast((firstIndex) => firstIndex <= 20) as number;
     await wal.release(index);
@@ -56,7 +56,7 @@ describe("releasing", () => {
     await wal.close();
   });
 
-  it("deletes nothing twice, and nothing for an index from before what is left", async () => {
+  test("deletes no file twice, and none for an index before the remaining segments", async () => {
     const { wal, directory } = await filled();
     await wal.release(20);
     const left = fs.readdirSync(directory);
@@ -67,7 +67,7 @@ describe("releasing", () => {
     await wal.close();
   });
 
-  it("lets the log go on, and be cut and released again; each segment stands for itself", async () => {
+  test("lets the log go on, and be cut and released again; each segment can be read by itself", async () => {
     const { wal, directory } = await filled();
     await wal.release(20);
     for (let i = 31; i <= 50; i++) await wal.save(hardState(1, 1, i), [entry(i)], true);
@@ -78,7 +78,7 @@ describe("releasing", () => {
     expect(recovered).toMatchObject({ metadata, hardState: hardState(2, 1, 50) });
     expect(recovered.entries).toEqual([...entries(46, 51), entry(51, 2)]);
     expect((await validSnapshots(nodeFileSystem, directory)).map(({ index }) => index)).toEqual([0, 45]);
-    // etcd's rules hold from the first segment that is left on: it begins with the chain, the metadata and the hard state.
+    // etcd's rules hold from the first remaining segment on: it begins with the chain, the metadata and the hard state.
     expect(
       readAsEtcd(segmentsOf(directory))
         .slice(0, 3)
@@ -88,7 +88,7 @@ describe("releasing", () => {
     for await (const item of readRecords(nodeFileSystem, directory)) expect(item.kind).toBe("record");
   });
 
-  it("keeps the tail, whatever it is named", async () => {
+  test("keeps the tail, whatever its name", async () => {
     const { wal, directory } = await filled();
     await wal.saveSnapshot({ index: 1000, term: 2, confState });
     await wal.save(hardState(2, 0, 1000), [], true);
@@ -105,7 +105,7 @@ describe("releasing", () => {
     await again.close();
   });
 
-  it("refuses an index that no committed snapshot reaches", async () => {
+  test("refuses an index that no committed snapshot reaches", async () => {
     for (const committed of [true, false]) {
       const { wal, directory } = await filled();
       const before = fs.readdirSync(directory);
@@ -116,7 +116,7 @@ describe("releasing", () => {
     }
   });
 
-  it("leaves a log that opens, without a gap, wherever a crash or a failing disk interrupts it", async () => {
+  test("leaves a log that opens, without a gap, wherever a crash or a failing disk interrupts it", async () => {
     for (let failing = 1; ; failing++) {
       let calls = Number.NEGATIVE_INFINITY;
       const disk = watched((call) => {
@@ -139,7 +139,7 @@ describe("releasing", () => {
     }
   });
 
-  it("makes each deletion durable before the next, the oldest first", async () => {
+  test("makes each deletion durable before the next, the oldest first", async () => {
     const calls: string[] = [];
     const { wal, directory } = await filled(watched((call, file) => calls.push(`${call} ${path.basename(file)}`)));
     const before = segmentsOf(directory).map((file) => path.basename(file));

@@ -1,8 +1,8 @@
-// Torn tails and damage in real files. That each single bit and each length is told apart: test/durability/damage.test.ts.
+// Torn tails and damage in real files. test/durability/damage.test.ts tells every single bit and length apart.
 
 import fs from "node:fs";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nodeFileSystem } from "../disk/index.ts";
 import { removeTemporary, slowCrc32c, temporary, unsynced, watched } from "../disk/testing.ts";
 import { type Recovered, Wal, WalError } from "./index.ts";
@@ -68,7 +68,7 @@ function spoiling(original: string) {
   };
 }
 
-/** What a write leaves of which the end is lost. */
+/** What a write leaves whose end is lost. */
 function zeroFrom(file: string, offset: number): void {
   fs.writeFileSync(file, fs.readFileSync(file).fill(0, offset));
 }
@@ -97,7 +97,7 @@ describe("a torn tail", () => {
     end = last + 8 + Number(fs.readFileSync(lastOf(log)).readBigUInt64LE(last) & 0xff_ffffn);
   });
 
-  it("is cut wherever the last frame breaks off, and the rest stays", async () => {
+  test("is cut wherever the last frame breaks off, and the rest stays", async () => {
     const { outcome } = spoiling(log);
     for (let cut = last; cut < end; cut++) {
       const zeroed = await outcome((bytes) => bytes.fill(0, cut));
@@ -105,7 +105,7 @@ describe("a torn tail", () => {
       for (const recovered of [zeroed, garbled]) {
         expect(recovered).toMatchObject({ hardState: hardState(1, 1, 2) });
         const got = (recovered as Recovered).entries;
-        // The last byte of the checksum may well be the one that it was before.
+        // The last byte of the checksum may happen to be the same as before.
         if (got.length === 4) expect(cut).toBeGreaterThanOrEqual(end - 4);
         else expect(got).toEqual(entries(1, 4));
       }
@@ -113,7 +113,7 @@ describe("a torn tail", () => {
     }
   });
 
-  it("leaves the file as long as it was: one that is shorter than its head states has lost more, and is refused", async () => {
+  test("leaves the file as long as it was: one that is shorter than its head states has lost more, and is refused", async () => {
     const { outcome } = spoiling(log);
     const file = lastOf(log);
     for (const size of [end + 8, end, end - 5, last, records[4]?.offset as number]) {
@@ -128,7 +128,7 @@ describe("a torn tail", () => {
     expect((await reopened(directory)).repaired).toBeUndefined();
   });
 
-  it("is copied aside first, in a file of mode 0600; a later copy does not replace it", async () => {
+  test("is copied aside first, in a file of mode 0600; a later copy does not replace it", async () => {
     const directory = copyOf(log);
     const file = lastOf(directory);
     const bytes = fs.readFileSync(file);
@@ -148,7 +148,7 @@ describe("a torn tail", () => {
     expect(fs.readFileSync(`${file}.broken`)).toEqual(copy);
   });
 
-  it("is followed by new records that read back, here and by etcd's rules", async () => {
+  test("is followed by new records that both readers read, ours and one of etcd's rules", async () => {
     const directory = copyOf(log);
     zeroFrom(lastOf(directory), end - 5);
     const { wal, recovered } = await Wal.open({ fileSystem: nodeFileSystem, directory, segmentBytes: 8192 });
@@ -159,7 +159,7 @@ describe("a torn tail", () => {
     expect(readAsEtcd(segmentsOf(directory)).filter(({ type }) => type === 2)).toHaveLength(19);
   });
 
-  it("leaves nothing that could join what is written next: all behind it is zero", async () => {
+  test("leaves only zeros, which cannot join later records", async () => {
     const { outcome } = spoiling(log);
     const recovered = await outcome((bytes) => {
       return bytes.fill(0, last, last + 8); // the length word is lost, the record is not
@@ -179,7 +179,7 @@ describe("a torn tail", () => {
     await wal.close();
   });
 
-  it("may have sound records behind the hole: none of them was acknowledged", async () => {
+  test("may have sound records behind the hole: none of them was acknowledged", async () => {
     const unacknowledged = await crashed(async (wal) => {
       await wal.save(hardState(1, 1, 0), [entry(1)], true);
       for (let i = 2; i <= 6; i++) await wal.save(undefined, [entry(i)], false);
@@ -197,7 +197,7 @@ describe("a torn tail", () => {
     }
   });
 
-  it("is found again when the repair itself is interrupted, at any of its calls", async () => {
+  test("is found again when the repair itself is interrupted, at any of its calls", async () => {
     for (let failing = 1; ; failing++) {
       const directory = copyOf(log);
       zeroFrom(lastOf(directory), end - 5);
@@ -220,8 +220,8 @@ describe("a torn tail", () => {
   });
 });
 
-describe("damage", () => {
-  it("in what a later record states durable is refused, with file and offset, and changes nothing", async () => {
+describe("damage to a log", () => {
+  test("in bytes that a later record states durable is refused, with file and offset, and the log stays unchanged", async () => {
     const log = await withUnsyncedTail();
     const first = readAsEtcd(segmentsOf(log))[3]?.offset as number;
     const directory = copyOf(log);
@@ -237,7 +237,7 @@ describe("damage", () => {
     expect(fs.readdirSync(directory)).toEqual([path.basename(file)]);
   });
 
-  it("that zeroes durable records, or only their length word, does not pass for the end of the log", async () => {
+  test("that zeroes durable records, or only their length word, does not pass for the end of the log", async () => {
     const log = await withUnsyncedTail();
     const offsets = readAsEtcd(segmentsOf(log)).map(({ offset }) => offset);
     const { outcome } = spoiling(log);
@@ -248,7 +248,7 @@ describe("damage", () => {
     }
   });
 
-  it("of a length word never allocates beyond the file, whatever it states", async () => {
+  test("of a length word never allocates beyond the file, whatever it states", async () => {
     const log = await withUnsyncedTail();
     const offsets = readAsEtcd(segmentsOf(log)).map(({ offset }) => offset);
     const { outcome } = spoiling(log);
@@ -262,7 +262,7 @@ describe("damage", () => {
     }
   });
 
-  it("of a segment that is not the last is refused, whether cut short, emptied or missing", async () => {
+  test("of a segment that is not the last is refused, whether cut short, emptied or missing", async () => {
     const log = await crashed(async (wal) => {
       for (let i = 1; i <= 20; i++) await wal.save(hardState(1, 1, i - 1), [entry(i)], true);
     }, 400);
@@ -282,17 +282,17 @@ describe("damage", () => {
     expect(await outcomeOf(directory)).toMatchObject({ code: "NOT_CONTIGUOUS", message: /renamed\.wal/ });
   });
 
-  it("that loses the end of the log whole is told by the commit index", async () => {
+  test("that loses the whole end of the log shows by the commit index", async () => {
     const log = await crashed(async (wal) => {
       await wal.save(hardState(1, 1, 0), entries(1, 4), true);
-      await wal.save(hardState(1, 1, 9), [], true); // no raft would: it stands for entries that are gone
+      await wal.save(hardState(1, 1, 9), [], true); // no raft would save this: it commits entries that are gone
     });
     const error = await outcomeOf(log);
     expect(error).toMatchObject({ code: "LOST_TAIL", message: /index 9 was committed.*ends at 3.*replace this one/s });
   });
 });
 
-describe("what cannot be understood", () => {
+describe("a log that Wal.open cannot understand", () => {
   const append = (log: string, type: number, data: Uint8Array): string => {
     const directory = copyOf(log);
     const records = readAsEtcd(segmentsOf(directory));
@@ -305,7 +305,7 @@ describe("what cannot be understood", () => {
     return directory;
   };
 
-  it("is refused by name: a newer format, other metadata, a gap, an id beyond 2^53", async () => {
+  test("is refused by name: a newer format, other metadata, a gap, an id beyond 2^53", async () => {
     const log = await withUnsyncedTail();
     const huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
     expect(await outcomeOf(append(log, 6, Uint8Array.of(1)))).toMatchObject({ code: "NEWER_FORMAT" });
@@ -319,12 +319,12 @@ describe("what cannot be understood", () => {
     expect(sound).toMatchObject({ repaired: undefined, entries: { length: 5 } });
   });
 
-  it("is refused where there is no log at all", async () => {
+  test("is refused where no log exists", async () => {
     expect(await outcomeOf(path.join(temporary(), "none"))).toMatchObject({ code: "NOT_FOUND" });
     expect(await outcomeOf(temporary())).toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("is told for what it is where all that follows is another program's, and for damage otherwise", async () => {
+  test("is FOREIGN where all that follows is another program's, and DAMAGED otherwise", async () => {
     const log = await withUnsyncedTail();
     const { bytes: pristine, start, end, chain } = continuedByEtcd(segmentsOf(log));
     const outcome = async (spoil: (bytes: Buffer) => Buffer): Promise<Recovered | WalError> => {

@@ -1,30 +1,32 @@
-// A bad frame in the last segment: is it a write that a crash cut short, or damage to what was already durable?
+// A bad frame in the last segment: is it a write that a crash cut short, or damage to durable bytes?
 //
-// The log answers that itself. Each record of ours states the offset below which everything was durable when it was written,
-// and its own checksum vouches for it without any other record. So, with the first bad frame at X:
-//  - a later, sound record that states an offset above X proves that the bytes at X had been durable: damage, refused;
-//  - no such record: nothing that was acknowledged can lie behind X, so the log goes on from there, and a copy is kept.
-// Sound records behind X that state less are ordinary: of what was never synced, a power cut keeps any part.
-// A segment that etcd wrote says nothing of the kind; there etcd's own rule decides (a sector of zeros, or the end of the file).
+// The log answers that itself. Each record of ours states the offset below which all bytes were durable when it was
+// written, and its own checksum proves it without any other record. So, with the first bad frame at X:
+// - a later, sound record that states an offset above X proves that the bytes at X had been durable: damage, refused;
+// - without such a record, no acknowledged bytes can lie behind X, so the log goes on from there, and a copy is kept.
 //
-// Ports repair.go and isTornEntry of decoder.go. Differs: etcd takes every bad frame with a sector of zeros for a torn write, and
-// a zero length word for the end of the log, even where records follow that were acknowledged.
+// Sound records behind X that state less are ordinary: of bytes that were never synced, a power cut keeps any part. A
+// segment that etcd wrote has no such statement; there etcd's own rule decides (a sector of zeros, or the end of the
+// file).
+//
+// Ports repair.go and isTornEntry of decoder.go. Differs: etcd takes every bad frame with a sector of zeros for a torn
+// write, and a zero length word for the end of the log, even where acknowledged records follow.
 
 import type { File, FileSystem } from "../disk/file-system.ts";
 import { copyTo } from "./copy.ts";
 import type { BadFrame, Decoded, Decoder } from "./decoder.ts";
-import { HEAD_RECORDS } from "./record.ts";
+import { headRecords } from "./record.ts";
 import { type Rest, searchRest } from "./search.ts";
 
 /** How a segment ends. */
 export interface Ending {
   /** Where the sound records end. */
   readonly offset: number;
-  /** What stands there in place of zeros. */
+  /** The bad frame there, if there is one in place of zeros. */
   readonly bad: BadFrame | undefined;
   /** Why `bad` is damage; without it the end is clean, or a torn tail. */
   readonly damage: string | undefined;
-  /** Whether that is no damage, but what another program has written here. */
+  /** Whether that is no damage, but the records of another program. */
   readonly isForeign: boolean;
   /** The offset after the last byte that is not zero. */
   readonly used: number;
@@ -34,7 +36,9 @@ export interface Ending {
   readonly vouched: number;
 }
 
-/** Judges the end of a segment, where `decoder` has just come upon `step`. Anything wrong in one that is not the last is damage. */
+/**
+ * Judges the end of a segment, where `decoder` has just found `step`. Any fault in one that is not the last is damage.
+ */
 export async function judgeEnd(
   decoder: Decoder,
   step: Exclude<Decoded, { kind: "record" }>,
@@ -54,18 +58,21 @@ export async function judgeEnd(
 function badAfterEnd(decoder: Decoder, offset: number, rest: Rest): BadFrame | undefined {
   const bad = { kind: "bad", offset, looks: "torn" } as const;
   if (rest.used > offset) return { ...bad, reason: "the records end here, but other bytes than zero follow" };
-  return decoder.count < HEAD_RECORDS ? { ...bad, reason: "the records end here" } : undefined;
+  return decoder.count < headRecords ? { ...bad, reason: "the records end here" } : undefined;
 }
 
-/** A power cut takes no byte from a file that was durable at this size: only damage does, and takes records that were durable with it. */
+/** A power cut shortens no file below a durable size: only damage does, and takes durable records with it. */
 function whyShortened({ allotted, window }: Decoder): string | undefined {
   if (window.size >= allotted) return undefined;
   return `the file ends at offset ${window.size}, and had ${allotted} bytes before it got its name`;
 }
 
-/** Why the bad frame is damage; undefined if it is a torn tail. `decoder` has read what precedes it, `rest` lies behind it. */
+/**
+ * Why the bad frame is damage; undefined if it is a torn tail. `decoder` has read the bytes before it, `rest` lies
+ * behind it.
+ */
 function whyDamaged(bad: BadFrame, decoder: Decoder, rest: Rest): string | undefined {
-  if (decoder.count < HEAD_RECORDS) return `${bad.reason}; the head of a segment is durable before it gets its name`;
+  if (decoder.count < headRecords) return `${bad.reason}; the head of a segment is durable before it gets its name`;
   if (bad.looks === "foreign") return bad.reason;
   if (rest.durable > bad.offset) {
     return `${bad.reason}; a later record states that everything below offset ${rest.durable} was durable`;
@@ -74,17 +81,20 @@ function whyDamaged(bad: BadFrame, decoder: Decoder, rest: Rest): string | undef
   return `${bad.reason}; etcd wrote this segment, and the record does not look like one of its torn writes`;
 }
 
-/** What was cut from the end of the log. */
+/** The end that was cut off the log. */
 export interface Repaired {
   readonly file: string;
   /** The log ends here now. */
   readonly offset: number;
-  /** Where the file as it was is kept. */
+  /** The copy of the file as it was. */
   readonly backup: string;
   readonly reason: string;
 }
 
-/** Copies the first `size` bytes of a segment aside, for people to look at. An earlier copy is never replaced. Returns where it is. */
+/**
+ * Copies the first `size` bytes of a segment aside, for people to look at. Never replaces an earlier copy. Returns its
+ * path.
+ */
 export async function keepBroken(
   fileSystem: FileSystem,
   directory: string,

@@ -1,7 +1,7 @@
-// How much a search through what a client has chosen costs. The bytes are counted by a crc32c that counts and passes on; what the search
-// finds: repair.test.ts.
+// The cost of a search through bytes that a client has chosen, counted by a crc32c that counts and calls the real one.
+// What the search finds: repair.test.ts.
 
-import { expect, it, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { File } from "../disk/file-system.ts";
 import { Window } from "./decoder.ts";
 import { RecordType, writeFrame } from "./record.ts";
@@ -46,26 +46,26 @@ function putRecord(bytes: Uint8Array, offset: number, size: number, durable: num
   return writeFrame(bytes, offset, offset, 0, { type: RecordType.entry, data, durable, salt }).size;
 }
 
-it("reads the bytes at most twice, whatever sizes they claim", async () => {
+test("searchRest reads the bytes at most twice, whatever sizes they claim", async () => {
   const bytes = filled(4 * MiB, [0x08, 0, 0x10, 0, 0, 0, 0, 0]);
   const { read } = await search(bytes, 64);
   expect(read).toBeLessThanOrEqual(2 * bytes.length);
 });
 
-it("checksums little for each frame that holds together up to its checksum, however long it is", async () => {
-  // Every 16 bytes: the length word of a record of 1 MiB and 15 bytes, and the beginning of that record, with data of 1 MiB; so the end
-  // of each of them, too, lies every 16 bytes: those of the first half are in the second.
+test("searchRest checksums few bytes for each frame that is well-formed up to its checksum, however long it is", async () => {
+  // Every 16 bytes: the length word of a record of 1 MiB and 15 bytes, and the beginning of that record, with data of 1
+  // MiB; so every 16 bytes one of them ends, too: those of the first half end in the second.
   const begin = [0x0f, 0, 0x10, 0, 0, 0, 0, 0x81, 0x08, 2, 0x10, 1, 0x1a, 0x80, 0x80, 0x40];
   const bytes = filled(2 * MiB, begin);
   bytes.set(filled(MiB, [0x70, 1, 0x7d, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]), MiB);
   const candidates = MiB / begin.length;
   const { rest, checksummed } = await search(bytes, 0);
   expect(rest).toEqual({ used: expect.any(Number), ours: false, durable: 0 });
-  expect(checksummed).toBeGreaterThan(bytes.length + 8 * candidates); // they did come as far as that
+  expect(checksummed).toBeGreaterThan(bytes.length + 8 * candidates); // so far they did get
   expect(checksummed).toBeLessThan(bytes.length + 256 * candidates);
 });
 
-it("finds a sound record of ours at every multiple of 8 behind such bytes, of any size, up to the end", async () => {
+test("searchRest finds a sound record of ours at every multiple of 8 behind such bytes, of any size, up to the end", async () => {
   for (const size of [0, 1, 7, 100, 127, 128, 129, 1000, 70_000]) {
     for (const at of [8, 16, 120, 128, 136, 1024, 4088]) {
       const salt = size % 2 === 0 ? 0 : 2 ** 48 + size;
@@ -81,7 +81,7 @@ it("finds a sound record of ours at every multiple of 8 behind such bytes, of an
   }
 });
 
-it("does not believe one that states what lies behind its own beginning durable", async () => {
+test("searchRest does not believe a record that states bytes behind its own beginning durable", async () => {
   for (const salt of [0, 2 ** 48 + 1]) {
     const bytes = new Uint8Array(1024);
     putRecord(bytes, 64, 10, 72, salt);
@@ -91,7 +91,7 @@ it("does not believe one that states what lies behind its own beginning durable"
   }
 });
 
-it("finds one whose checksum ends in zeros, with nothing but zeros behind it", async () => {
+test("searchRest finds a record whose checksum ends in zeros, with only zeros behind it", async () => {
   const found: number[] = [];
   const bytes = new Uint8Array(16_384);
   for (let durable = 0; durable < 16_000; durable++) {

@@ -49,8 +49,8 @@ export interface PlainRecord {
 }
 
 /**
- * Reads segments by etcd's rules alone: length words, fields 1 to 3 in any order, unknown fields skipped, the chain of checksums.
- * Throws on anything that etcd would refuse.
+ * Reads segments by etcd's rules alone: length words, fields 1 to 3 in any order, unknown fields skipped, the chain of
+ * checksums. Throws on anything that etcd would refuse.
  */
 export function readAsEtcd(files: readonly string[]): PlainRecord[] {
   const records: PlainRecord[] = [];

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { nodeFileSystem } from "../disk/index.ts";
 import { removeTemporary, temporary, text, watched } from "../disk/testing.ts";
 import { encodeEntry, encodeHardState } from "../raft/raftpb/index.ts";
@@ -24,8 +24,8 @@ const reopened = async (directory: string) => {
   return recovered;
 };
 
-describe("creating", () => {
-  it("writes crc, metadata and the empty snapshot, in frames that etcd reads, into a file of mode 0600", async () => {
+describe("Wal.create", () => {
+  test("writes crc, metadata and the empty snapshot, in frames that etcd reads, into a file of mode 0600", async () => {
     const directory = fresh();
     const random = (): number => 0; // the salt is 2^48 then
     const wal = await Wal.create({ fileSystem, directory, metadata, segmentBytes: 4096, random });
@@ -36,7 +36,7 @@ describe("creating", () => {
     const bytes = fs.readFileSync(file);
     const head = [
       "1100000000000087 08041000 7080808080808040 7d........ 00000000000000", // crc 0
-      "1b00000000000085 0801 10.......... 1a04 08011002 7080a08080808040 7d........ 0000000000", // metadata; the file has 4096 bytes
+      "1b00000000000085 0801 10.......... 1a04 08011002 7080a08080808040 7d........ 0000000000", // metadata; size: 4096
       "1b00000000000085 0805 10.......... 1a04 08001000 7080808080808040 7d........ 0000000000", // snapshot 0/0
       "0000000000000000",
     ];
@@ -51,7 +51,7 @@ describe("creating", () => {
     await wal.close();
   });
 
-  it("refuses a directory that holds a log, or anything else", async () => {
+  test("refuses a directory that holds a log, or any other file", async () => {
     const directory = fresh();
     await (await create(directory)).close();
     await expect(create(directory)).rejects.toMatchObject({ code: "EXISTS" });
@@ -61,13 +61,13 @@ describe("creating", () => {
     expect(fs.readdirSync(other)).toEqual(["notes.txt"]);
   });
 
-  it("takes an empty directory, and one whose path ends in a slash", async () => {
+  test("takes an empty directory, and one whose path ends in a slash", async () => {
     const directory = temporary();
     await (await create(`${directory}/`)).close();
     expect(segmentsOf(directory)).toHaveLength(1);
   });
 
-  it("leaves no log or a whole one, whichever call fails, and the next attempt succeeds", async () => {
+  test("leaves no log or a whole one, whichever call fails, and the next attempt succeeds", async () => {
     for (let failing = 1; ; failing++) {
       const directory = fresh();
       let calls = 0;
@@ -87,7 +87,7 @@ describe("creating", () => {
     }
   });
 
-  it("replaces what an interrupted creation left", async () => {
+  test("replaces the files of an interrupted creation", async () => {
     const directory = fresh();
     fs.mkdirSync(`${directory}.tmp`);
     fs.writeFileSync(path.join(`${directory}.tmp`, "0000000000000000-0000000000000000.wal"), "half");
@@ -97,8 +97,8 @@ describe("creating", () => {
   });
 });
 
-describe("saving", () => {
-  it("gives back what was saved; the last hard state wins", async () => {
+describe("Wal.save", () => {
+  test("writes entries and hard states that Wal.open returns; the last hard state wins", async () => {
     const directory = fresh();
     const wal = await create(directory);
     const store: LogStore = wal; // what server/ asks for
@@ -115,7 +115,7 @@ describe("saving", () => {
     });
   });
 
-  it("has written the bytes when the call returns, before the sync", async () => {
+  test("has written the bytes when the call returns, before the sync", async () => {
     const directory = fresh();
     const wal = await create(directory);
     const saved = wal.save(hardState(1, 1, 0), [entry(1)], true);
@@ -128,7 +128,7 @@ describe("saving", () => {
     await wal.close();
   });
 
-  it("writes once and syncs once, neither for nothing, and for a new commit index alone only on demand", async () => {
+  test("writes once and syncs once, neither without need, and for a new commit index alone only on demand", async () => {
     const calls: string[] = [];
     const directory = fresh();
     const wal = await create(
@@ -148,7 +148,7 @@ describe("saving", () => {
     expect(await during(wal.save(undefined, [], true))).toEqual([]);
     expect(await during(wal.save(hardState(0, 0, 0), [], true))).toEqual([]);
     expect(await during(wal.save(hardState(1, 1, 8), [], false))).toEqual(["writeAt"]);
-    // Nothing to write, but something to sync: the commit index before it.
+    // Nothing to write, but a commit index from before to sync.
     expect(await during(wal.save(undefined, [], true))).toEqual(["datasync"]);
     expect(await during(wal.save(undefined, [], true))).toEqual([]);
     expect(await during(wal.save(hardState(1, 1, 8), [], false))).toEqual(["writeAt"]);
@@ -157,7 +157,7 @@ describe("saving", () => {
     await wal.close();
   });
 
-  it("writes zeros ahead, so that a save inside them does not grow the file", async () => {
+  test("writes zeros ahead, so that a save inside them does not grow the file", async () => {
     const directory = fresh();
     const wal = await create(directory, 64_000_000);
     expect(fs.statSync(lastOf(directory)).size).toBe(1024 * 1024);
@@ -169,7 +169,7 @@ describe("saving", () => {
     expect((await reopened(directory)).entries).toHaveLength(2);
   });
 
-  it("replaces entries by later ones of the same index, and drops what followed", async () => {
+  test("replaces entries by later ones of the same index, and drops what followed", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(1, 1, 0), entries(1, 10), true);
@@ -179,7 +179,7 @@ describe("saving", () => {
     expect((await reopened(directory)).entries).toEqual([...entries(1, 5), ...entries(5, 8, 2)]);
   });
 
-  it("keeps an entry without data, one with empty data and a conf change apart", async () => {
+  test("keeps an entry without data, one with empty data and a conf change apart", async () => {
     const directory = fresh();
     const wal = await create(directory);
     const odd = [
@@ -192,7 +192,7 @@ describe("saving", () => {
     expect((await reopened(directory)).entries).toEqual(odd);
   });
 
-  it("refuses entries that leave a gap, and a second call while the first is running", async () => {
+  test("refuses entries that leave a gap, and a second call while the first is running", async () => {
     const wal = await create(fresh());
     const first = wal.save(hardState(1, 1, 0), [entry(1)], true);
     await expect(wal.save(undefined, [entry(2)], true)).rejects.toThrow(/one call at a time/);
@@ -201,14 +201,14 @@ describe("saving", () => {
     await expect(wal.close()).rejects.toMatchObject({ code: "FAILED" });
   });
 
-  it("takes nothing after it was closed", async () => {
+  test("rejects after Wal.close", async () => {
     const wal = await create(fresh());
     await wal.close();
     await wal.close();
     await expect(wal.save(hardState(1, 1, 0), [], true)).rejects.toMatchObject({ code: "CLOSED" });
   });
 
-  it("repeats the hard state on close, with everything before it stated durable", async () => {
+  test("is followed by a repeated hard state on Wal.close, with all bytes before it stated durable", async () => {
     const directory = fresh();
     const wal = await create(directory);
     await wal.save(hardState(3, 1, 1), [entry(1)], false);
@@ -220,14 +220,14 @@ describe("saving", () => {
   });
 });
 
-describe("cutting", () => {
-  it("carries chain, metadata and hard state into a segment named after the next index", async () => {
+describe("the cut of Wal", () => {
+  test("carries chain, metadata and hard state into a segment named after the next index", async () => {
     const directory = fresh();
     const wal = await create(directory, 400);
     for (let i = 1; i <= 20; i++) await wal.save(hardState(1, 1, i - 1), [entry(i)], true);
     const names = segmentsOf(directory).map((file) => path.basename(file));
     expect(names.length).toBeGreaterThan(3);
-    const records = readAsEtcd(segmentsOf(directory)); // throws where the chain does not hold
+    const records = readAsEtcd(segmentsOf(directory)); // throws if the chain is broken
     const heads = records.flatMap((record, i) => (record.offset === 0 ? [records.slice(i, i + 3)] : []));
     expect(heads.map((head) => head.map(({ type }) => type))).toEqual(names.map((_, i) => [4, 1, i === 0 ? 5 : 3]));
     for (const [i, name] of names.entries()) {
@@ -241,7 +241,7 @@ describe("cutting", () => {
     expect(recovered.hardState).toEqual(hardState(1, 1, 19));
   });
 
-  it("leaves full segments without a tail of zeros", async () => {
+  test("leaves full segments without a tail of zeros", async () => {
     const directory = fresh();
     const wal = await create(directory, 400);
     for (let i = 1; i <= 6; i++) await wal.save(undefined, [entry(i)], true);
@@ -252,7 +252,7 @@ describe("cutting", () => {
     }
   });
 
-  it("holds an entry larger than a segment", async () => {
+  test("holds an entry larger than a segment", async () => {
     const directory = fresh();
     const wal = await create(directory, 4096);
     const large = entry(1, 1, "x".repeat(3_000_000));
@@ -265,7 +265,7 @@ describe("cutting", () => {
     expect(others).toEqual([entry(2), entry(3)]);
   });
 
-  it("does not hand out the buffer that it reads into", async () => {
+  test("does not give out the buffer that it reads into", async () => {
     const directory = fresh();
     const wal = await create(directory, 64_000_000);
     const many = Array.from({ length: 3000 }, (_, i) => entry(i + 1, 1, `${i} `.repeat(200)));
@@ -277,7 +277,7 @@ describe("cutting", () => {
     expect([read.length, different]).toEqual([3002, []]);
   });
 
-  it("goes on over many openings", async () => {
+  test("goes on over many openings", async () => {
     const directory = fresh();
     await (await create(directory, 300)).close();
     for (let i = 1; i <= 15; i++) {
@@ -289,7 +289,7 @@ describe("cutting", () => {
     expect(readAsEtcd(segmentsOf(directory)).filter(({ type }) => type === 2)).toHaveLength(15);
   });
 
-  it("loses nothing that was acknowledged, whichever of its calls fails", async () => {
+  test("loses nothing that was acknowledged, whichever of its calls fails", async () => {
     for (let failing = 1; ; failing++) {
       const directory = fresh();
       let calls = Number.NEGATIVE_INFINITY;
@@ -315,8 +315,8 @@ describe("cutting", () => {
   });
 });
 
-describe("a failure of the disk", () => {
-  it("is told again by every later call; nothing is retried", async () => {
+describe("Wal, after a failure of the disk,", () => {
+  test("rejects every later call with the same error, and retries nothing", async () => {
     const calls: string[] = [];
     let failing = "";
     const disk = watched((call) => {

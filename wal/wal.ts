@@ -1,12 +1,12 @@
 // The log, open for appending: create, open, save, saveSnapshot, cut, release, close.
 //
-// Promises: the bytes of a save are in the file before the call returns, in one write; they survive a power cut once the promise
-// resolves, if a sync was asked for; nothing is written twice. One call at a time: the caller waits for the promise of one before
-// it makes the next. After a write or a sync has failed nobody knows what the disk holds, so nothing is retried and every later
-// call rejects with the same error: the process must stop, and the next start finds out.
+// Promises: the bytes of a save are in the file before the call returns, in one write; they survive a power cut once
+// the promise resolves, if a sync was asked for; nothing is written twice. One call at a time: the caller waits for the
+// promise of one before it makes the next. After a failed write or sync the state of the disk is unknown, so nothing is
+// retried and every later call rejects with the same error: the process must stop, and the next start finds out.
 //
-// Ports wal.go. Leaves out its file pipeline (a segment is made when it is needed, and grows in steps of zeros), its locks on single
-// segments (one lock on the directory), and the switch that turns syncs off.
+// Ports wal.go. Leaves out its file pipeline (a segment is made when it is needed, and grows in steps of zeros), its
+// locks on single segments (one lock on the directory), and the switch that turns syncs off.
 
 import { randomInt } from "node:crypto";
 import type { DirectoryLock, File, FileSystem } from "../disk/file-system.ts";
@@ -21,7 +21,7 @@ import { encodeSnapshotRecord, type RecordData, RecordType, type WalSnapshot } f
 import { type Recovered, recover } from "./recovery.ts";
 import { allottedOf, drawSalt, writeSegment, writeZeros } from "./segment.ts";
 
-const SEGMENT_BYTES = 64_000_000;
+const segmentBytes = 64_000_000;
 const emptyHardState = makeHardState(0, 0, 0);
 
 export interface WalOptions {
@@ -30,19 +30,22 @@ export interface WalOptions {
   /** A segment that has reached this size is followed by a new one; 64,000,000 as in etcd unless given. */
   readonly segmentBytes?: number | undefined;
   readonly logger?: Logger | undefined;
-  /** An integer in [0, n) that nobody can guess, for the salts of new segments; node:crypto's unless given. */
+  /** An integer in [0, n) that clients cannot guess, for the salts of new segments; node:crypto's unless given. */
   readonly random?: ((n: number) => number) | undefined;
 }
 
 export interface CreateOptions extends WalOptions {
   /** Written at the head of each segment. */
   readonly metadata: Uint8Array;
-  /** Replaces the log that is there. Only for one in which nothing was ever saved, by whoever keeps all others from opening it. */
+  /**
+   * Replaces an existing log. Only for one in which nothing was ever saved; the caller must keep others from opening
+   * it.
+   */
   readonly replaces?: boolean | undefined;
 }
 
 export interface OpenOptions extends WalOptions {
-  /** The snapshot to read on from; it must be recorded in the log. The empty log's 0/0 unless given. */
+  /** The snapshot to read on from; the log must have its record. The empty log's 0/0 unless given. */
   readonly startAt?: StartAt | undefined;
 }
 
@@ -72,9 +75,9 @@ export class Wal {
   #hardState: HardState;
   /** Index of the last entry, or of the snapshot that it has to follow. */
   #lastIndex: number;
-  /** Index of the newest snapshot that is recorded and committed, so that the log can be read from it on. */
+  /** Index of the newest snapshot that is recorded and committed: reading may start there. */
   #snapshotIndex: number;
-  /** Index of one that is recorded and not committed yet: the leader sent it, and it replaces the log. */
+  /** Index of a snapshot that is recorded and not committed yet: the leader sent it, and it replaces the log. */
   #replacement: number | undefined;
   #sequence: number;
   #file: File;
@@ -111,8 +114,8 @@ export class Wal {
   }
 
   /**
-   * Makes a new log, or nothing (create.ts tells how). Throws WalError EXISTS if the directory is there and not empty, FileSystemError
-   * LOCKED if another process is at it, or what the disk failed.
+   * Makes a new log, or nothing (create.ts has the steps). Throws WalError EXISTS if the directory is not empty,
+   * FileSystemError LOCKED if another process has it, or the disk's failure.
    */
   static async create(options: CreateOptions): Promise<Wal> {
     const { fileSystem, replaces = false } = options;
@@ -125,8 +128,8 @@ export class Wal {
   }
 
   /**
-   * Opens a log and returns what it holds; a torn write at its end is cut off, with a copy kept. Throws WalError (errors.ts tells each
-   * code) and FileSystemError, LOCKED if another process has the log open.
+   * Opens a log and returns its contents; cuts off a torn write at its end, and keeps a copy. Throws WalError
+   * (errors.ts lists the codes) and FileSystemError, LOCKED if another process has the log open.
    */
   static async open(options: OpenOptions): Promise<{ wal: Wal; recovered: Recovered }> {
     const { fileSystem } = options;
@@ -162,12 +165,13 @@ export class Wal {
   }
 
   /**
-   * Appends the entries, then the hard state; an undefined or empty one is not written. The bytes are written before the call
-   * returns; with `mustSync` the promise resolves once they, and all before them, survive a power cut. The entries continue the log or replace
-   * its end.
+   * Appends the entries, then the hard state; an undefined or empty one is not written. The bytes are written before
+   * the call returns; with `mustSync` the promise resolves once they, and all before them, survive a power cut. The
+   * entries continue the log or replace its end.
    *
-   * The first hard state that commits a snapshot which the leader sent (see saveSnapshot) goes before the entries too, and is always
-   * synced: it is what makes the snapshot count, and entries that a crash left without it would seem to continue the log that it replaced.
+   * The first hard state that commits a snapshot which the leader sent (see saveSnapshot) goes before the entries, and
+   * is always synced: it makes the snapshot count, and after a crash entries without it would seem to continue the
+   * replaced log.
    */
   save(hardState: HardState | undefined, entries: readonly Entry[], mustSync: boolean): Promise<void> {
     return this.#exclusively(async () => {
@@ -208,8 +212,8 @@ export class Wal {
   }
 
   /**
-   * Records that the snapshot's file is durable, and syncs. `confState` may be missing only at index 0. If the leader sent it, the next save
-   * has the hard state that commits it; entries then go on behind it.
+   * Records that the snapshot's file is durable, and syncs. `confState` may be missing only at index 0. If the leader
+   * sent the snapshot, the next save has the hard state that commits it; entries then continue after it.
    */
   saveSnapshot(snapshot: WalSnapshot): Promise<void> {
     return this.#exclusively(async () => {
@@ -223,8 +227,8 @@ export class Wal {
   }
 
   /**
-   * Deletes the segments that nobody needs who starts at a snapshot of this index or a later one. Such a snapshot must be recorded and
-   * committed. The oldest go first, each for good before the next, so that a crash leaves no gap.
+   * Deletes the segments that a start at a snapshot of this index or a later one does not need. Such a snapshot must be
+   * recorded and committed. The oldest go first, each for good before the next, so that a crash leaves no gap.
    */
   release(index: number): Promise<void> {
     return this.#exclusively(async () => {
@@ -242,13 +246,13 @@ export class Wal {
   }
 
   /**
-   * Syncs the log, then repeats the last hard state: a record that states everything before it durable, so that any damage to a
-   * closed log is known for what it is. Releases the directory, whatever happens; rejects if the log had failed.
+   * Syncs the log, then repeats the last hard state: a record that states everything before it durable, so that any
+   * damage to a closed log is recognised as damage. Unlocks the directory in any case; rejects if the log had failed.
    */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#running?.catch(() => undefined); // its own caller hears of it
+    await this.#running?.catch(() => undefined); // its own caller gets the error
     try {
       await this.#seal().finally(() => this.#file.close());
     } catch (cause) {
@@ -311,8 +315,8 @@ export class Wal {
   }
 
   /**
-   * Ends this segment and begins the next. The new one gets its name only when the old one and its own head are durable; a crash
-   * before that leaves the old tail, one after it the new.
+   * Ends this segment and begins the next. The new one gets its name only when the old one and its own head are
+   * durable; a crash before that leaves the old tail, one after it the new.
    */
   async #cut(): Promise<void> {
     const fileSystem = this.#fileSystem;
@@ -337,11 +341,11 @@ export class Wal {
   }
 }
 
-/** Without the slash at its end, so that `.tmp` can be put there. */
+/** Without the slash at its end, so that `.tmp` can follow. */
 const trimmed = (directory: string): string => directory.replace(/(?<=.)\/+$/, "");
 
 const isEmpty = (hs: HardState): boolean => hs.term === 0 && hs.vote === 0 && hs.commit === 0;
 
-const segmentBytesOf = (options: WalOptions): number => options.segmentBytes ?? SEGMENT_BYTES;
+const segmentBytesOf = (options: WalOptions): number => options.segmentBytes ?? segmentBytes;
 
 const randomOf = (options: WalOptions): ((n: number) => number) => options.random ?? ((n) => randomInt(n));

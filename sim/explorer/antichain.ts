@@ -15,76 +15,76 @@ import { StateSet } from "./state-set.ts";
 export class Antichain {
   readonly states = new StateSet();
   /** How many words come before the messages. */
-  private readonly keyLength: number;
-  private readonly keys = new StateSet();
+  readonly #keyLength: number;
+  readonly #keys = new StateSet();
   /** For each key the newest of its states, and for each state the one before it with the same key: their numbers plus one, or 0. */
-  private newest = new Uint32Array(1 << 12);
-  private older = new Uint32Array(1 << 12);
-  private sketches = new Uint32Array(1 << 12);
-  private covered = new Uint8Array(1 << 12);
+  #newest = new Uint32Array(1 << 12);
+  #older = new Uint32Array(1 << 12);
+  #sketches = new Uint32Array(1 << 12);
+  #covered = new Uint8Array(1 << 12);
 
   constructor(keyLength: number) {
-    this.keyLength = keyLength;
+    this.#keyLength = keyLength;
   }
 
   /** Whether a state that is kept covers the first `length` words. */
   covers(words: Uint32Array, length: number): boolean {
-    return this.coverOf(words, length) !== undefined;
+    return this.#coverOf(words, length) !== undefined;
   }
 
   /** Adds the first `length` words, unless they are covered. The number of the state, or of one that covers it, and whether it is new. */
   add(words: Uint32Array, length: number): { number: number; isNew: boolean } {
-    const cover = this.coverOf(words, length);
+    const cover = this.#coverOf(words, length);
     if (cover !== undefined) return { number: cover, isNew: false };
-    const key = this.keys.add(words, this.keyLength).number;
-    const sketch = this.sketch(words, length);
-    for (let state = this.newest[key] ?? 0; state !== 0; state = this.older[state - 1] as number) {
-      const mayBe = ((this.sketches[state - 1] as number) & ~sketch) === 0;
-      if (mayBe && this.states.isWithin(state - 1, words, length, this.keyLength)) this.covered[state - 1] = 1;
+    const key = this.#keys.add(words, this.#keyLength).number;
+    const sketch = this.#sketch(words, length);
+    for (let state = this.#newest[key] ?? 0; state !== 0; state = this.#older[state - 1] as number) {
+      const mayBe = ((this.#sketches[state - 1] as number) & ~sketch) === 0;
+      if (mayBe && this.states.isWithin(state - 1, words, length, this.#keyLength)) this.#covered[state - 1] = 1;
     }
     const { number } = this.states.add(words, length);
-    if (number === this.older.length) this.grow();
-    this.older[number] = this.newest[key] as number;
-    this.newest[key] = number + 1;
-    this.sketches[number] = sketch;
+    if (number === this.#older.length) this.#grow();
+    this.#older[number] = this.#newest[key] as number;
+    this.#newest[key] = number + 1;
+    this.#sketches[number] = sketch;
     return { number, isNew: true };
   }
 
   /** Whether a later state covers this one. */
   isCovered(number: number): boolean {
-    return this.covered[number] === 1;
+    return this.#covered[number] === 1;
   }
 
-  private coverOf(words: Uint32Array, length: number): number | undefined {
-    const { number: key, isNew } = this.keys.add(words, this.keyLength);
+  #coverOf(words: Uint32Array, length: number): number | undefined {
+    const { number: key, isNew } = this.#keys.add(words, this.#keyLength);
     if (isNew) return undefined;
-    const sketch = this.sketch(words, length);
-    for (let state = this.newest[key] ?? 0; state !== 0; state = this.older[state - 1] as number) {
-      const mayBe = (sketch & ~(this.sketches[state - 1] as number)) === 0;
-      if (mayBe && this.states.contains(state - 1, words, length, this.keyLength)) return state - 1;
+    const sketch = this.#sketch(words, length);
+    for (let state = this.#newest[key] ?? 0; state !== 0; state = this.#older[state - 1] as number) {
+      const mayBe = (sketch & ~(this.#sketches[state - 1] as number)) === 0;
+      if (mayBe && this.states.contains(state - 1, words, length, this.#keyLength)) return state - 1;
     }
     return undefined;
   }
 
-  private sketch(words: Uint32Array, length: number): number {
+  #sketch(words: Uint32Array, length: number): number {
     let sketch = 0;
-    for (let at = this.keyLength; at < length; at++) sketch |= 1 << ((words[at] as number) & 31);
+    for (let at = this.#keyLength; at < length; at++) sketch |= 1 << ((words[at] as number) & 31);
     return sketch;
   }
 
   /** There are no more keys than states: one size serves all. */
-  private grow(): void {
-    const size = this.older.length * 2;
+  #grow(): void {
+    const size = this.#older.length * 2;
     const larger = (list: Uint32Array): Uint32Array<ArrayBuffer> => {
       const copy = new Uint32Array(size);
       copy.set(list);
       return copy;
     };
-    this.newest = larger(this.newest);
-    this.older = larger(this.older);
-    this.sketches = larger(this.sketches);
+    this.#newest = larger(this.#newest);
+    this.#older = larger(this.#older);
+    this.#sketches = larger(this.#sketches);
     const covered = new Uint8Array(size);
-    covered.set(this.covered);
-    this.covered = covered;
+    covered.set(this.#covered);
+    this.#covered = covered;
   }
 }

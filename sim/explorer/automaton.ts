@@ -52,18 +52,18 @@ interface State {
 
 /** Numbers texts in the order in which they are first seen, from 0. */
 export class Numbering {
-  private readonly numbers = new Map<string, number>();
+  readonly #numbers = new Map<string, number>();
 
   get size(): number {
-    return this.numbers.size;
+    return this.#numbers.size;
   }
 
   /** The number of the text, and whether it is new. */
   of(text: string): { number: number; isNew: boolean } {
-    const known = this.numbers.get(text);
+    const known = this.#numbers.get(text);
     if (known !== undefined) return { number: known, isNew: false };
-    const number = this.numbers.size;
-    this.numbers.set(text, number);
+    const number = this.#numbers.size;
+    this.#numbers.set(text, number);
     return { number, isNew: true };
   }
 }
@@ -71,63 +71,63 @@ export class Numbering {
 export class Automata {
   /** How many times the real core has done an input to find out what it does. */
   steps = 0;
-  private readonly common: Common;
-  private readonly states: State[] = [];
-  private readonly stateNumbers = new Numbering();
-  private readonly inputs: Input[] = [];
-  private readonly inputNumbers = new Numbering();
-  private readonly messageNumbers = new Numbering();
-  private readonly messages: Message[] = [];
-  private readonly logNumbers = new Numbering();
-  private readonly keys = new WeakMap<Entry, string>();
+  readonly #common: Common;
+  readonly #states: State[] = [];
+  readonly #stateNumbers = new Numbering();
+  readonly #inputs: Input[] = [];
+  readonly #inputNumbers = new Numbering();
+  readonly #messageNumbers = new Numbering();
+  readonly #messages: Message[] = [];
+  readonly #logNumbers = new Numbering();
+  readonly #keys = new WeakMap<Entry, string>();
 
   constructor(common: Common) {
-    this.common = common;
+    this.#common = common;
   }
 
   get stateCount(): number {
-    return this.states.length;
+    return this.#states.length;
   }
 
   get messageCount(): number {
-    return this.messages.length;
+    return this.#messages.length;
   }
 
   /** The number of the state in which this node begins. */
   begin(id: number): number {
-    return this.number(new LocalNode(id, this.common), undefined);
+    return this.#number(new LocalNode(id, this.#common), undefined);
   }
 
   facts(state: number): Facts {
-    return (this.states[state] as State).facts;
+    return (this.#states[state] as State).facts;
   }
 
   message(number: number): Message {
-    return this.messages[number] as Message;
+    return this.#messages[number] as Message;
   }
 
   /** The number of an input; deliveries have the number of their message, see deliver(). */
   input(input: Input): number {
-    const { number, isNew } = this.inputNumbers.of(JSON.stringify(input));
-    if (isNew) this.inputs.push(input);
+    const { number, isNew } = this.#inputNumbers.of(JSON.stringify(input));
+    if (isNew) this.#inputs.push(input);
     return -1 - number;
   }
 
   inputOf(number: number): Input {
-    return number >= 0 ? { kind: "deliver", message: this.message(number) } : (this.inputs[-1 - number] as Input);
+    return number >= 0 ? { kind: "deliver", message: this.message(number) } : (this.#inputs[-1 - number] as Input);
   }
 
   /** What this input does in this state. */
   transition(state: number, input: number): Transition {
-    const { transitions } = this.states[state] as State;
+    const { transitions } = this.#states[state] as State;
     const known = transitions.get(input);
     if (known !== undefined) return known;
-    const found = this.find(state, input);
+    const found = this.#find(state, input);
     transitions.set(input, found);
     return found;
   }
 
-  private find(state: number, input: number): Transition {
+  #find(state: number, input: number): Transition {
     const node = this.make(state);
     this.steps++;
     try {
@@ -136,8 +136,8 @@ export class Automata {
       if (!(error instanceof Error)) throw error;
       return { to: state, sent: [], reads: [], error };
     }
-    const sent = node.outgoing.map((m) => this.numberOf(m));
-    const to = this.number(node, { state, input });
+    const sent = node.outgoing.map((m) => this.#numberOf(m));
+    const to = this.#number(node, { state, input });
     const error = checkStep(this.facts(state), this.facts(to), this.inputOf(input));
     return { to, sent, reads: node.reads, error };
   }
@@ -145,33 +145,33 @@ export class Automata {
   /** A real node in this state. */
   make(state: number): LocalNode {
     const path: number[] = [];
-    let { from, facts } = this.states[state] as State;
+    let { from, facts } = this.#states[state] as State;
     while (from !== undefined) {
       path.push(from.input);
-      ({ from, facts } = this.states[from.state] as State);
+      ({ from, facts } = this.#states[from.state] as State);
     }
-    const node = new LocalNode(facts.id, this.common);
+    const node = new LocalNode(facts.id, this.#common);
     for (const input of path.reverse()) node.do(this.inputOf(input));
     return node;
   }
 
-  private numberOf(m: Message): number {
-    const { number, isNew } = this.messageNumbers.of(canonical(m));
-    if (isNew) this.messages.push(m);
+  #numberOf(m: Message): number {
+    const { number, isNew } = this.#messageNumbers.of(canonical(m));
+    if (isNew) this.#messages.push(m);
     return number;
   }
 
-  private number(node: LocalNode, from: State["from"]): number {
-    const { number, isNew } = this.stateNumbers.of(textOf(node));
-    if (isNew) this.states.push({ facts: this.factsOf(node), from, transitions: new Map() });
+  #number(node: LocalNode, from: State["from"]): number {
+    const { number, isNew } = this.#stateNumbers.of(textOf(node));
+    if (isNew) this.#states.push({ facts: this.#factsOf(node), from, transitions: new Map() });
     return number;
   }
 
-  private factsOf(node: LocalNode): Facts {
+  #factsOf(node: LocalNode): Facts {
     const { raft } = node.raft;
     const { raftLog, trk } = raft;
     const entries = raftLog.allEntries();
-    const log = this.logOf(raftLog.unstable.snapshot ?? node.snapshot, entries);
+    const log = this.#logOf(raftLog.unstable.snapshot ?? node.snapshot, entries);
     const { storage } = node;
     const stored = storage.entries(storage.firstIndex(), storage.lastIndex() + 1, noLimit);
     return {
@@ -182,8 +182,8 @@ export class Automata {
       durableTerm: node.durable.term,
       commit: raftLog.committed,
       log,
-      logNumber: this.logNumbers.of(log.join("\n")).number,
-      durable: this.logOf(node.snapshot, Array.isArray(stored) ? stored : []),
+      logNumber: this.#logNumbers.of(log.join("\n")).number,
+      durable: this.#logOf(node.snapshot, Array.isArray(stored) ? stored : []),
       applied: node.applied,
       voters: trk.config.voters,
       hasReady: node.pending === undefined && node.raft.hasReady(),
@@ -193,15 +193,15 @@ export class Automata {
     };
   }
 
-  private logOf(snapshot: Snapshot, entries: readonly Entry[]): string[] {
-    return [...snapshotKeys(snapshot), ...entries.map((e) => this.keyOf(e))];
+  #logOf(snapshot: Snapshot, entries: readonly Entry[]): string[] {
+    return [...snapshotKeys(snapshot), ...entries.map((e) => this.#keyOf(e))];
   }
 
-  private keyOf(e: Entry): string {
-    const known = this.keys.get(e);
+  #keyOf(e: Entry): string {
+    const known = this.#keys.get(e);
     if (known !== undefined) return known;
     const key = keyOf(e);
-    this.keys.set(e, key);
+    this.#keys.set(e, key);
     return key;
   }
 }

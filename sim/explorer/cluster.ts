@@ -55,11 +55,11 @@ export class Cluster {
   /** Where the messages in flight begin. */
   readonly messagesAt: number;
   /** The first word holds what is left of all budgets, as one number of mixed radix. */
-  private readonly budgets: Record<BudgetName | "changes", { readonly stride: number; readonly most: number }>;
-  private readonly answersStale: boolean;
-  private readonly isAtomic: boolean;
-  private readonly inputs = { campaign: 0, tick: 0, beat: 0, ready: 0, persist: 0, compact: 0 };
-  private readonly numbered: Record<"crash" | "propose" | "read" | "change" | "transfer", number[]> = {
+  readonly #budgets: Record<BudgetName | "changes", { readonly stride: number; readonly most: number }>;
+  readonly #answersStale: boolean;
+  readonly #isAtomic: boolean;
+  readonly #inputs = { campaign: 0, tick: 0, beat: 0, ready: 0, persist: 0, compact: 0 };
+  readonly #numbered: Record<"crash" | "propose" | "read" | "change" | "transfer", number[]> = {
     crash: [],
     propose: [],
     read: [],
@@ -74,15 +74,15 @@ export class Cluster {
     const voters = world.voters ?? all.filter((id) => !learners.includes(id));
     this.automata = new Automata({ voters, learners, disk, options, mutation });
     this.messagesAt = nodesAt + nodes;
-    this.isAtomic = disk === "atomic";
-    if (world.network === "once" && !this.isAtomic) {
+    this.#isAtomic = disk === "atomic";
+    if (world.network === "once" && !this.#isAtomic) {
       throw new Error(
         `"${world.name}": a slow disk goes with a network that delivers often, because a queue does not count what is in it twice`,
       );
     }
-    this.answersStale = options.checkQuorum === true || options.preVote === true;
+    this.#answersStale = options.checkQuorum === true || options.preVote === true;
     for (const kind of ["campaign", "tick", "beat", "ready", "persist", "compact"] as const) {
-      this.inputs[kind] = this.automata.input({ kind });
+      this.#inputs[kind] = this.automata.input({ kind });
     }
     let stride = 1;
     const digit = (most = 0): { stride: number; most: number } => {
@@ -91,24 +91,24 @@ export class Cluster {
       return place;
     };
     const digits = budgetNames.map((name) => [name, digit(world.budgets[name])]);
-    this.budgets = { ...Object.fromEntries(digits), changes: digit(world.changes?.length) };
+    this.#budgets = { ...Object.fromEntries(digits), changes: digit(world.changes?.length) };
     if (stride > 2 ** 32) throw new Error(`the budgets of "${world.name}" do not fit into a word: make them smaller`);
     this.words[0] = stride - 1;
     for (const id of all) this.words[nodesAt + id - 1] = this.automata.begin(id);
     this.length = this.messagesAt;
-    if (world.leader !== undefined) this.settle(world.leader);
+    if (world.leader !== undefined) this.#settle(world.leader);
   }
 
   /** Lets a node be elected, and everything that follows from that happen. */
-  private settle(leader: number): void {
+  #settle(leader: number): void {
     const rest = { spends: undefined, takes: undefined };
-    this.go({ node: leader - 1, input: this.inputs.campaign, ...rest });
+    this.go({ node: leader - 1, input: this.#inputs.campaign, ...rest });
     for (;;) {
       const all = this.facts();
       const writing = all.findIndex((facts) => facts.isWriting);
       const ready = all.findIndex((facts) => facts.hasReady);
-      if (writing >= 0) this.go({ node: writing, input: this.inputs.persist, ...rest });
-      else if (ready >= 0) this.go({ node: ready, input: this.inputs.ready, ...rest });
+      if (writing >= 0) this.go({ node: writing, input: this.#inputs.persist, ...rest });
+      else if (ready >= 0) this.go({ node: ready, input: this.#inputs.ready, ...rest });
       else if (this.length > this.messagesAt) {
         const input = this.words[this.messagesAt] as number;
         const node = this.automata.message(input).to - 1;
@@ -119,7 +119,7 @@ export class Cluster {
 
   /** Makes the move, and is in the state after it. */
   go(move: Move): void {
-    if (!this.make(move) && move.takes !== undefined) this.remove(move.takes);
+    if (!this.make(move) && move.takes !== undefined) this.#remove(move.takes);
     this.words.set(this.next.subarray(0, this.nextLength));
     this.length = this.nextLength;
   }
@@ -135,33 +135,34 @@ export class Cluster {
   }
 
   /** How much is left of a budget in the state at hand. */
-  private left(name: BudgetName | "changes"): number {
-    const { stride, most } = this.budgets[name];
+  #left(name: BudgetName | "changes"): number {
+    const { stride, most } = this.#budgets[name];
     return most === 0 ? 0 : Math.floor((this.words[0] as number) / stride) % (most + 1);
   }
 
   /** All that may happen in the state at hand. */
   moves(isFirst: boolean): Move[] {
     const moves: Move[] = [];
-    this.addDeliveries(moves);
-    const { world, inputs } = this;
+    this.#addDeliveries(moves);
+    const { world } = this;
+    const inputs = this.#inputs;
     for (let node = 0; node < world.nodes; node++) {
       const facts = this.automata.facts(this.words[nodesAt + node] as number);
-      if (facts.hasReady && !this.isAtomic) add(moves, node, inputs.ready, undefined);
+      if (facts.hasReady && !this.#isAtomic) add(moves, node, inputs.ready, undefined);
       if (facts.isWriting) add(moves, node, inputs.persist, undefined);
-      if (!(isFirst && world.isSymmetric === true && node > 0)) this.addTimeouts(moves, node, facts);
-      if (facts.canCompact && this.left("compactions") > 0) add(moves, node, inputs.compact, "compactions");
-      if (this.left("crashes") > 0) {
+      if (!(isFirst && world.isSymmetric === true && node > 0)) this.#addTimeouts(moves, node, facts);
+      if (facts.canCompact && this.#left("compactions") > 0) add(moves, node, inputs.compact, "compactions");
+      if (this.#left("crashes") > 0) {
         const variants = world.disk === "torn" ? Math.max(1, facts.pieces) : 1;
-        for (let kept = 0; kept < variants; kept++) add(moves, node, this.input("crash", kept), "crashes");
+        for (let kept = 0; kept < variants; kept++) add(moves, node, this.#input("crash", kept), "crashes");
       }
-      if (this.left("reads") > 0) add(moves, node, this.input("read", this.left("reads")), "reads");
-      if (facts.leads) this.addLeaderMoves(moves, node, facts);
+      if (this.#left("reads") > 0) add(moves, node, this.#input("read", this.#left("reads")), "reads");
+      if (facts.leads) this.#addLeaderMoves(moves, node, facts);
     }
     return moves;
   }
 
-  private addDeliveries(moves: Move[]): void {
+  #addDeliveries(moves: Move[]): void {
     for (let at = this.messagesAt; at < this.length; at++) {
       const input = this.words[at] as number;
       if (at > this.messagesAt && this.words[at - 1] === input) continue;
@@ -170,43 +171,43 @@ export class Cluster {
       // What a client asked for and a node passed on has no term. It is no message of raft's own, and nothing tells two of them apart.
       const isTaken = this.world.network === "once" || term === 0;
       add(moves, node, input, undefined, isTaken ? at : undefined);
-      if (this.left("duplicates") > 0) add(moves, node, input, "duplicates");
-      if (this.left("drops") > 0) add(moves, node, undefined, "drops", at);
+      if (this.#left("duplicates") > 0) add(moves, node, input, "duplicates");
+      if (this.#left("drops") > 0) add(moves, node, undefined, "drops", at);
     }
   }
 
-  private addTimeouts(moves: Move[], node: number, { id, leads }: Facts): void {
-    if (this.left("ticks") > 0) add(moves, node, this.inputs.tick, "ticks");
-    const left = this.left("campaigns");
-    if (left > 0 && !leads && this.mayCampaign(id, left)) add(moves, node, this.inputs.campaign, "campaigns");
+  #addTimeouts(moves: Move[], node: number, { id, leads }: Facts): void {
+    if (this.#left("ticks") > 0) add(moves, node, this.#inputs.tick, "ticks");
+    const left = this.#left("campaigns");
+    if (left > 0 && !leads && this.#mayCampaign(id, left)) add(moves, node, this.#inputs.campaign, "campaigns");
   }
 
-  private mayCampaign(id: number, left: number): boolean {
+  #mayCampaign(id: number, left: number): boolean {
     const { campaigners, inTurn, budgets } = this.world;
     if (campaigners === undefined) return true;
     return inTurn === true ? campaigners[(budgets.campaigns ?? 0) - left] === id : campaigners.includes(id);
   }
 
-  private addLeaderMoves(moves: Move[], node: number, { id }: Facts): void {
-    if (this.left("proposals") > 0) add(moves, node, this.input("propose", this.left("proposals")), "proposals");
-    if (this.left("beats") > 0) add(moves, node, this.inputs.beat, "beats");
-    if (this.left("changes") > 0) add(moves, node, this.input("change", this.left("changes")), "changes");
-    if (this.left("transfers") === 0) return;
+  #addLeaderMoves(moves: Move[], node: number, { id }: Facts): void {
+    if (this.#left("proposals") > 0) add(moves, node, this.#input("propose", this.#left("proposals")), "proposals");
+    if (this.#left("beats") > 0) add(moves, node, this.#inputs.beat, "beats");
+    if (this.#left("changes") > 0) add(moves, node, this.#input("change", this.#left("changes")), "changes");
+    if (this.#left("transfers") === 0) return;
     for (let to = 1; to <= this.world.nodes; to++) {
-      if (to !== id) add(moves, node, this.input("transfer", to), "transfers");
+      if (to !== id) add(moves, node, this.#input("transfer", to), "transfers");
     }
   }
 
   /** The number of an input that comes in several kinds. Of what clients ask for, `of` is how many requests are left. */
-  private input(kind: "crash" | "propose" | "read" | "change" | "transfer", of: number): number {
-    const known = this.numbered[kind][of];
+  #input(kind: "crash" | "propose" | "read" | "change" | "transfer", of: number): number {
+    const known = this.#numbered[kind][of];
     if (known !== undefined) return known;
-    const number = this.automata.input(this.makeInput(kind, of));
-    this.numbered[kind][of] = number;
+    const number = this.automata.input(this.#makeInput(kind, of));
+    this.#numbered[kind][of] = number;
     return number;
   }
 
-  private makeInput(kind: "crash" | "propose" | "read" | "change" | "transfer", of: number): Input {
+  #makeInput(kind: "crash" | "propose" | "read" | "change" | "transfer", of: number): Input {
     const { changes = [], budgets } = this.world;
     switch (kind) {
       case "crash":
@@ -229,9 +230,9 @@ export class Cluster {
     const { next, automata } = this;
     next.set(this.words.subarray(0, this.length));
     this.nextLength = this.length;
-    if (spends !== undefined) next[0] = (next[0] as number) - this.budgets[spends].stride;
+    if (spends !== undefined) next[0] = (next[0] as number) - this.#budgets[spends].stride;
     if (input === undefined) {
-      this.remove(takes as number);
+      this.#remove(takes as number);
       return true;
     }
     const transition = automata.transition(state, input);
@@ -240,15 +241,15 @@ export class Cluster {
     const question = spends === "reads" ? automata.inputOf(input) : undefined;
     if (to === state && sent.length === 0 && reads.length === 0 && question === undefined) return false;
     next[at] = to;
-    if (to !== state || question !== undefined) this.remember(state, transition, question);
+    if (to !== state || question !== undefined) this.#remember(state, transition, question);
     for (const read of reads) this.histories.answered(next[1] as number, read);
-    if (takes !== undefined) this.remove(takes);
-    for (const message of sent) this.insert(message);
-    this.dropDead();
+    if (takes !== undefined) this.#remove(takes);
+    for (const message of sent) this.#insert(message);
+    this.#dropDead();
     return true;
   }
 
-  private remember(state: number, { to }: Transition, question: Input | undefined): void {
+  #remember(state: number, { to }: Transition, question: Input | undefined): void {
     const { next, automata, histories } = this;
     if (question?.kind === "read") next[1] = histories.asked(next[1] as number, question.data);
     const before = automata.facts(state);
@@ -281,8 +282,8 @@ export class Cluster {
       // What has no term goes when it is delivered: fewer messages may be left.
       if (term === 0 || error !== undefined || transition.to !== state || reads.length > 0) continue;
       const before = this.nextLength;
-      for (const message of sent) this.insert(message);
-      this.dropDead();
+      for (const message of sent) this.#insert(message);
+      this.#dropDead();
       if (this.nextLength === before) continue;
       add(moves, to - 1, input, undefined);
       at = this.messagesAt - 1;
@@ -290,12 +291,12 @@ export class Cluster {
     return moves;
   }
 
-  private remove(at: number): void {
+  #remove(at: number): void {
     this.next.copyWithin(at, at + 1, this.nextLength);
     this.nextLength--;
   }
 
-  private insert(message: number): void {
+  #insert(message: number): void {
     const { next, world } = this;
     if (this.automata.message(message).to > world.nodes) return;
     let at = this.messagesAt;
@@ -307,25 +308,25 @@ export class Cluster {
     this.nextLength++;
   }
 
-  private dropDead(): void {
+  #dropDead(): void {
     const { next, automata } = this;
     let kept = this.messagesAt;
     for (let at = this.messagesAt; at < this.nextLength; at++) {
       const number = next[at] as number;
       const m = automata.message(number);
-      if (!this.isDead(m, automata.facts(next[nodesAt + m.to - 1] as number))) next[kept++] = number;
+      if (!this.#isDead(m, automata.facts(next[nodesAt + m.to - 1] as number))) next[kept++] = number;
     }
     this.nextLength = kept;
   }
 
-  private isDead({ type, term }: Message, { durableTerm, term: now, state }: Facts): boolean {
+  #isDead({ type, term }: Message, { durableTerm, term: now, state }: Facts): boolean {
     if (term === 0 || term > durableTerm) return false;
     if (type === MsgVoteResp) return term !== now || state !== "StateCandidate";
     if (type === MsgAppResp || type === MsgHeartbeatResp) {
       return term !== now || (state !== "StateLeader" && state !== "StateCandidate");
     }
     // The only ones to which a node of a later term answers.
-    if (type === MsgPreVote || (this.answersStale && (type === MsgApp || type === MsgHeartbeat))) return false;
+    if (type === MsgPreVote || (this.#answersStale && (type === MsgApp || type === MsgHeartbeat))) return false;
     return term < durableTerm;
   }
 }

@@ -76,29 +76,31 @@ class Walk {
   at = 0;
   transitions = 0;
   depth = 0;
-  private readonly cluster: Cluster;
-  private readonly limits: Limits;
-  private readonly seen: StateSet;
+  readonly #cluster: Cluster;
+  readonly #limits: Limits;
+  readonly #seen: StateSet;
   /** Undefined if every state is visited. */
-  private readonly antichain: Antichain | undefined;
-  private readonly saturates: boolean;
-  private parents = new Uint32Array(1 << 12);
+  readonly #antichain: Antichain | undefined;
+  readonly #saturates: boolean;
+  #parents = new Uint32Array(1 << 12);
 
   constructor(cluster: Cluster, limits: Limits) {
-    this.cluster = cluster;
-    this.limits = limits;
-    this.antichain = limits.isShortest ? undefined : new Antichain(cluster.messagesAt);
-    this.seen = this.antichain?.states ?? new StateSet();
-    this.saturates = !limits.isShortest && (cluster.world.network ?? "often") === "often";
+    this.#cluster = cluster;
+    this.#limits = limits;
+    this.#antichain = limits.isShortest ? undefined : new Antichain(cluster.messagesAt);
+    this.#seen = this.#antichain?.states ?? new StateSet();
+    this.#saturates = !limits.isShortest && (cluster.world.network ?? "often") === "often";
   }
 
   get states(): number {
-    return this.seen.size;
+    return this.#seen.size;
   }
 
   run(): Counterexample | undefined {
-    const { cluster, seen, antichain } = this;
-    const { maxStates = Number.POSITIVE_INFINITY, onProgress } = this.limits;
+    const cluster = this.#cluster;
+    const seen = this.#seen;
+    const antichain = this.#antichain;
+    const { maxStates = Number.POSITIVE_INFINITY, onProgress } = this.#limits;
     (antichain ?? seen).add(cluster.words, cluster.length);
     let levelEnd = 1;
     for (; this.at < seen.size && seen.size < maxStates; this.at++) {
@@ -108,63 +110,67 @@ class Walk {
       }
       if (this.at % progressEvery === 0) onProgress?.(seen.size, this.depth, seen.size - this.at);
       if (antichain?.isCovered(this.at)) continue;
-      const found = this.expand(this.at);
+      const found = this.#expand(this.at);
       if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  private expand(from: number): Counterexample | undefined {
-    const { cluster, seen, antichain } = this;
+  #expand(from: number): Counterexample | undefined {
+    const cluster = this.#cluster;
+    const seen = this.#seen;
+    const antichain = this.#antichain;
     cluster.length = seen.read(from, cluster.words);
     for (const move of cluster.moves(from === 0)) {
       try {
         if (!cluster.make(move)) continue;
       } catch (error) {
         if (!(error instanceof Error)) throw error;
-        return this.counterexample([...this.pathTo(from), move], error);
+        return this.#counterexample([...this.#pathTo(from), move], error);
       }
       this.transitions++;
-      if (this.saturates) {
+      if (this.#saturates) {
         if (antichain?.covers(cluster.next, cluster.nextLength)) continue;
         cluster.saturate();
       }
       const { number, isNew } = (antichain ?? seen).add(cluster.next, cluster.nextLength);
-      if (isNew) this.setParent(number, from);
+      if (isNew) this.#setParent(number, from);
     }
     return undefined;
   }
 
-  private setParent(number: number, parent: number): void {
-    if (number >= this.parents.length) {
-      const larger = new Uint32Array(this.parents.length * 2);
-      larger.set(this.parents);
-      this.parents = larger;
+  #setParent(number: number, parent: number): void {
+    if (number >= this.#parents.length) {
+      const larger = new Uint32Array(this.#parents.length * 2);
+      larger.set(this.#parents);
+      this.#parents = larger;
     }
-    this.parents[number] = parent;
+    this.#parents[number] = parent;
   }
 
-  private counterexample(path: readonly Move[], error: Error): Counterexample {
-    const { cluster, seen } = this;
+  #counterexample(path: readonly Move[], error: Error): Counterexample {
+    const cluster = this.#cluster;
+    const seen = this.#seen;
     cluster.length = seen.read(0, cluster.words);
     return { error, moves: path.length, text: tell(cluster, path, error) };
   }
 
   /** The moves that lead from the first state to this one. */
-  private pathTo(target: number): Move[] {
+  #pathTo(target: number): Move[] {
     const path: Move[][] = [];
-    for (let state = target; state !== 0; state = this.parents[state] as number) {
-      path.push(this.movesBetween(this.parents[state] as number, state));
+    for (let state = target; state !== 0; state = this.#parents[state] as number) {
+      path.push(this.#movesBetween(this.#parents[state] as number, state));
     }
     return path.reverse().flat();
   }
 
-  private movesBetween(from: number, to: number): Move[] {
-    const { cluster, seen } = this;
+  #movesBetween(from: number, to: number): Move[] {
+    const cluster = this.#cluster;
+    const seen = this.#seen;
     cluster.length = seen.read(from, cluster.words);
     for (const move of cluster.moves(from === 0)) {
       if (!cluster.make(move)) continue;
-      const more = this.saturates ? cluster.saturate() : [];
+      const more = this.#saturates ? cluster.saturate() : [];
       if (seen.equals(to, cluster.next, cluster.nextLength)) return [move, ...more];
     }
     throw new Error(`no move leads from state ${from} to state ${to}`);

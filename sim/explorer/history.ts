@@ -44,54 +44,54 @@ const beginning: History = {
 
 /** Numbered histories. The first has number 0. */
 export class Histories {
-  private readonly numbers = new Numbering();
-  private readonly all: History[] = [];
-  private readonly matching = new Set<string>();
+  readonly #numbers = new Numbering();
+  readonly #all: History[] = [];
+  readonly #matching = new Set<string>();
 
   constructor() {
-    this.number(beginning);
+    this.#number(beginning);
   }
 
   /** All of a history: two of the same text are the same. */
   text(history: number): string {
-    return JSON.stringify(this.all[history]);
+    return JSON.stringify(this.#all[history]);
   }
 
   /** The number of the history after a node of the cluster has changed. Throws an InvariantError. */
   after(history: number, before: Facts, after: Facts, cluster: readonly Facts[]): number {
-    let next = this.all[history] as History;
+    let next = this.#all[history] as History;
     const { id, term, leads, commit, logNumber, applied } = after;
     if (leads && !(before.leads && before.term === term)) next = elected(next, after);
     if (commit > before.commit) next = commits(next, before, after, cluster);
     if (applied !== before.applied) applies(next, after);
-    if (logNumber !== before.logNumber) for (const other of cluster) if (other.id !== id) this.match(after, other);
-    return next === this.all[history] ? history : this.number(next);
+    if (logNumber !== before.logNumber) for (const other of cluster) if (other.id !== id) this.#match(after, other);
+    return next === this.#all[history] ? history : this.#number(next);
   }
 
   /** A read begins. */
   asked(history: number, context: string): number {
-    const { leaders, committed, reads } = this.all[history] as History;
-    return this.number({ leaders, committed, reads: { ...reads, [context]: committed.length } });
+    const { leaders, committed, reads } = this.#all[history] as History;
+    return this.#number({ leaders, committed, reads: { ...reads, [context]: committed.length } });
   }
 
   /** Throws an InvariantError if this answer is stale. */
   answered(history: number, { context, index }: AnsweredRead): void {
-    const needed = (this.all[history] as History).reads[context] ?? 0;
+    const needed = (this.#all[history] as History).reads[context] ?? 0;
     if (index >= needed) return;
     throw new InvariantError(
       `linearizable reads: read ${context} is answered at index ${index}, and ${needed} was committed before it was asked for`,
     );
   }
 
-  private number(history: History): number {
-    const { number, isNew } = this.numbers.of(JSON.stringify(history));
-    if (isNew) this.all.push(history);
+  #number(history: History): number {
+    const { number, isNew } = this.#numbers.of(JSON.stringify(history));
+    if (isNew) this.#all.push(history);
     return number;
   }
 
-  private match(a: Facts, b: Facts): void {
+  #match(a: Facts, b: Facts): void {
     const pair = a.logNumber < b.logNumber ? `${a.logNumber}/${b.logNumber}` : `${b.logNumber}/${a.logNumber}`;
-    if (a.logNumber === b.logNumber || this.matching.has(pair)) return;
+    if (a.logNumber === b.logNumber || this.#matching.has(pair)) return;
     let same = Math.min(a.log.length, b.log.length);
     while (same > 0 && a.log[same - 1] !== b.log[same - 1]) same--;
     for (let offset = 0; offset < same; offset++) {
@@ -100,7 +100,7 @@ export class Histories {
         `log matching: members ${a.id} and ${b.id} both have ${a.log[same - 1]}, but ${a.log[offset]} and ${b.log[offset]} before it`,
       );
     }
-    this.matching.add(pair);
+    this.#matching.add(pair);
   }
 }
 

@@ -132,11 +132,11 @@ export class LocalNode {
       this.storage.setHardState(this.durable);
     }
     this.applied = snapshotKeys(this.snapshot);
-    this.raft = this.start();
+    this.raft = this.#start();
   }
 
   /** The hard state written last, synced or not. */
-  private get written(): HardState {
+  get #written(): HardState {
     return this.storage.initialState().hardState ?? emptyHardState;
   }
 
@@ -148,16 +148,16 @@ export class LocalNode {
   do(input: Input): void {
     this.outgoing = [];
     this.reads = [];
-    this.take(input);
+    this.#take(input);
     if (this.common.disk === "atomic") {
       while (this.raft.hasReady()) {
-        this.begin();
-        this.finish();
+        this.#begin();
+        this.#finish();
       }
     }
   }
 
-  private take(input: Input): void {
+  #take(input: Input): void {
     const { raft } = this;
     switch (input.kind) {
       case "deliver":
@@ -185,29 +185,29 @@ export class LocalNode {
         raft.transferLeader(input.to);
         break;
       case "ready":
-        this.begin();
+        this.#begin();
         break;
       case "persist":
-        this.finish();
+        this.#finish();
         break;
       case "compact":
-        this.compact();
+        this.#compact();
         break;
       case "crash":
-        this.crash(input.kept);
+        this.#crash(input.kept);
         break;
     }
   }
 
   /** Takes a Ready: its write begins, and what need not wait for that is done. */
-  private begin(): void {
+  #begin(): void {
     const ready = this.raft.ready();
     this.trace?.(describeReady(ready));
     for (const { requestCtx, index } of ready.readStates) this.reads.push({ context: textOf(requestCtx), index });
     const waiting = this.common.mutation.isPromise ?? isPromise;
-    this.send(ready.messages.filter((m) => !waiting(m)));
+    this.#send(ready.messages.filter((m) => !waiting(m)));
     const firstNew = ready.entries[0]?.index ?? Number.POSITIVE_INFINITY;
-    this.apply(ready.committedEntries.filter((e) => e.index < firstNew));
+    this.#apply(ready.committedEntries.filter((e) => e.index < firstNew));
     this.pending = {
       ready,
       promises: ready.messages.filter(waiting),
@@ -216,29 +216,29 @@ export class LocalNode {
   }
 
   /** The write is done, and so is what has waited for it. */
-  private finish(): void {
+  #finish(): void {
     const { ready, promises, unapplied } = this.pending as Pending;
     this.pending = undefined;
     const { entries, snapshot } = ready;
     const { isSynced = isSyncedByDuty, changesWhenAppended } = this.common.mutation;
-    for (const write of this.pieces(ready)) write();
-    if (isSynced(ready)) this.durable = this.written;
-    this.send(promises);
-    this.vouch(this.durable.term, this.durable.vote);
+    for (const write of this.#pieces(ready)) write();
+    if (isSynced(ready)) this.durable = this.#written;
+    this.#send(promises);
+    this.#vouch(this.durable.term, this.durable.vote);
     if (snapshot !== undefined) this.applied = snapshotKeys(snapshot);
-    if (changesWhenAppended) for (const e of entries) this.applyChange(e);
-    this.apply(unapplied);
+    if (changesWhenAppended) for (const e of entries) this.#applyChange(e);
+    this.#apply(unapplied);
     this.raft.advance();
   }
 
-  private send(messages: readonly Message[]): void {
+  #send(messages: readonly Message[]): void {
     for (const m of messages) {
-      if (m.type === MsgVoteResp && !m.reject) this.vouch(m.term, m.to);
+      if (m.type === MsgVoteResp && !m.reject) this.#vouch(m.term, m.to);
       this.outgoing.push(m);
     }
   }
 
-  private vouch(term: number, candidate: number): void {
+  #vouch(term: number, candidate: number): void {
     const { voted } = this;
     if (candidate === 0 || (voted.term === term && voted.candidate === candidate)) return;
     if (term <= voted.term) {
@@ -249,18 +249,18 @@ export class LocalNode {
     this.voted = { term, candidate };
   }
 
-  private apply(entries: readonly Entry[]): void {
+  #apply(entries: readonly Entry[]): void {
     for (const e of entries) {
       if (e.index !== this.applied.length + 1) {
         throw new BrokenPromise(`applied order: member ${this.id} applies ${e.index} after ${this.applied.length}`);
       }
       this.applied = [...this.applied, keyOf(e)];
-      if (!this.common.mutation.changesWhenAppended) this.applyChange(e);
+      if (!this.common.mutation.changesWhenAppended) this.#applyChange(e);
     }
   }
 
   /** A change that is not valid any more when its turn comes is left out, as the server does. */
-  private applyChange(e: Entry): void {
+  #applyChange(e: Entry): void {
     const change = confChangeOf(e);
     if (change === undefined) return;
     const cc = asV2(change);
@@ -275,32 +275,32 @@ export class LocalNode {
   }
 
   /** Makes a snapshot of all that is applied, and drops that part of the log. Its record is synced, and so is all that was written before. */
-  private compact(): void {
+  #compact(): void {
     const applied = this.applied.length;
     this.storage.createSnapshot(applied, this.raft.raft.trk.confState(), bytesOf(this.applied.join("\n")));
     this.storage.compact(applied);
-    this.durable = this.written;
+    this.durable = this.#written;
   }
 
   /** How many pieces the write under way has: a torn one keeps a first part of them. */
   get piecesUnderWay(): number {
-    return this.pending === undefined ? 0 : this.pieces(this.pending.ready).length;
+    return this.pending === undefined ? 0 : this.#pieces(this.pending.ready).length;
   }
 
   /** Forgets all that is not on the disk, and starts again. */
-  private crash(kept: number): void {
+  #crash(kept: number): void {
     // A log is one file: what is kept of a write was preceded by all that was written before.
     if (kept === 0) this.storage.setHardState(this.durable);
-    if (this.pending !== undefined) for (const write of this.pieces(this.pending.ready).slice(0, kept)) write();
-    this.durable = this.written;
+    if (this.pending !== undefined) for (const write of this.#pieces(this.pending.ready).slice(0, kept)) write();
+    this.durable = this.#written;
     this.common.mutation.crash?.(this.storage, this.id);
     this.pending = undefined;
     this.applied = snapshotKeys(this.snapshot);
-    this.raft = this.start();
+    this.raft = this.#start();
   }
 
   /** What a Ready writes, in the order in which a log has it: a part of it from the beginning may survive a crash. */
-  private pieces({ snapshot, entries, hardState }: Ready): (() => void)[] {
+  #pieces({ snapshot, entries, hardState }: Ready): (() => void)[] {
     const { storage } = this;
     const list = entries.map((e) => () => storage.append([e]));
     if (hardState === undefined) return list;
@@ -316,7 +316,7 @@ export class LocalNode {
     return this.common.mutation.hardStateFirst ? [state, ...list] : [...list, state];
   }
 
-  private start(): RawNode {
+  #start(): RawNode {
     const node = new RawNode({
       id: this.id,
       storage: this.storage,

@@ -42,22 +42,22 @@ export interface Layout<O extends Operation> {
   readonly earlierOpen: number;
 }
 
-export const BAR_HEIGHT = 24;
-const LANE_HEIGHT = 32;
-const ROW_GAP = 10;
+export const barHeight = 24;
+const laneHeight = 32;
+const rowGap = 10;
 /** On both sides, for the names of the clients. */
-const MARGIN = 96;
-const EVENT_GAP = 14;
-const CHARACTER_WIDTH = 7.3;
-const MAX_LABEL = 30;
+const margin = 96;
+const eventGap = 14;
+const characterWidth = 7.3;
+const maxLabel = 30;
 /** How many operations of the order are shown. */
-const SHOWN_OF_ORDER = 30;
+const shownOfOrder = 30;
 
 export function layOut<O extends Operation, S>(failure: Failure<O, S>, model: Model<O, S>): Layout<O> {
   const { operation: stuck, order } = failure.contradiction;
   const end = stuck.return!;
   const places = new Map(order.map((operation, at) => [operation, at + 1]));
-  const start = Math.min(stuck.call, ...order.slice(-SHOWN_OF_ORDER).map((o) => o.call));
+  const start = Math.min(stuck.call, ...order.slice(-shownOfOrder).map((o) => o.call));
   const told = failure.operations.filter(
     (o) => o.call <= end && o.outcome !== "fail" && !(o.outcome === "unknown" && model.isRead(o)),
   );
@@ -69,7 +69,7 @@ export function layOut<O extends Operation, S>(failure: Failure<O, S>, model: Mo
   const label = (o: O): string => {
     const place = places.get(o);
     const text = model.describe(o);
-    const cut = text.length > MAX_LABEL ? `${text.slice(0, MAX_LABEL - 1)}…` : text;
+    const cut = text.length > maxLabel ? `${text.slice(0, maxLabel - 1)}…` : text;
     return place === undefined ? cut : `${place} · ${cut}`;
   };
   const { xOfCall, xOfReturn, right } = placeEvents(shown, returnsBy, stuck, label);
@@ -88,7 +88,7 @@ export function layOut<O extends Operation, S>(failure: Failure<O, S>, model: Mo
     bars,
     rows,
     dots: placeDots(bars),
-    width: right + MARGIN,
+    width: right + margin,
     height,
     earlier: hidden.length,
     earlierOpen: hidden.filter((o) => o.outcome === "unknown" && !places.has(o)).length,
@@ -110,10 +110,10 @@ function placeEvents<O extends Operation>(
   events.sort((a, b) => a.time - b.time || a.kind - b.kind);
   const xOfCall = new Map<O, number>();
   const xOfReturn = new Map<O, number>();
-  const needs = (o: O): number => xOfCall.get(o)! + label(o).length * CHARACTER_WIDTH + 18;
-  let x = MARGIN;
+  const needs = (o: O): number => xOfCall.get(o)! + label(o).length * characterWidth + 18;
+  let x = margin;
   for (const { operation, kind } of events) {
-    x += EVENT_GAP;
+    x += eventGap;
     if (kind === 0) xOfCall.set(operation, x);
     else {
       x = Math.max(x, needs(operation));
@@ -121,7 +121,7 @@ function placeEvents<O extends Operation>(
     }
   }
   const openEnds = shown.filter((o) => !xOfReturn.has(o)).map(needs);
-  return { xOfCall, xOfReturn, right: Math.max(x + EVENT_GAP, ...openEnds) };
+  return { xOfCall, xOfReturn, right: Math.max(x + eventGap, ...openEnds) };
 }
 
 /** A row for each client, with as many lanes as it needs for no two of its bars to cover each other. */
@@ -138,7 +138,7 @@ function placeRows<O extends Operation>(
   const names = [...byClient.keys()].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   const rows: Row[] = [];
   const topOf = new Map<O, number>();
-  let top = ROW_GAP;
+  let top = rowGap;
   for (const client of names) {
     const laneEnds: number[] = [];
     for (const operation of byClient.get(client)!) {
@@ -146,11 +146,11 @@ function placeRows<O extends Operation>(
       const free = laneEnds.findIndex((laneEnd) => laneEnd <= left);
       const lane = free < 0 ? laneEnds.length : free;
       laneEnds[lane] = rightOf(operation);
-      topOf.set(operation, top + lane * LANE_HEIGHT + (LANE_HEIGHT - BAR_HEIGHT) / 2);
+      topOf.set(operation, top + lane * laneHeight + (laneHeight - barHeight) / 2);
     }
-    const height = laneEnds.length * LANE_HEIGHT;
+    const height = laneEnds.length * laneHeight;
     rows.push({ client, top, height });
-    top += height + ROW_GAP;
+    top += height + rowGap;
   }
   return { rows, topOf, height: top };
 }
@@ -163,6 +163,6 @@ function placeDots<O extends Operation>(bars: readonly Bar<O>[]): { x: number; y
     .sort((a, b) => a.place! - b.place!)
     .map((bar) => {
       x = Math.max(x, Math.min(Math.max(x + 4, bar.left + 5), bar.right - 2));
-      return { x, y: bar.top + BAR_HEIGHT };
+      return { x, y: bar.top + barHeight };
     });
 }

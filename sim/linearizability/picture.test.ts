@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { checkHistory } from "./checker.ts";
 import { type MapOperation, type MapState, mapModel } from "./model.ts";
 import { drawPicture } from "./picture.ts";
-import { BAR_HEIGHT, type Failure, layOut } from "./picture-layout.ts";
+import { barHeight, type Failure, layOut } from "./picture-layout.ts";
 import { del, get, load, put } from "./testing.ts";
 
 function failuresOf(operations: readonly MapOperation[]): Failure<MapOperation, MapState>[] {
@@ -101,7 +101,7 @@ describe("the picture", () => {
       const bar = placed[at]!;
       expect(x).toBeGreaterThanOrEqual(Math.max(bar.left, layout.dots[at - 1]?.x ?? 0));
       expect(x).toBeLessThanOrEqual(bar.right);
-      expect(y).toBe(bar.top + BAR_HEIGHT);
+      expect(y).toBe(bar.top + barHeight);
     });
   });
 

@@ -4,12 +4,12 @@
 // and a line where the longest order has them, the contradiction framed); and the same operations as a table, which also those can
 // read who cannot see the picture. picture-layout.ts says where things stand.
 
-import { BAR_HEIGHT, type Bar, type Failure, type Layout, layOut } from "./picture-layout.ts";
+import { type Bar, barHeight, type Failure, type Layout, layOut } from "./picture-layout.ts";
 import type { Model, Operation } from "./specification.ts";
 
-const MAX_KEYS = 10;
-const MAX_TEXT = 400;
-const MAX_NAME = 12;
+const maxKeys = 10;
+const maxText = 400;
+const maxName = 12;
 
 export interface PictureOptions {
   /** What was checked, for the heading; a file's name for example. */
@@ -24,7 +24,7 @@ export function drawPicture<O extends Operation, S>(
   model: Model<O, S>,
   { title, describeTime }: PictureOptions,
 ): string {
-  const sections = failures.slice(0, MAX_KEYS).map((failure) => section(failure, model, describeTime));
+  const sections = failures.slice(0, maxKeys).map((failure) => section(failure, model, describeTime));
   const more = failures.length - sections.length;
   return `<!doctype html>
 <html lang="en">
@@ -96,7 +96,7 @@ function origin<O extends Operation, S>(
 function drawing<O extends Operation, S>(layout: Layout<O>, stuck: O, model: Model<O, S>): string {
   const { width, height } = layout;
   const rows = layout.rows.map(({ client, top, height: rowHeight }) => {
-    const name = escapeHtml(`client ${client}`.slice(0, MAX_NAME));
+    const name = escapeHtml(`client ${client}`.slice(0, maxName));
     const y = top + rowHeight / 2 + 4;
     return `<rect class="row" x="0" y="${top}" width="${round(width)}" height="${rowHeight}"/>
 <text class="client" x="8" y="${y}">${name}</text><text class="client" x="${round(width - 8)}" y="${y}" text-anchor="end">${name}</text>`;
@@ -118,7 +118,7 @@ function drawBar<O extends Operation, S>(bar: Bar<O>, isStuck: boolean, model: M
   if (openRight) kinds.push("open");
   const from = openLeft ? "◂ " : "";
   return `<g class="${kinds.join(" ")}"><title>${escapeHtml(short(model.describe(operation)))}</title>
-<rect x="${round(left)}" y="${top}" width="${round(right - left)}" height="${BAR_HEIGHT}" rx="4"/>
+<rect x="${round(left)}" y="${top}" width="${round(right - left)}" height="${barHeight}" rx="4"/>
 <text x="${round(left + 8)}" y="${top + 16}">${escapeHtml(from + bar.label)}${openRight ? " ▸" : ""}</text></g>`;
 }
 
@@ -145,7 +145,7 @@ function table<O extends Operation, S>(
 
 const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
 
-const short = (text: string): string => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT - 1)}…` : text);
+const short = (text: string): string => (text.length > maxText ? `${text.slice(0, maxText - 1)}…` : text);
 
 const round = (pixels: number): number => Math.round(pixels * 10) / 10;
 

@@ -18,8 +18,8 @@ import { Demand } from "./demand.ts";
 import { illegal, type Model, type Operation } from "./specification.ts";
 
 /** The list is a ring of positions, and this one is both of its ends; the others are 1 to 2n, in the order of time. */
-const ENDS = 0;
-const NOTHING = -1;
+const ends = 0;
+const nothing = -1;
 
 /** What a choice changed, beside what could be taken for free after it: that follows it in the order. */
 interface Frame<S> {
@@ -89,12 +89,12 @@ export class Search<O extends Operation, S> {
 
   run(maxBacktracks: number): "linearizable" | "not-linearizable" | "undecided" {
     let fence = this.#takeFree();
-    let after = NOTHING;
-    while (fence !== ENDS) {
+    let after = nothing;
+    while (fence !== ends) {
       if (this.#choose(after, fence)) {
         fence = this.#takeFree();
-        if (fence === ENDS || this.#enter(fence)) {
-          after = NOTHING;
+        if (fence === ends || this.#enter(fence)) {
+          after = nothing;
           continue;
         }
       } else if (this.#frames.length === 0) return "not-linearizable";
@@ -128,7 +128,7 @@ export class Search<O extends Operation, S> {
   }
 
   #takeAll(isFree: (number: number, operation: O) => boolean): number {
-    let position = this.#next[ENDS]!;
+    let position = this.#next[ends]!;
     for (;;) {
       const event = this.#eventAt[position]!;
       if (event <= 0) return position;
@@ -138,7 +138,7 @@ export class Search<O extends Operation, S> {
   }
 
   #fence(): number {
-    let position = this.#next[ENDS]!;
+    let position = this.#next[ends]!;
     while (this.#eventAt[position]! > 0) position = this.#next[position]!;
     return position;
   }
@@ -147,7 +147,7 @@ export class Search<O extends Operation, S> {
   #choose(after: number, fence: number): boolean {
     const count = this.#returned.length;
     if (after < count) {
-      let position = this.#next[after === NOTHING ? ENDS : this.#callAt[after]!]!;
+      let position = this.#next[after === nothing ? ends : this.#callAt[after]!]!;
       for (; position !== fence; position = this.#next[position]!) {
         const number = this.#eventAt[position]! - 1;
         // A read that is still here is not legal now.
@@ -221,14 +221,14 @@ export class Search<O extends Operation, S> {
   /** Notes the configuration; false if the search was here before. */
   #enter(fence: number): boolean {
     const left: number[] = [];
-    for (let position = this.#next[ENDS]!; position !== fence; position = this.#next[position]!) left.push(position);
+    for (let position = this.#next[ends]!; position !== fence; position = this.#next[position]!) left.push(position);
     const configuration = `${fence};${this.#stateNumber()};${this.#used.join()};${left.join()}`;
     const sizeBefore = this.#entered.size;
     return this.#entered.add(configuration).size > sizeBefore;
   }
 
   #stateNumber(): number {
-    if (this.#demand?.isWanted(this.#state) === false) return NOTHING;
+    if (this.#demand?.isWanted(this.#state) === false) return nothing;
     const known = this.#stateNumbers.get(this.#state);
     if (known !== undefined) return known;
     this.#stateNumbers.set(this.#state, this.#stateNumbers.size);
@@ -254,5 +254,5 @@ function eventsByTime(operations: readonly Operation[]): Int32Array {
     events.push({ time: operation.call, event: number + 1 }, { time: operation.return!, event: -(number + 1) });
   });
   events.sort((a, b) => a.time - b.time || b.event - a.event);
-  return Int32Array.from([ENDS, ...events.map((e) => e.event)]);
+  return Int32Array.from([ends, ...events.map((e) => e.event)]);
 }

@@ -68,106 +68,110 @@ export async function runChaos(options: ChaosOptions, progress: (text: string) =
 export const removeDirectory = (directory: string): Promise<void> => rm(directory, { recursive: true });
 
 class Run {
-  private readonly options: ChaosOptions;
-  private readonly directory: string;
-  private readonly progress: (text: string) => void;
-  private readonly random: Random;
-  private readonly tally = new Tally();
-  private readonly violations: string[] = [];
-  private readonly recorder: Recorder;
-  private readonly network: Network;
-  private readonly members: Members;
-  private readonly clients: Clients;
-  private readonly journalFile: fs.WriteStream;
-  private readonly processes: ProcessFaults;
-  private readonly networkFaults: NetworkFaults;
-  private readonly membership: MembershipFaults;
-  private readonly began = performance.now();
-  private membershipQueue: MembershipFault[] = [];
-  private longestOutageMs = 0;
-  private longestRollingGapMs = 0;
-  private longestHistory = { operations: 0, ms: 0 };
+  readonly #options: ChaosOptions;
+  readonly #directory: string;
+  readonly #progress: (text: string) => void;
+  readonly #random: Random;
+  readonly #tally = new Tally();
+  readonly #violations: string[] = [];
+  readonly #recorder: Recorder;
+  readonly #network: Network;
+  readonly #members: Members;
+  readonly #clients: Clients;
+  readonly #journalFile: fs.WriteStream;
+  readonly #processes: ProcessFaults;
+  readonly #networkFaults: NetworkFaults;
+  readonly #membership: MembershipFaults;
+  readonly #began = performance.now();
+  #membershipQueue: MembershipFault[] = [];
+  #longestOutageMs = 0;
+  #longestRollingGapMs = 0;
+  #longestHistory = { operations: 0, ms: 0 };
 
   constructor(options: ChaosOptions, directory: string, progress: (text: string) => void) {
-    this.options = options;
-    this.directory = directory;
-    this.progress = progress;
-    this.random = new Random(options.seed);
-    this.recorder = new Recorder(path.join(directory, "history.jsonl"));
-    this.journalFile = fs.createWriteStream(path.join(directory, "journal.txt"));
-    this.network = new Network(this.random.fork("network"));
-    const count = (what: string, by = 1): void => this.tally.add(what, by);
-    const { network, recorder } = this;
-    const onViolation = (what: string): void => this.violation(what);
+    this.#options = options;
+    this.#directory = directory;
+    this.#progress = progress;
+    this.#random = new Random(options.seed);
+    this.#recorder = new Recorder(path.join(directory, "history.jsonl"));
+    this.#journalFile = fs.createWriteStream(path.join(directory, "journal.txt"));
+    this.#network = new Network(this.#random.fork("network"));
+    const count = (what: string, by = 1): void => this.#tally.add(what, by);
+    const network = this.#network;
+    const recorder = this.#recorder;
+    const onViolation = (what: string): void => this.#violation(what);
     const { preload = [] } = options;
-    this.members = new Members({ directory, network, flags, preload, count, onViolation });
-    const random = this.random.fork("clients");
-    this.clients = new Clients({ count: clientCount, members: this.members, recorder, random, deadlineMs });
+    this.#members = new Members({ directory, network, flags, preload, count, onViolation });
+    const random = this.#random.fork("clients");
+    this.#clients = new Clients({ count: clientCount, members: this.#members, recorder, random, deadlineMs });
     const partsOf = (kind: string): NemesisParts => ({
-      members: this.members,
+      members: this.#members,
       network,
       recorder,
-      random: this.random.fork(kind),
+      random: this.#random.fork(kind),
       electionMs,
       count,
-      journal: (text) => this.journal(text),
+      journal: (text) => this.#journal(text),
     });
-    this.processes = new ProcessFaults(partsOf("processes"));
-    this.networkFaults = new NetworkFaults(partsOf("network faults"));
-    this.membership = new MembershipFaults(partsOf("membership"));
+    this.#processes = new ProcessFaults(partsOf("processes"));
+    this.#networkFaults = new NetworkFaults(partsOf("network faults"));
+    this.#membership = new MembershipFaults(partsOf("membership"));
   }
 
   async run(): Promise<ChaosResult> {
     try {
-      await this.members.found(size);
-      await converge(this.members, this.network, "at rest");
-      do await this.round(() => this.faults());
-      while (!this.isDone);
-      for (let i = 0; i < rollingRestarts(this.options) && this.violations.length === 0; i++) {
-        await this.round(() => this.rollingRestart());
+      await this.#members.found(size);
+      await converge(this.#members, this.#network, "at rest");
+      do await this.#round(() => this.#faults());
+      while (!this.#isDone);
+      for (let i = 0; i < rollingRestarts(this.#options) && this.#violations.length === 0; i++) {
+        await this.#round(() => this.#rollingRestart());
       }
-      if (this.violations.length === 0) await this.lastCheck();
+      if (this.#violations.length === 0) await this.#lastCheck();
     } catch (error) {
-      this.violation(error instanceof Error ? error.message : String(error));
+      this.#violation(error instanceof Error ? error.message : String(error));
     }
-    await this.end();
+    await this.#end();
     return {
-      options: this.options,
-      violations: this.violations,
-      directory: this.directory,
-      historyFile: this.recorder.file,
-      tally: this.tally,
-      seconds: (performance.now() - this.began) / 1000,
-      operations: this.recorder.counts,
-      longestOutageMs: this.longestOutageMs,
-      longestRollingGapMs: this.longestRollingGapMs,
-      longestHistory: this.longestHistory,
-      links: this.network.all,
+      options: this.#options,
+      violations: this.#violations,
+      directory: this.#directory,
+      historyFile: this.#recorder.file,
+      tally: this.#tally,
+      seconds: (performance.now() - this.#began) / 1000,
+      operations: this.#recorder.counts,
+      longestOutageMs: this.#longestOutageMs,
+      longestRollingGapMs: this.#longestRollingGapMs,
+      longestHistory: this.#longestHistory,
+      links: this.#network.all,
     };
   }
 
   /** Also in the middle of a round. On a slow machine it may take longer until everything has happened, but not for ever. */
-  private get isDone(): boolean {
-    if (this.violations.length > 0) return true;
-    const { minutes = Number.POSITIVE_INFINITY, kills = Number.POSITIVE_INFINITY } = this.options;
-    const late = (performance.now() - this.began) / (minutes * 60_000);
+  get #isDone(): boolean {
+    if (this.#violations.length > 0) return true;
+    const { minutes = Number.POSITIVE_INFINITY, kills = Number.POSITIVE_INFINITY } = this.#options;
+    const late = (performance.now() - this.#began) / (minutes * 60_000);
     if (late >= 2) return true;
-    const isEnough = late >= 1 || this.tally.get("kills") >= kills;
-    return isEnough && this.missing.length === 0;
+    const isEnough = late >= 1 || this.#tally.get("kills") >= kills;
+    return isEnough && this.#missing.length === 0;
   }
 
-  private get missing(): string[] {
-    return missing(this.options, this.tally, this.recorder.counts.ok, this.network.all);
+  get #missing(): string[] {
+    return missing(this.#options, this.#tally, this.#recorder.counts.ok, this.#network.all);
   }
 
   /** Something happens under load; then all is mended and checked. */
-  private async round(happens: () => Promise<void>): Promise<void> {
-    const { clients, recorder, network, members } = this;
+  async #round(happens: () => Promise<void>): Promise<void> {
+    const clients = this.#clients;
+    const recorder = this.#recorder;
+    const network = this.#network;
+    const members = this.#members;
     const first = recorder.operations.length;
     const firstKey = clients.keys.length;
     clients.start();
     await happens();
-    if (this.violations.length > 0) return;
+    if (this.#violations.length > 0) return;
     await converge(members, network, "under load");
     if (!(await recorder.moreOk(okAfterFaults, convergedPatienceMs))) {
       throw new Error(
@@ -176,50 +180,55 @@ class Run {
     }
     await clients.rest();
     await converge(members, network, "at rest");
-    await this.readBack(clients.keys.slice(firstKey));
+    await this.#readBack(clients.keys.slice(firstKey));
     await compareStates(members);
-    this.tally.add("rounds");
-    this.checkHistory(first);
+    this.#tally.add("rounds");
+    this.#checkHistory(first);
   }
 
   /** All three kinds at once, until the deck of process faults has been dealt. */
-  private async faults(): Promise<void> {
-    const { random, processes, networkFaults, membership } = this;
+  async #faults(): Promise<void> {
+    const random = this.#random;
+    const processes = this.#processes;
+    const networkFaults = this.#networkFaults;
+    const membership = this.#membership;
     let over = false;
     const lane = async (strike: () => Promise<void>): Promise<void> => {
       try {
-        while (!over && !this.isDone) await strike();
+        while (!over && !this.#isDone) await strike();
       } catch (error) {
-        this.violation((error as Error).message);
+        this.#violation((error as Error).message);
       }
     };
     const deck = random.shuffle(processDeck);
     const others = [
       lane(() => networkFaults.strike()),
       lane(async () => {
-        if (this.membershipQueue.length === 0) this.membershipQueue = random.shuffle(membershipDeck);
-        await membership.strike(this.membershipQueue.pop() as MembershipFault);
-        await this.recorder.moreOk(okBetweenFaults, recoveryMs);
+        if (this.#membershipQueue.length === 0) this.#membershipQueue = random.shuffle(membershipDeck);
+        await membership.strike(this.#membershipQueue.pop() as MembershipFault);
+        await this.#recorder.moreOk(okBetweenFaults, recoveryMs);
       }),
     ];
     await lane(async () => {
       const fault = deck.pop();
       if (fault !== undefined) await processes.strike(fault);
       over = deck.length === 0;
-      this.showProgress();
+      this.#showProgress();
     });
     over = true;
-    this.network.heal();
+    this.#network.heal();
     await Promise.all(others);
-    this.longestOutageMs = Math.max(this.longestOutageMs, this.recorder.takeLongestGapMs());
+    this.#longestOutageMs = Math.max(this.#longestOutageMs, this.#recorder.takeLongestGapMs());
   }
 
   /** Each member in turn is told to stop, and started again, while the clients work. */
-  private async rollingRestart(): Promise<void> {
-    const { members, recorder, tally } = this;
+  async #rollingRestart(): Promise<void> {
+    const members = this.#members;
+    const recorder = this.#recorder;
+    const tally = this.#tally;
     recorder.takeLongestGapMs();
     for (const member of members.all) {
-      this.journal(`orderly restart: ${member.id}`);
+      this.#journal(`orderly restart: ${member.id}`);
       const ended = await Promise.race([
         member.terminate().then(() => true),
         sleep(restartPatienceMs, false, { ref: false }),
@@ -228,63 +237,68 @@ class Run {
       await member.start();
       await recorder.moreOk(20, electionMs);
     }
-    this.longestRollingGapMs = Math.max(this.longestRollingGapMs, recorder.takeLongestGapMs());
+    this.#longestRollingGapMs = Math.max(this.#longestRollingGapMs, recorder.takeLongestGapMs());
     tally.add("rolling restarts");
-    this.showProgress();
+    this.#showProgress();
   }
 
-  private async readBack(keys: readonly string[]): Promise<void> {
-    const unread = await this.clients.readAll(keys, readPatienceMs);
+  async #readBack(keys: readonly string[]): Promise<void> {
+    const unread = await this.#clients.readAll(keys, readPatienceMs);
     if (unread.length > 0) throw new Error(`with all faults ended, the keys ${unread.join(", ")} cannot be read`);
   }
 
   /** Judges the operations from the first on. */
-  private checkHistory(first: number): void {
-    const { operations, ms, violation } = judge(this.recorder.operations.slice(first), this.directory);
-    if (operations > this.longestHistory.operations) this.longestHistory = { operations, ms };
-    if (violation !== undefined && !this.violations.includes(violation)) this.violation(violation);
+  #checkHistory(first: number): void {
+    const { operations, ms, violation } = judge(this.#recorder.operations.slice(first), this.#directory);
+    if (operations > this.#longestHistory.operations) this.#longestHistory = { operations, ms };
+    if (violation !== undefined && !this.#violations.includes(violation)) this.#violation(violation);
   }
 
-  private async lastCheck(): Promise<void> {
-    await this.readBack(this.clients.keys);
-    this.checkHistory(0);
-    const links = this.network.all.filter(({ from, to }) => from <= size && to <= size);
+  async #lastCheck(): Promise<void> {
+    await this.#readBack(this.#clients.keys);
+    this.#checkHistory(0);
+    const links = this.#network.all.filter(({ from, to }) => from <= size && to <= size);
     const silent = links.filter(({ bytes }) => bytes === 0).map(({ from, to }) => `${from} to ${to}`);
     if (links.length < size * (size - 1) || silent.length > 0) {
-      this.violation(
+      this.#violation(
         `nothing has passed the proxies from ${silent.join(", ")}: they are not in the way of the members`,
       );
     }
-    if (this.network.unnamed > 0) this.violation(`${this.network.unnamed} connections to a proxy named no sender`);
-    for (const what of this.missing) this.violation(what);
+    if (this.#network.unnamed > 0) this.#violation(`${this.#network.unnamed} connections to a proxy named no sender`);
+    for (const what of this.#missing) this.#violation(what);
   }
 
-  private async end(): Promise<void> {
-    const { members, clients, recorder, network, journalFile } = this;
+  async #end(): Promise<void> {
+    const members = this.#members;
+    const clients = this.#clients;
+    const recorder = this.#recorder;
+    const network = this.#network;
+    const journalFile = this.#journalFile;
     await clients.rest();
     clients.close();
     await members.close();
     await network.close();
     await recorder.close();
     // Whatever else went wrong, the history may show more of it.
-    if (this.violations.length > 0) this.checkHistory(0);
+    if (this.#violations.length > 0) this.#checkHistory(0);
     await new Promise<void>((resolve) => journalFile.end(resolve));
   }
 
-  private violation(what: string): void {
-    this.violations.push(what);
-    this.journal(`VIOLATION: ${what}`);
+  #violation(what: string): void {
+    this.#violations.push(what);
+    this.#journal(`VIOLATION: ${what}`);
   }
 
-  private journal(text: string): void {
-    const seconds = (this.recorder.now() / 1e9).toFixed(3).padStart(9);
-    this.journalFile.write(`${seconds} ${text}\n`);
+  #journal(text: string): void {
+    const seconds = (this.#recorder.now() / 1e9).toFixed(3).padStart(9);
+    this.#journalFile.write(`${seconds} ${text}\n`);
   }
 
-  private showProgress(): void {
-    const { tally, recorder } = this;
-    const seconds = Math.round((performance.now() - this.began) / 1000);
+  #showProgress(): void {
+    const tally = this.#tally;
+    const recorder = this.#recorder;
+    const seconds = Math.round((performance.now() - this.#began) / 1000);
     const { ok, unknown } = recorder.counts;
-    this.progress(`${seconds} s, ${tally.get("kills")} kills, ${ok} operations done, ${unknown} unknown`);
+    this.#progress(`${seconds} s, ${tally.get("kills")} kills, ${ok} operations done, ${unknown} unknown`);
   }
 }

@@ -31,45 +31,45 @@ export interface ClientsOptions {
 export class Clients {
   /** All keys that were ever written. */
   readonly keys: string[] = [];
-  private readonly options: ClientsOptions;
-  private readonly clients: Client[];
-  private current: readonly string[] = [];
-  private left = 0;
-  private running: Promise<unknown> | undefined;
-  private resting = true;
+  readonly #options: ClientsOptions;
+  readonly #clients: Client[];
+  #current: readonly string[] = [];
+  #left = 0;
+  #running: Promise<unknown> | undefined;
+  #resting = true;
 
   constructor(options: ClientsOptions) {
-    this.options = options;
-    this.clients = Array.from({ length: options.count }, (_, i) => new Client(i + 1, options, this));
+    this.#options = options;
+    this.#clients = Array.from({ length: options.count }, (_, i) => new Client(i + 1, options, this));
   }
 
   start(): void {
-    this.options.recorder.startGap();
-    this.resting = false;
-    this.running = Promise.all(this.clients.map((client) => client.run()));
+    this.#options.recorder.startGap();
+    this.#resting = false;
+    this.#running = Promise.all(this.#clients.map((client) => client.run()));
   }
 
   /** Resolves when all have had the end of their last operation. The next start is on new keys. */
   async rest(): Promise<void> {
-    this.resting = true;
-    await this.running;
-    this.left = 0;
+    this.#resting = true;
+    await this.#running;
+    this.#left = 0;
   }
 
   get isResting(): boolean {
-    return this.resting;
+    return this.#resting;
   }
 
   /** The key of the next operation. */
   nextKey(random: Random): string {
-    if (this.left === 0) {
+    if (this.#left === 0) {
       const generation = this.keys.length / keysAtATime;
-      this.current = Array.from({ length: keysAtATime }, (_, k) => `g${generation}-k${k}`);
-      this.keys.push(...this.current);
-      this.left = operationsPerGeneration;
+      this.#current = Array.from({ length: keysAtATime }, (_, k) => `g${generation}-k${k}`);
+      this.keys.push(...this.#current);
+      this.#left = operationsPerGeneration;
     }
-    this.left--;
-    return random.pick(this.current);
+    this.#left--;
+    return random.pick(this.#current);
   }
 
   /** Reads these keys, each until it has an answer, spread over the members. Returns those that gave none within the time. */
@@ -84,33 +84,34 @@ export class Clients {
         if (outcome !== "ok") unread.push(key);
       }
     };
-    await Promise.all(this.clients.map(work));
+    await Promise.all(this.#clients.map(work));
     return unread;
   }
 
   close(): void {
-    for (const client of this.clients) client.close();
+    for (const client of this.#clients) client.close();
   }
 }
 
 class Client {
-  private readonly id: number;
-  private readonly options: ClientsOptions;
-  private readonly clients: Clients;
-  private readonly random: Random;
-  private readonly http = new HttpClient();
-  private member: ChaosMember | undefined;
-  private puts = 0;
+  readonly #id: number;
+  readonly #options: ClientsOptions;
+  readonly #clients: Clients;
+  readonly #random: Random;
+  readonly #http = new HttpClient();
+  #member: ChaosMember | undefined;
+  #puts = 0;
 
   constructor(id: number, options: ClientsOptions, clients: Clients) {
-    this.id = id;
-    this.options = options;
-    this.clients = clients;
-    this.random = options.random.fork(`client ${id}`);
+    this.#id = id;
+    this.#options = options;
+    this.#clients = clients;
+    this.#random = options.random.fork(`client ${id}`);
   }
 
   async run(): Promise<void> {
-    const { random, clients } = this;
+    const random = this.#random;
+    const clients = this.#clients;
     while (!clients.isResting) {
       const draw = random.real();
       const op = draw < 0.4 ? "put" : draw < 0.5 ? "delete" : "get";
@@ -120,34 +121,34 @@ class Client {
   }
 
   async perform(op: Kind, key: string): Promise<Outcome> {
-    const { recorder, deadlineMs } = this.options;
-    const value = op === "put" ? `${this.id}.${++this.puts}` : undefined;
-    const member = this.choose();
+    const { recorder, deadlineMs } = this.#options;
+    const value = op === "put" ? `${this.#id}.${++this.#puts}` : undefined;
+    const member = this.#choose();
     if (member === undefined) {
       await sleep(pauseAfterFailureMs);
       return "fail";
     }
-    const end = recorder.begin(this.id, op, key, value);
-    const answer = await this.http.ask(member.clientPort, requestOf(op, key, value), deadlineMs);
+    const end = recorder.begin(this.#id, op, key, value);
+    const answer = await this.#http.ask(member.clientPort, requestOf(op, key, value), deadlineMs);
     const outcome = outcomeOf(op, answer);
     end(outcome, answer.kind === "answer" && answer.status === 200 ? valueIn(answer.body) : undefined);
-    if (outcome !== "ok") this.member = undefined;
+    if (outcome !== "ok") this.#member = undefined;
     return outcome;
   }
 
   close(): void {
-    this.http.close();
+    this.#http.close();
   }
 
   /** The one that answered last, now and then another. A paused one is as good as any: who pauses does not say so. */
-  private choose(): ChaosMember | undefined {
-    const { members } = this.options;
-    const chosen = this.member;
-    if (chosen === undefined || chosen.clientPort === 0 || this.random.chance(0.05)) {
+  #choose(): ChaosMember | undefined {
+    const { members } = this.#options;
+    const chosen = this.#member;
+    if (chosen === undefined || chosen.clientPort === 0 || this.#random.chance(0.05)) {
       const up = members.all.filter(({ clientPort }) => clientPort !== 0);
-      this.member = up.length === 0 ? undefined : this.random.pick(up);
+      this.#member = up.length === 0 ? undefined : this.#random.pick(up);
     }
-    return this.member;
+    return this.#member;
   }
 }
 

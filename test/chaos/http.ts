@@ -19,14 +19,14 @@ export interface Request {
 }
 
 export class HttpClient {
-  private readonly agent = new http.Agent({ keepAlive: true });
+  readonly #agent = new http.Agent({ keepAlive: true });
 
   /** Never rejects. */
   ask(port: number, { method, path, body, json = false }: Request, deadlineMs: number): Promise<Answer> {
     if (port === 0) return Promise.resolve({ kind: "refused" });
     return new Promise((resolve) => {
       const headers = json ? { "content-type": "application/json" } : {};
-      const request = http.request({ host: "127.0.0.1", port, method, path, headers, agent: this.agent });
+      const request = http.request({ host: "127.0.0.1", port, method, path, headers, agent: this.#agent });
       const broken = (why: string): void => {
         clearTimeout(timer);
         request.destroy();
@@ -55,6 +55,6 @@ export class HttpClient {
   }
 
   close(): void {
-    this.agent.destroy();
+    this.#agent.destroy();
   }
 }

@@ -50,9 +50,9 @@ export class Link {
   resets = 0;
   faults: LinkFaults = sound;
   readonly random: Random;
-  private readonly pumps = new Set<Pump>();
+  readonly #pumps = new Set<Pump>();
   /** When the throttled link has passed all that was given to it. */
-  private freeAt = 0;
+  #freeAt = 0;
 
   constructor(from: number, to: number, random: Random) {
     this.from = from;
@@ -63,15 +63,15 @@ export class Link {
   /** From now on it has these faults and no others. What it held back for one that it has no more passes at once. */
   set(faults: Partial<LinkFaults>): void {
     this.faults = { ...sound, ...faults };
-    this.freeAt = 0;
-    for (const pump of this.pumps) pump.hurry();
+    this.#freeAt = 0;
+    for (const pump of this.#pumps) pump.hurry();
   }
 
   /** Carries one direction of a connection; `head` was read from the source already. */
   carry(source: Socket, target: Socket, head: Uint8Array): void {
     const pump = new Pump(this, source, target);
-    this.pumps.add(pump);
-    target.once("close", () => this.pumps.delete(pump));
+    this.#pumps.add(pump);
+    target.once("close", () => this.#pumps.delete(pump));
     if (head.length > 0) pump.take(head);
   }
 
@@ -79,8 +79,8 @@ export class Link {
   dueAt(size: number): number {
     const { delayMs, bytesPerSecond } = this.faults;
     const now = performance.now();
-    this.freeAt = Math.max(now, this.freeAt) + (size * 1000) / bytesPerSecond;
-    return this.freeAt + delayMs;
+    this.#freeAt = Math.max(now, this.#freeAt) + (size * 1000) / bytesPerSecond;
+    return this.#freeAt + delayMs;
   }
 }
 
@@ -89,62 +89,65 @@ type Waiting = { readonly piece: Uint8Array | "end" | "closed" | "broken"; reado
 
 /** One direction of one connection. */
 class Pump {
-  private readonly link: Link;
-  private readonly source: Socket;
-  private readonly target: Socket;
-  private waiting: Waiting[] = [];
-  private waitingBytes = 0;
-  private timer: NodeJS.Timeout | undefined;
+  readonly #link: Link;
+  readonly #source: Socket;
+  readonly #target: Socket;
+  #waiting: Waiting[] = [];
+  #waitingBytes = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(link: Link, source: Socket, target: Socket) {
-    this.link = link;
-    this.source = source;
-    this.target = target;
+    this.#link = link;
+    this.#source = source;
+    this.#target = target;
     source.on("data", (chunk: Buffer) => this.take(chunk));
-    source.once("end", () => this.put("end"));
-    source.once("close", (hadError) => this.put(source.readableEnded && !hadError ? "closed" : "broken"));
-    target.on("drain", () => this.run());
-    target.once("close", () => clearTimeout(this.timer));
+    source.once("end", () => this.#put("end"));
+    source.once("close", (hadError) => this.#put(source.readableEnded && !hadError ? "closed" : "broken"));
+    target.on("drain", () => this.#run());
+    target.once("close", () => clearTimeout(this.#timer));
   }
 
   take(chunk: Uint8Array): void {
-    const size = this.link.faults.bytesPerSecond < Number.POSITIVE_INFINITY ? throttledPieceBytes : chunk.length;
-    for (let offset = 0; offset < chunk.length; offset += size) this.put(chunk.subarray(offset, offset + size));
+    const size = this.#link.faults.bytesPerSecond < Number.POSITIVE_INFINITY ? throttledPieceBytes : chunk.length;
+    for (let offset = 0; offset < chunk.length; offset += size) this.#put(chunk.subarray(offset, offset + size));
   }
 
   /** The link has changed: nothing waits for a time that was reckoned before. */
   hurry(): void {
-    this.waiting = this.waiting.map(({ piece }) => ({ piece, dueAt: 0 }));
-    this.run();
+    this.#waiting = this.#waiting.map(({ piece }) => ({ piece, dueAt: 0 }));
+    this.#run();
   }
 
-  private put(piece: Waiting["piece"]): void {
+  #put(piece: Waiting["piece"]): void {
     const size = typeof piece === "string" ? 0 : piece.length;
-    this.waitingBytes += size;
-    if (this.waitingBytes > maxWaitingBytes) this.source.pause();
-    this.waiting.push({ piece, dueAt: this.link.dueAt(size) });
-    this.run();
+    this.#waitingBytes += size;
+    if (this.#waitingBytes > maxWaitingBytes) this.#source.pause();
+    this.#waiting.push({ piece, dueAt: this.#link.dueAt(size) });
+    this.#run();
   }
 
-  private run(): void {
-    clearTimeout(this.timer);
-    const { link, target } = this;
+  #run(): void {
+    clearTimeout(this.#timer);
+    const link = this.#link;
+    const target = this.#target;
     while (!link.faults.cut && !target.destroyed && !target.writableNeedDrain) {
-      const [next] = this.waiting;
+      const [next] = this.#waiting;
       if (next === undefined) break;
       const early = next.dueAt - performance.now();
       if (early > 0) {
-        this.timer = setTimeout(() => this.run(), early);
+        this.#timer = setTimeout(() => this.#run(), early);
         break;
       }
-      this.waiting.shift();
-      this.pass(next.piece);
+      this.#waiting.shift();
+      this.#pass(next.piece);
     }
-    if (this.waitingBytes <= maxWaitingBytes) this.source.resume();
+    if (this.#waitingBytes <= maxWaitingBytes) this.#source.resume();
   }
 
-  private pass(piece: Waiting["piece"]): void {
-    const { link, source, target } = this;
+  #pass(piece: Waiting["piece"]): void {
+    const link = this.#link;
+    const source = this.#source;
+    const target = this.#target;
     if (piece === "end") {
       target.end();
     } else if (piece === "closed") {
@@ -152,20 +155,20 @@ class Pump {
     } else if (piece === "broken") {
       reset(target);
     } else {
-      this.waitingBytes -= piece.length;
+      this.#waitingBytes -= piece.length;
       if (link.random.chance(link.faults.reset)) {
         link.resets++;
         reset(source);
         reset(target);
         return;
       }
-      target.write(this.damage(piece));
+      target.write(this.#damage(piece));
       link.bytes += piece.length;
     }
   }
 
-  private damage(piece: Uint8Array): Uint8Array {
-    const { link } = this;
+  #damage(piece: Uint8Array): Uint8Array {
+    const link = this.#link;
     if (!link.random.chance(link.faults.corrupt)) return piece;
     link.damaged++;
     const copy = Uint8Array.from(piece);

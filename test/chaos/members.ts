@@ -30,20 +30,20 @@ export class ChaosMember {
   paused = false;
   /** It was removed from the cluster, or is going to be and must not come back. */
   removed = false;
-  private readonly options: MembersOptions;
-  private readonly args: readonly string[];
-  private readonly http = new HttpClient();
+  readonly #options: MembersOptions;
+  readonly #args: readonly string[];
+  readonly #http = new HttpClient();
   process: MemberProcess | undefined;
 
   constructor(id: number, url: string, args: readonly string[], options: MembersOptions) {
     this.id = id;
     this.url = url;
-    this.options = options;
-    this.args = [...args, `--data-dir=${this.directory}`];
+    this.#options = options;
+    this.#args = [...args, `--data-dir=${this.directory}`];
   }
 
   get directory(): string {
-    return path.join(this.options.directory, `member-${this.id}`);
+    return path.join(this.#options.directory, `member-${this.id}`);
   }
 
   /** It has a process, takes requests, and is not paused. */
@@ -54,10 +54,10 @@ export class ChaosMember {
   /** Starts the process; resolves when it listens, or has ended. */
   start(): Promise<void> {
     if (this.process !== undefined || this.removed) return Promise.resolve();
-    const { network, flags, preload, count, onViolation } = this.options;
+    const { network, flags, preload, count, onViolation } = this.#options;
     return new Promise((resolve) => {
       const log = `${this.directory}.log`;
-      this.process = new MemberProcess(this.id, [...this.args, ...flags], preload, log, {
+      this.process = new MemberProcess(this.id, [...this.#args, ...flags], preload, log, {
         onListening: ({ client, peer }) => {
           this.clientPort = client;
           network.listensAt(this.id, peer);
@@ -115,7 +115,7 @@ export class ChaosMember {
   }
 
   ask(request: Request, deadlineMs: number): Promise<Answer> {
-    return this.http.ask(this.clientPort, request, deadlineMs);
+    return this.#http.ask(this.clientPort, request, deadlineMs);
   }
 
   /** Undefined if it does not answer. */
@@ -128,48 +128,48 @@ export class ChaosMember {
   }
 
   close(): void {
-    this.http.close();
+    this.#http.close();
   }
 }
 
 export class Members {
-  private readonly options: MembersOptions;
-  private readonly everyone = new Map<number, ChaosMember>();
-  private founders = "";
+  readonly #options: MembersOptions;
+  readonly #everyone = new Map<number, ChaosMember>();
+  #founders = "";
 
   constructor(options: MembersOptions) {
-    this.options = options;
+    this.#options = options;
   }
 
   /** Starts the first members, 1 to `size`. */
   async found(size: number): Promise<void> {
     const ids = Array.from({ length: size }, (_, i) => i + 1);
-    const urls = await Promise.all(ids.map((id) => this.options.network.add(id)));
-    this.founders = urls.join(",");
-    for (const [i, id] of ids.entries()) this.make(id, urls[i] as string, `--peers=${this.founders}`);
+    const urls = await Promise.all(ids.map((id) => this.#options.network.add(id)));
+    this.#founders = urls.join(",");
+    for (const [i, id] of ids.entries()) this.#make(id, urls[i] as string, `--peers=${this.#founders}`);
     await Promise.all(this.all.map((member) => member.start()));
   }
 
   /** A member that is to join, not started yet. */
   async newcomer(): Promise<ChaosMember> {
-    const id = this.everyone.size + 1;
-    const url = await this.options.network.add(id);
-    return this.make(id, url, `--peers=${this.all.map((member) => member.url).join(",")}`, "--join");
+    const id = this.#everyone.size + 1;
+    const url = await this.#options.network.add(id);
+    return this.#make(id, url, `--peers=${this.all.map((member) => member.url).join(",")}`, "--join");
   }
 
-  private make(id: number, url: string, ...args: string[]): ChaosMember {
-    const member = new ChaosMember(id, url, ["--peer-port=0", "--client-port=0", ...args], this.options);
-    this.everyone.set(id, member);
+  #make(id: number, url: string, ...args: string[]): ChaosMember {
+    const member = new ChaosMember(id, url, ["--peer-port=0", "--client-port=0", ...args], this.#options);
+    this.#everyone.set(id, member);
     return member;
   }
 
   /** All that were not removed. */
   get all(): readonly ChaosMember[] {
-    return [...this.everyone.values()].filter(({ removed }) => !removed);
+    return [...this.#everyone.values()].filter(({ removed }) => !removed);
   }
 
   get removed(): readonly ChaosMember[] {
-    return [...this.everyone.values()].filter(({ removed }) => removed);
+    return [...this.#everyone.values()].filter(({ removed }) => removed);
   }
 
   get serving(): readonly ChaosMember[] {
@@ -177,7 +177,7 @@ export class Members {
   }
 
   get(id: number): ChaosMember | undefined {
-    return this.everyone.get(id);
+    return this.#everyone.get(id);
   }
 
   /** The status of each that answers. */
@@ -194,7 +194,7 @@ export class Members {
 
   /** Ends all processes at once, and what belongs to them. */
   async close(): Promise<void> {
-    for (const member of this.everyone.values()) {
+    for (const member of this.#everyone.values()) {
       await member.kill();
       member.close();
     }

@@ -43,29 +43,29 @@ export const processDeck = [
 export type ProcessFault = (typeof processDeck)[number];
 
 export class ProcessFaults {
-  private readonly parts: NemesisParts;
+  readonly #parts: NemesisParts;
 
   constructor(parts: NemesisParts) {
-    this.parts = parts;
+    this.#parts = parts;
   }
 
   /** Strikes, and mends it again; then waits until the clients have had something of it, if they can. */
   async strike(fault: ProcessFault): Promise<void> {
-    const { recorder } = this.parts;
-    let victims = await this.victims(fault);
+    const { recorder } = this.#parts;
+    let victims = await this.#victims(fault);
     // After the last fault there may be no leader yet.
-    for (const end = performance.now() + recoveryMs; victims.length === 0; victims = await this.victims(fault)) {
+    for (const end = performance.now() + recoveryMs; victims.length === 0; victims = await this.#victims(fault)) {
       if (performance.now() > end) return;
       await sleep(pollMs);
     }
-    this.parts.journal(`${fault}: ${victims.map(({ id }) => id).join(", ")}`);
-    if (fault === "pause leader" || fault === "pause any") await this.pause(fault, victims);
-    else await this.kill(fault, victims);
+    this.#parts.journal(`${fault}: ${victims.map(({ id }) => id).join(", ")}`);
+    if (fault === "pause leader" || fault === "pause any") await this.#pause(fault, victims);
+    else await this.#kill(fault, victims);
     await recorder.moreOk(okBetweenFaults, recoveryMs);
   }
 
-  private async victims(fault: ProcessFault): Promise<readonly ChaosMember[]> {
-    const { members, random } = this.parts;
+  async #victims(fault: ProcessFault): Promise<readonly ChaosMember[]> {
+    const { members, random } = this.#parts;
     const up = random.shuffle(members.all.filter(({ process }) => process !== undefined));
     const leader = await members.leader();
     const followers = up.filter((member) => member !== leader);
@@ -84,8 +84,8 @@ export class ProcessFaults {
     }
   }
 
-  private async kill(fault: ProcessFault, victims: readonly ChaosMember[]): Promise<void> {
-    const { count, random, recorder, electionMs } = this.parts;
+  async #kill(fault: ProcessFault, victims: readonly ChaosMember[]): Promise<void> {
+    const { count, random, recorder, electionMs } = this.#parts;
     count(fault);
     count("kills", victims.length);
     await Promise.all(victims.map((victim) => victim.kill()));
@@ -95,8 +95,8 @@ export class ProcessFaults {
     await Promise.race([started, sleep(startPatienceMs, undefined, { ref: false })]);
   }
 
-  private async pause(fault: ProcessFault, victims: readonly ChaosMember[]): Promise<void> {
-    const { count, random, electionMs } = this.parts;
+  async #pause(fault: ProcessFault, victims: readonly ChaosMember[]): Promise<void> {
+    const { count, random, electionMs } = this.#parts;
     count(fault);
     count("pauses");
     for (const victim of victims) victim.pause();
@@ -106,18 +106,18 @@ export class ProcessFaults {
 }
 
 export class NetworkFaults {
-  private readonly parts: NemesisParts;
-  private deck: Shape[] = [];
+  readonly #parts: NemesisParts;
+  #deck: Shape[] = [];
 
   constructor(parts: NemesisParts) {
-    this.parts = parts;
+    this.#parts = parts;
   }
 
   /** Puts the network into the next shape, each in turn in an order of its own, for one to three election timeouts, and heals it. */
   async strike(): Promise<void> {
-    const { members, network, random, electionMs, recorder, count, journal } = this.parts;
-    if (this.deck.length === 0) this.deck = random.shuffle(shapes);
-    const shape = this.deck.pop() as Shape;
+    const { members, network, random, electionMs, recorder, count, journal } = this.#parts;
+    if (this.#deck.length === 0) this.#deck = random.shuffle(shapes);
+    const shape = this.#deck.pop() as Shape;
     const ids = random.shuffle(members.all.map(({ id }) => id));
     const leader = (await members.leader())?.id ?? (ids[0] as number);
     const followers = ids.filter((id) => id !== leader);
@@ -125,7 +125,7 @@ export class NetworkFaults {
     journal(`network: ${shape} (leader ${leader}, others ${followers.join(", ")})`);
     count(`network: ${shape}`);
     if (behind !== undefined) {
-      await this.untilCompactedPast(behind.id);
+      await this.#untilCompactedPast(behind.id);
       behind.next();
     }
     await sleep(random.spread(1, 3) * electionMs);
@@ -135,8 +135,8 @@ export class NetworkFaults {
   }
 
   /** Until the leader has thrown away what this member would need next; not for ever, since there may be no leader for long. */
-  private async untilCompactedPast(id: number): Promise<void> {
-    const { members, electionMs } = this.parts;
+  async #untilCompactedPast(id: number): Promise<void> {
+    const { members, electionMs } = this.#parts;
     const applied = (await members.get(id)?.status())?.applied ?? 0;
     for (const end = performance.now() + 8 * electionMs; performance.now() < end; ) {
       const statuses = await members.statuses();

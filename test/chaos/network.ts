@@ -5,42 +5,42 @@ import { Link, type LinkFaults } from "./link.ts";
 import { PeerProxy } from "./proxy.ts";
 
 export class Network {
-  private readonly random: Random;
-  private readonly proxies = new Map<number, PeerProxy>();
-  private readonly links = new Map<string, Link>();
-  private readonly urls = new Set<string>();
+  readonly #random: Random;
+  readonly #proxies = new Map<number, PeerProxy>();
+  readonly #links = new Map<string, Link>();
+  readonly #urls = new Set<string>();
 
   constructor(random: Random) {
-    this.random = random;
+    this.#random = random;
   }
 
   /** Puts a proxy in front of a member that is going to start; returns the URL for its peers. */
   async add(id: number): Promise<string> {
     const proxy = new PeerProxy(id, (from, to) => this.link(from, to));
     const url = await proxy.listen();
-    this.proxies.set(id, proxy);
-    this.urls.add(url);
+    this.#proxies.set(id, proxy);
+    this.#urls.add(url);
     return url;
   }
 
   /** Whether this is the URL of a proxy: any other would be a way around the faults. */
   isProxy(url: string): boolean {
-    return this.urls.has(url);
+    return this.#urls.has(url);
   }
 
   /** Tells on which port the member listens for peers. */
   listensAt(id: number, port: number): void {
-    const proxy = this.proxies.get(id);
+    const proxy = this.#proxies.get(id);
     if (proxy === undefined) throw new Error(`member ${id} has no proxy: add it first`);
     proxy.targetPort = port;
   }
 
   link(from: number, to: number): Link {
     const name = `${from} to ${to}`;
-    let link = this.links.get(name);
+    let link = this.#links.get(name);
     if (link === undefined) {
-      link = new Link(from, to, this.random.fork(name));
-      this.links.set(name, link);
+      link = new Link(from, to, this.#random.fork(name));
+      this.#links.set(name, link);
     }
     return link;
   }
@@ -57,20 +57,20 @@ export class Network {
   }
 
   heal(): void {
-    for (const link of this.links.values()) link.set({});
+    for (const link of this.#links.values()) link.set({});
   }
 
   get all(): readonly Link[] {
-    return [...this.links.values()];
+    return [...this.#links.values()];
   }
 
   /** Connections that named no sender: none of a member's own. */
   get unnamed(): number {
-    return [...this.proxies.values()].reduce((sum, { unnamed }) => sum + unnamed, 0);
+    return [...this.#proxies.values()].reduce((sum, { unnamed }) => sum + unnamed, 0);
   }
 
   async close(): Promise<void> {
     this.heal();
-    await Promise.all([...this.proxies.values()].map((proxy) => proxy.close()));
+    await Promise.all([...this.#proxies.values()].map((proxy) => proxy.close()));
   }
 }

@@ -45,41 +45,41 @@ export class MemberProcess {
   /** The last lines of its log. */
   readonly tail: string[] = [];
   readonly ended: Promise<void>;
-  private readonly id: number;
-  private readonly child: ChildProcess;
-  private readonly events: ProcessEvents;
+  readonly #id: number;
+  readonly #child: ChildProcess;
+  readonly #events: ProcessEvents;
   /** The end that was asked for: an exit code, or a signal. */
-  private expected: number | NodeJS.Signals | undefined;
-  private clientPort = 0;
+  #expected: number | NodeJS.Signals | undefined;
+  #clientPort = 0;
 
   /** `preload`: modules that the process loads before main.ts. */
   constructor(id: number, args: readonly string[], preload: readonly string[], logFile: string, events: ProcessEvents) {
-    this.id = id;
-    this.events = events;
+    this.#id = id;
+    this.#events = events;
     const imports = ["tsx", ...preload].flatMap((module) => ["--import", module]);
-    this.child = spawn(process.execPath, [...imports, main, "start-server", `--id=${id}`, ...args], {
+    this.#child = spawn(process.execPath, [...imports, main, "start-server", `--id=${id}`, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
     });
-    running.add(this.child);
+    running.add(this.#child);
     const log = fs.createWriteStream(logFile, { flags: "a" });
-    const { stdout, stderr } = this.child;
+    const { stdout, stderr } = this.#child;
     createInterface({ input: stdout as NodeJS.ReadableStream }).on("line", (line) => {
       log.write(`${line}\n`);
-      this.keep(line);
-      this.read(line);
+      this.#keep(line);
+      this.#read(line);
     });
     stderr?.on("data", (chunk: Buffer) => {
       log.write(chunk);
-      this.keep(String(chunk));
+      this.#keep(String(chunk));
       // Killed in the middle of its start or its end, it may complain; nobody is there to be told.
-      if (this.expected === undefined) this.violation("wrote to standard error", String(chunk));
+      if (this.#expected === undefined) this.#violation("wrote to standard error", String(chunk));
     });
-    this.ended = once(this.child, "close").then(([code, signal]) => {
-      running.delete(this.child);
+    this.ended = once(this.#child, "close").then(([code, signal]) => {
+      running.delete(this.#child);
       log.end(`--- ended: ${signal ?? `exit code ${code}`}\n`);
       const how = (signal ?? code) as number | NodeJS.Signals;
-      if (how !== this.expected && this.expected !== "SIGKILL") {
-        this.violation(`ended with ${typeof how === "string" ? how : `exit code ${how}`}`, this.tail.join("\n"));
+      if (how !== this.#expected && this.#expected !== "SIGKILL") {
+        this.#violation(`ended with ${typeof how === "string" ? how : `exit code ${how}`}`, this.tail.join("\n"));
       }
       events.onEnded(how);
     });
@@ -87,37 +87,37 @@ export class MemberProcess {
 
   /** Sends a signal; `ends` says how the process is to end of it. */
   signal(signal: NodeJS.Signals, ends?: number | NodeJS.Signals): void {
-    if (ends !== undefined) this.expected = ends;
-    this.child.kill(signal);
+    if (ends !== undefined) this.#expected = ends;
+    this.#child.kill(signal);
   }
 
   /** From now on it may end by itself, with this exit code. */
   mayEnd(code: number): void {
-    this.expected ??= code;
+    this.#expected ??= code;
   }
 
-  private keep(line: string): void {
+  #keep(line: string): void {
     this.tail.push(line);
     if (this.tail.length > keptLines) this.tail.shift();
   }
 
-  private violation(what: string, detail: string): void {
-    this.events.onViolation(`member ${this.id} ${what}:\n${detail}`);
+  #violation(what: string, detail: string): void {
+    this.#events.onViolation(`member ${this.#id} ${what}:\n${detail}`);
   }
 
-  private read(text: string): void {
+  #read(text: string): void {
     const line = parse(text);
     if (line === undefined) {
       // A kill may come in the middle of a line.
-      if (this.expected !== "SIGKILL") this.violation("wrote a line that is no JSON", text);
+      if (this.#expected !== "SIGKILL") this.#violation("wrote a line that is no JSON", text);
       return;
     }
     const { level, msg, url, clientPort, peerPort } = line;
-    if (level >= levelError || alarming.test(msg)) this.violation("has logged", text);
-    if (url !== undefined && msg === "connected to peer") this.events.onConnected(url);
-    if (msg === "peer has taken a snapshot") this.events.onSnapshotSent();
-    if (clientPort !== undefined) this.clientPort = clientPort;
-    if (peerPort !== undefined) this.events.onListening({ client: this.clientPort, peer: peerPort });
+    if (level >= levelError || alarming.test(msg)) this.#violation("has logged", text);
+    if (url !== undefined && msg === "connected to peer") this.#events.onConnected(url);
+    if (msg === "peer has taken a snapshot") this.#events.onSnapshotSent();
+    if (clientPort !== undefined) this.#clientPort = clientPort;
+    if (peerPort !== undefined) this.#events.onListening({ client: this.#clientPort, peer: peerPort });
   }
 }
 

@@ -15,24 +15,24 @@ const head = (path: string, from: number): string =>
 class Inflow {
   bytes = Buffer.alloc(0);
   closed = false;
-  private wake: () => void = () => undefined;
+  #wake: () => void = () => undefined;
 
   constructor(socket: net.Socket) {
     socket.on("data", (chunk: Buffer) => {
       this.bytes = Buffer.concat([this.bytes, chunk]);
-      this.wake();
+      this.#wake();
     });
     socket.on("error", () => undefined);
     socket.on("close", () => {
       this.closed = true;
-      this.wake();
+      this.#wake();
     });
   }
 
   async until(fits: (inflow: Inflow) => boolean): Promise<void> {
     while (!fits(this)) {
       await new Promise<void>((resolve) => {
-        this.wake = resolve;
+        this.#wake = resolve;
       });
     }
   }
@@ -45,16 +45,16 @@ class Inflow {
 /** Member 2, which keeps what it hears of each connection and answers nothing by itself. */
 class Listener {
   readonly connections: { readonly socket: net.Socket; readonly inflow: Inflow }[] = [];
-  private wake: () => void = () => undefined;
+  #wake: () => void = () => undefined;
   readonly server = net.createServer({ allowHalfOpen: true }, (socket) => {
     this.connections.push({ socket, inflow: new Inflow(socket) });
-    this.wake();
+    this.#wake();
   });
 
   async connection(i: number): Promise<{ readonly socket: net.Socket; readonly inflow: Inflow }> {
     while (this.connections.length <= i) {
       await new Promise<void>((resolve) => {
-        this.wake = resolve;
+        this.#wake = resolve;
       });
     }
     return this.connections[i]!;

@@ -21,32 +21,32 @@ export class PeerProxy {
   targetPort = 0;
   /** Connections that did not say who dials. */
   unnamed = 0;
-  private readonly linkBetween: (from: number, to: number) => Link;
-  private readonly server: net.Server;
-  private readonly sockets = new Set<net.Socket>();
+  readonly #linkBetween: (from: number, to: number) => Link;
+  readonly #server: net.Server;
+  readonly #sockets = new Set<net.Socket>();
 
   constructor(id: number, linkBetween: (from: number, to: number) => Link) {
     this.id = id;
-    this.linkBetween = linkBetween;
-    this.server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.accept(socket));
+    this.#linkBetween = linkBetween;
+    this.#server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
   }
 
   /** Takes a free port; returns the URL by which peers reach the member. */
   async listen(): Promise<string> {
-    this.server.listen(0, "127.0.0.1");
-    await once(this.server, "listening");
-    return `http://127.0.0.1:${(this.server.address() as net.AddressInfo).port}`;
+    this.#server.listen(0, "127.0.0.1");
+    await once(this.#server, "listening");
+    return `http://127.0.0.1:${(this.#server.address() as net.AddressInfo).port}`;
   }
 
   async close(): Promise<void> {
-    const closed = once(this.server, "close");
-    this.server.close();
-    for (const socket of this.sockets) socket.destroy();
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
-  private accept(dialler: net.Socket): void {
-    this.keep(dialler);
+  #accept(dialler: net.Socket): void {
+    this.#keep(dialler);
     let head = Buffer.alloc(0);
     const read = (chunk: Buffer): void => {
       head = Buffer.concat([head, chunk]);
@@ -56,7 +56,7 @@ export class PeerProxy {
       dialler.off("end", giveUp);
       const from = Number(sender.exec(head.subarray(0, Math.max(0, end)).toString("latin1"))?.[1]);
       if (from >= 1) {
-        this.join(dialler, from, head);
+        this.#join(dialler, from, head);
       } else {
         this.unnamed++;
         reset(dialler);
@@ -68,17 +68,17 @@ export class PeerProxy {
     dialler.once("end", giveUp);
   }
 
-  private join(dialler: net.Socket, from: number, head: Buffer): void {
+  #join(dialler: net.Socket, from: number, head: Buffer): void {
     dialler.pause();
     const member = net.connect({ port: this.targetPort || 1, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
-    this.keep(member);
+    this.#keep(member);
     const refused = (): void => reset(dialler);
     member.once("error", refused);
     member.once("connect", () => {
       // From here on the links tell how it ends, and when.
       member.off("error", refused);
-      this.linkBetween(from, this.id).carry(dialler, member, head);
-      this.linkBetween(this.id, from).carry(member, dialler, Buffer.alloc(0));
+      this.#linkBetween(from, this.id).carry(dialler, member, head);
+      this.#linkBetween(this.id, from).carry(member, dialler, Buffer.alloc(0));
     });
     // Whoever hangs up before that has not been heard by the member.
     dialler.once("close", () => {
@@ -86,10 +86,10 @@ export class PeerProxy {
     });
   }
 
-  private keep(socket: net.Socket): void {
-    this.sockets.add(socket);
+  #keep(socket: net.Socket): void {
+    this.#sockets.add(socket);
     // How a connection ends, its "close" tells.
     socket.on("error", () => undefined);
-    socket.once("close", () => this.sockets.delete(socket));
+    socket.once("close", () => this.#sockets.delete(socket));
   }
 }

@@ -15,44 +15,44 @@ export class Recorder {
   readonly file: string;
   readonly operations: MapOperation[] = [];
   readonly counts = { ok: 0, fail: 0, unknown: 0 };
-  private readonly stream: fs.WriteStream;
-  private readonly open = new Set<MapOperation>();
-  private readonly began = process.hrtime.bigint();
-  private watchers: { readonly target: number; readonly call: () => void }[] = [];
-  private lastOkMs = 0;
-  private longestGapMs = 0;
+  readonly #stream: fs.WriteStream;
+  readonly #open = new Set<MapOperation>();
+  readonly #began = process.hrtime.bigint();
+  #watchers: { readonly target: number; readonly call: () => void }[] = [];
+  #lastOkMs = 0;
+  #longestGapMs = 0;
 
   constructor(file: string) {
     this.file = file;
-    this.stream = fs.createWriteStream(file);
+    this.#stream = fs.createWriteStream(file);
   }
 
   /** Nanoseconds since the start. */
   now(): number {
-    return Number(process.hrtime.bigint() - this.began);
+    return Number(process.hrtime.bigint() - this.#began);
   }
 
   /** An operation that is about to be sent. The returned function tells its end, and what a get found. */
   begin(client: number, op: Kind, key: string, value: string | undefined): (o: Outcome, found?: string) => void {
     const begun: MapOperation = { client, op, key, value, call: this.now(), return: undefined, outcome: "unknown" };
-    this.open.add(begun);
+    this.#open.add(begun);
     return (outcome, found) => {
-      this.open.delete(begun);
-      this.add({ ...begun, value: op === "get" ? found : value, return: this.now(), outcome });
+      this.#open.delete(begun);
+      this.#add({ ...begun, value: op === "get" ? found : value, return: this.now(), outcome });
     };
   }
 
-  private add(operation: MapOperation): void {
+  #add(operation: MapOperation): void {
     this.operations.push(operation);
-    this.stream.write(formatOperation(operation));
+    this.#stream.write(formatOperation(operation));
     this.counts[operation.outcome]++;
     if (operation.outcome !== "ok") return;
     const nowMs = this.now() / 1e6;
-    this.longestGapMs = Math.max(this.longestGapMs, nowMs - this.lastOkMs);
-    this.lastOkMs = nowMs;
-    const due = this.watchers.filter(({ target }) => this.counts.ok >= target);
+    this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - this.#lastOkMs);
+    this.#lastOkMs = nowMs;
+    const due = this.#watchers.filter(({ target }) => this.counts.ok >= target);
     if (due.length === 0) return;
-    this.watchers = this.watchers.filter((watcher) => !due.includes(watcher));
+    this.#watchers = this.#watchers.filter((watcher) => !due.includes(watcher));
     for (const { call } of due) call();
   }
 
@@ -64,27 +64,27 @@ export class Recorder {
         clearTimeout(timer);
         resolve(true);
       };
-      this.watchers.push({ target: this.counts.ok + count, call });
+      this.#watchers.push({ target: this.counts.ok + count, call });
     });
   }
 
   /** The clients rest from here to startGap: that is no outage. */
   startGap(): void {
-    this.lastOkMs = this.now() / 1e6;
+    this.#lastOkMs = this.now() / 1e6;
   }
 
   /** The longest time without an acknowledgement since the last call. */
   takeLongestGapMs(): number {
-    const longest = this.longestGapMs;
-    this.longestGapMs = 0;
+    const longest = this.#longestGapMs;
+    this.#longestGapMs = 0;
     return longest;
   }
 
   /** Nothing more is recorded. Resolves when the file is complete. */
   async close(): Promise<void> {
-    for (const operation of this.open) this.add(operation);
-    this.open.clear();
-    this.stream.end();
-    await once(this.stream, "finish");
+    for (const operation of this.#open) this.#add(operation);
+    this.#open.clear();
+    this.#stream.end();
+    await once(this.#stream, "finish");
   }
 }

@@ -30,24 +30,24 @@ export interface Figures {
 
 /** How often things have happened. */
 export class Tally {
-  private readonly counts = new Map<string, number>();
+  readonly #counts = new Map<string, number>();
 
   add(what: string, by = 1): void {
-    this.counts.set(what, this.get(what) + by);
+    this.#counts.set(what, this.get(what) + by);
   }
 
   get(what: string): number {
-    return this.counts.get(what) ?? 0;
+    return this.#counts.get(what) ?? 0;
   }
 
   /** Those whose name begins so: how many kinds there were, and how often in all. */
   group(prefix: string): { readonly kinds: number; readonly total: number } {
-    const counts = [...this.counts].filter(([what]) => what.startsWith(prefix));
+    const counts = [...this.#counts].filter(([what]) => what.startsWith(prefix));
     return { kinds: counts.length, total: counts.reduce((sum, [, n]) => sum + n, 0) };
   }
 
   get all(): readonly (readonly [what: string, count: number])[] {
-    return [...this.counts].sort(([a], [b]) => (a < b ? -1 : 1));
+    return [...this.#counts].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 }
 

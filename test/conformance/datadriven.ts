@@ -97,16 +97,16 @@ function hasBlankLine(output: string): boolean {
 class LineReader {
   /** Number of the line that was read last, from 1. */
   line = 0;
-  private readonly lines: readonly string[];
+  readonly #lines: readonly string[];
 
   constructor(text: string) {
     const lines = text.split(/\r?\n/);
     if (lines.at(-1) === "") lines.pop();
-    this.lines = lines;
+    this.#lines = lines;
   }
 
   next(): string | undefined {
-    return this.lines[this.line] === undefined ? undefined : this.lines[this.line++];
+    return this.#lines[this.line] === undefined ? undefined : this.#lines[this.line++];
   }
 
   /** Reads up to a line that stops, which is consumed, or to the end of the file. */
@@ -121,7 +121,7 @@ class LineReader {
 
   /** Consumes the next line if it is this one. */
   skip(line: string): boolean {
-    const found = this.lines[this.line] === line;
+    const found = this.#lines[this.line] === line;
     if (found) this.line++;
     return found;
   }

@@ -17,7 +17,7 @@ export class Output {
   readonly logger: Logger;
   /** Position in levelNames; what is below it is not logged. */
   level = 0;
-  private written = "";
+  #written = "";
 
   constructor() {
     const lineAt = (level: number): Write => {
@@ -46,7 +46,7 @@ export class Output {
 
   /** Everything printed so far. */
   get text(): string {
-    return this.written;
+    return this.#written;
   }
 
   get quiet(): boolean {
@@ -54,21 +54,21 @@ export class Output {
   }
 
   clear(): void {
-    this.written = "";
+    this.#written = "";
   }
 
   write(text: string): void {
-    if (!this.quiet) this.written += text;
+    if (!this.quiet) this.#written += text;
   }
 
   /** Prints what `body` prints, each line two columns to the right and ended by a newline. */
   indented<T>(body: () => T): T {
-    const before = this.written;
-    this.written = "";
+    const before = this.#written;
+    this.#written = "";
     const result = body();
-    const lines = this.written.split("\n");
+    const lines = this.#written.split("\n");
     if (lines.at(-1) === "") lines.pop();
-    this.written = before + lines.map((line) => `  ${line}\n`).join("");
+    this.#written = before + lines.map((line) => `  ${line}\n`).join("");
     return result;
   }
 

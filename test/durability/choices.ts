@@ -5,7 +5,7 @@
 // spoilt. And some drawn at random, where each change and each sector has a fate of its own. Different choices often leave the same bytes:
 // the explorer looks at each outcome once.
 
-import { type Choice, drawn, type Fate, SECTOR_BYTES, type Unsynced } from "../../sim/disk.ts";
+import { type Choice, drawn, type Fate, sectorBytes, type Unsynced } from "../../sim/disk.ts";
 
 export interface Named {
   readonly what: string;
@@ -65,8 +65,8 @@ function* wholes(unsynced: readonly Unsynced[], few: number): Generator<Named, v
 
 function* tears(write: Unsynced): Generator<Named, void, void> {
   const { path, offset, size } = write;
-  const first = Math.floor(offset / SECTOR_BYTES);
-  const end = Math.ceil((offset + size) / SECTOR_BYTES);
+  const first = Math.floor(offset / sectorBytes);
+  const end = Math.ceil((offset + size) / sectorBytes);
   const torn = (what: string, spoils: (sector: number) => boolean, fate: Fate): Named => ({
     what: `the write of ${size} bytes at ${offset} of ${path} ${what}: ${fate}`,
     choose: (change, sector) => (change === write && spoils(sector) ? fate : "kept"),

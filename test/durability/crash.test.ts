@@ -2,7 +2,7 @@
 //
 // READYLOOP_EXPLORE=full looks at more: larger subsets of unsynced changes, more draws, torn writes of the starts.
 
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import type { FileSystem } from "../../disk/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
 import { type Counts, Explorer, type Limits, type Workload } from "./explore.ts";
@@ -40,21 +40,21 @@ describe("a member that a crash ends at any call to the disk", () => {
   const timeout = isFull ? 3_600_000 : 300_000;
 
   for (const workload of workloads) {
-    it(`finds what it has acknowledged, and of the rest a prefix: ${workload.name}`, { timeout }, async () => {
+    test(`finds what it has acknowledged, and of the rest a prefix: ${workload.name}`, { timeout }, async () => {
       const counts = await explore(workload);
       for (const key of Object.keys(all) as (keyof Counts)[]) all[key] += counts[key];
     });
   }
 
   for (const workload of reopenings) {
-    it(`finds it also if starts tear what they write: ${workload.name}`, { timeout }, async () => {
+    test(`finds it also if starts tear what they write: ${workload.name}`, { timeout }, async () => {
       const counts = await explore(workload, { ...limits, start: { few: 4, tears: true, draws: 4 } });
       expect(counts.afterSecondCrash).toBeGreaterThan(0);
       for (const key of Object.keys(all) as (keyof Counts)[]) all[key] += counts[key];
     });
   }
 
-  it("was started from at least 5,000 different disks", () => {
+  test("was started from at least 5,000 different disks", () => {
     expect(all.states).toBeGreaterThanOrEqual(5000);
   });
 
@@ -67,14 +67,14 @@ describe("a member that a crash ends at any call to the disk", () => {
 });
 
 describe("the exploration finds", () => {
-  it("writes that are acknowledged and not synced", async () => {
+  test("writes that are acknowledged and not synced", async () => {
     const unsynced = cheated(append, (disk) => ({
       open: async (path, mode) => ({ ...(await disk.open(path, mode)), datasync: () => Promise.resolve() }),
     }));
     await expect(explore(unsynced)).rejects.toThrow(/append with segment cuts: before call \d+, .*power cut/);
   });
 
-  it("names that are not synced", async () => {
+  test("names that are not synced", async () => {
     const unsynced = (workload: Workload): Workload =>
       cheated(workload, () => ({ syncDirectory: () => Promise.resolve() }));
     await expect(explore(unsynced(append))).rejects.toThrow(/power cut.*(lost|kept)/);
@@ -82,7 +82,7 @@ describe("the exploration finds", () => {
     await expect(explore(unsynced(snapshots))).rejects.toThrow(/power cut.*(lost|kept)/);
   });
 
-  it("a write that is made twice, one that is not made, and bytes other than were asked for", async () => {
+  test("a write that is made twice, one that is not made, and bytes other than were asked for", async () => {
     const other = (spoil: (bytes: Uint8Array) => Uint8Array): Workload =>
       cheated(append, (disk) => ({
         open: async (path, mode) => {

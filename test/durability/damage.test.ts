@@ -4,13 +4,13 @@
 // which repeats the one before it, a tail that is cut with a copy kept. Never anything else. No read asks for more memory than the file has
 // bytes.
 
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { File, FileSystem } from "../../disk/index.ts";
 import { makeSnapshot } from "../../raft/raftpb/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
 import { SnapError, Snapshotter, snapshotName } from "../../snap/index.ts";
 import { Wal, WalError } from "../../wal/index.ts";
-import { confState, createWal, entry, hardState, metadata, noise, SNAP, textOf, WAL } from "./member.ts";
+import { confState, createWal, entry, hardState, metadata, noise, snap, textOf, walFile } from "./member.ts";
 
 const segmentBytes = 1024;
 const newDisk = (): FakeDisk => new FakeDisk({ random: () => 0 });
@@ -75,7 +75,7 @@ describe("a closed log of three segments", () => {
     const disk = newDisk();
     for (const [name, sound] of pristine) disk.put(name, name === path ? bytes : sound);
     try {
-      const { wal, recovered } = await Wal.open({ fileSystem: sparing(disk), directory: WAL, segmentBytes });
+      const { wal, recovered } = await Wal.open({ fileSystem: sparing(disk), directory: walFile, segmentBytes });
       await wal.close();
       expect(recovered.metadata).toEqual(metadata);
       if (recovered.repaired === undefined) counts.exact++;
@@ -109,7 +109,7 @@ describe("a closed log of three segments", () => {
     expect(offset).toBeLessThanOrEqual(damagedAt);
   }
 
-  it("with any bit flipped gives what was written, or is refused with file and offset", {
+  test("with any bit flipped gives what was written, or is refused with file and offset", {
     timeout: 300_000,
   }, async () => {
     let bits = 0;
@@ -122,7 +122,7 @@ describe("a closed log of three segments", () => {
     expect(counts.refused).toBeGreaterThan(8 * closing);
   });
 
-  it("with any file cut off at any length is refused with file and offset", { timeout: 300_000 }, async () => {
+  test("with any file cut off at any length is refused with file and offset", { timeout: 300_000 }, async () => {
     Object.assign(counts, { exact: 0, refused: 0, cut: 0 });
     let cuts = 0;
     for (const [path, bytes] of pristine) {
@@ -139,13 +139,13 @@ describe("a closed log of three segments", () => {
 
 describe("a snapshot", () => {
   const position = { index: 77, term: 3 };
-  const path = `${SNAP}/${snapshotName(position)}`;
+  const path = `${snap}/${snapshotName(position)}`;
   const data = noise(1500, 5);
   let pristine: Uint8Array;
 
   beforeAll(async () => {
     const disk = newDisk();
-    const store = await Snapshotter.open({ fileSystem: disk, directory: SNAP });
+    const store = await Snapshotter.open({ fileSystem: disk, directory: snap });
     async function* chunks(): AsyncGenerator<Uint8Array, void, void> {
       yield data;
     }
@@ -157,7 +157,7 @@ describe("a snapshot", () => {
   async function read(bytes: Uint8Array): Promise<Uint8Array> {
     const disk = newDisk();
     disk.put(path, bytes);
-    const store = await Snapshotter.open({ fileSystem: sparing(disk), directory: SNAP });
+    const store = await Snapshotter.open({ fileSystem: sparing(disk), directory: snap });
     const all: Uint8Array[] = [];
     for await (const chunk of store.read(position)) all.push(chunk);
     return Buffer.concat(all);
@@ -172,17 +172,19 @@ describe("a snapshot", () => {
     expect(error).toMatchObject({ code: "DAMAGED", file: path, message: expect.stringContaining(path) });
   }
 
-  it("with any bit flipped, or cut off at any length, is refused with its file", { timeout: 300_000 }, async () => {
+  test("with any bit flipped, or cut off at any length, is refused with its file", { timeout: 300_000 }, async () => {
     expect(Buffer.compare(await read(pristine), data)).toBe(0);
     for (let bit = 0; bit < 8 * pristine.length; bit++) await refusal(flipped(pristine, bit));
     for (let size = 0; size < pristine.length; size++) await refusal(pristine.subarray(0, size));
     console.log(`snapshot: ${8 * pristine.length} bits flipped, ${pristine.length} times cut off: all refused`);
   });
 
-  it("with any bit flipped is set aside by a start, which takes the one before it", { timeout: 300_000 }, async () => {
+  test("with any bit flipped is set aside by a start, which takes the one before it", {
+    timeout: 300_000,
+  }, async () => {
     const older = { index: 5, term: 1 };
     const disk = newDisk();
-    const store = await Snapshotter.open({ fileSystem: disk, directory: SNAP });
+    const store = await Snapshotter.open({ fileSystem: disk, directory: snap });
     async function* chunks(): AsyncGenerator<Uint8Array, void, void> {
       yield data.subarray(0, 20);
     }
@@ -191,7 +193,7 @@ describe("a snapshot", () => {
     for (let bit = 0; bit < 8 * pristine.length; bit += 37) {
       const damaged = disk.fork();
       damaged.put(path, flipped(pristine, bit));
-      const start = await Snapshotter.open({ fileSystem: damaged, directory: SNAP });
+      const start = await Snapshotter.open({ fileSystem: damaged, directory: snap });
       expect(await start.newest([older, position])).toMatchObject(older);
       expect([...damaged.files().keys()]).toContain(`${path}.broken`);
     }

@@ -7,7 +7,7 @@
 // And the same if the system drops those pages when the start has read the log, and is about to read some of it again: what it
 // returns is what the disk has got by then, or it refuses.
 
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { type Choice, type DiskCall, drawn, FakeDisk } from "../../sim/disk.ts";
 import { randomFrom } from "./choices.ts";
 import type { Workload } from "./explore.ts";
@@ -139,7 +139,7 @@ describe("what a start has found on a machine that goes on after a failed sync",
   }
 
   for (const workload of workloads) {
-    it(`survives a power cut, and so does what it writes: ${workload.name}`, { timeout: 120_000 }, async () => {
+    test(`survives a power cut, and so does what it writes: ${workload.name}`, { timeout: 120_000 }, async () => {
       const { segmentBytes } = workload;
       for (let nth = 1; ; nth++) {
         const failed = await failing(workload, nth);
@@ -160,7 +160,7 @@ describe("what a start has found on a machine that goes on after a failed sync",
     });
   }
 
-  it("survives if the sync of a close failed", async () => {
+  test("survives if the sync of a close failed", async () => {
     const segmentBytes = 4096;
     for (const nth of [1, 2]) {
       const disk = new FakeDisk({ random: () => 0 });

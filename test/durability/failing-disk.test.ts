@@ -1,7 +1,7 @@
 // A disk that fails: every call of a workload fails once, in every way; the workload ends with an error that tells, the log takes no more, and
 // once the disk is well the next start finds what was acknowledged, whether the machine has lost its power in between or not.
 
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { type DiskCall, drawn, type Failure, FakeDisk } from "../../sim/disk.ts";
 import { SnapError } from "../../snap/index.ts";
 import { WalError } from "../../wal/index.ts";
@@ -75,7 +75,7 @@ describe("a disk that fails any call once", () => {
   let tried = 0;
 
   for (const workload of workloads) {
-    it(`stops the log with an error that tells what to do, and nothing is lost: ${workload.name}`, async () => {
+    test(`stops the log with an error that tells what to do, and nothing is lost: ${workload.name}`, async () => {
       const { segmentBytes } = workload;
       for (const failure of Object.keys(failures) as Failure[]) {
         for (let nth = 1; ; nth++) {

@@ -3,7 +3,7 @@
 // Every call that the member makes to its disk fails once. It stops with an error that tells, or goes on if only a snapshot was not
 // saved; what it has acknowledged is there after the next start, with or without a power cut in between.
 
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { KvMap } from "../../kvstore/map.ts";
 import { Server } from "../../server/server.ts";
 import { clock, put, until } from "../../server/testing.ts";
@@ -150,7 +150,7 @@ describe("a member whose disk fails any call once", () => {
     ["SHORT_WRITE", "a write", ({ kind }) => kind === "write"],
   ];
   for (const [failure, what, kinds] of cases) {
-    it(`stops with an error that tells, and has lost nothing that it acknowledged: ${failure} of ${what}`, async () => {
+    test(`stops with an error that tells, and has lost nothing that it acknowledged: ${failure} of ${what}`, async () => {
       let nth = 1;
       while (await failing(failure, nth, kinds)) nth++;
       expect(nth).toBeGreaterThan(20);

@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeEach, describe, expect, test } from "vitest";
 import { nodeFileSystem } from "../../disk/index.ts";
 import { makeSnapshot } from "../../raft/raftpb/index.ts";
 import { Snapshotter } from "../../snap/index.ts";
@@ -39,7 +39,7 @@ describe.skipIf(!isMounted)("a file system that is full", () => {
     }
   }
 
-  it("stops the log with a message; with room again it has all that it acknowledged, and goes on", async () => {
+  test("stops the log with a message; with room again it has all that it acknowledged, and goes on", async () => {
     const wal = await Wal.create({ ...options, metadata });
     fs.writeFileSync(filler, Buffer.alloc(400 * 1024));
     let acknowledged = 0;
@@ -67,7 +67,7 @@ describe.skipIf(!isMounted)("a file system that is full", () => {
     await again.wal.close();
   });
 
-  it("makes no half log", async () => {
+  test("makes no half log", async () => {
     fill();
     await expect(Wal.create({ ...options, metadata })).rejects.toThrow(/no space left|bytes were written/);
     expect(fs.existsSync(options.directory)).toBe(false);
@@ -75,7 +75,7 @@ describe.skipIf(!isMounted)("a file system that is full", () => {
     await (await Wal.create({ ...options, metadata })).close();
   });
 
-  it("refuses a snapshot, leaves nothing of it, and takes the next one when there is room", async () => {
+  test("refuses a snapshot, leaves nothing of it, and takes the next one when there is room", async () => {
     const store = await Snapshotter.open({ fileSystem: nodeFileSystem, directory: path.join(mountPoint, "snap") });
     async function* chunks(): AsyncGenerator<Uint8Array, void, void> {
       for (let i = 0; i < 6; i++) yield noise(64 * 1024, i);

@@ -2,7 +2,7 @@
 // and each call failing. Whatever is left is again a directory in which nothing was saved, of the old identity or the new, and the next
 // start has the new one; what it saves then stays.
 
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { FileSystem } from "../../disk/index.ts";
 import { makeLog, openDataDirectory } from "../../member/data-directory.ts";
 import { type Failure, FakeDisk } from "../../sim/disk.ts";
@@ -65,7 +65,7 @@ async function goesOn(disk: FakeDisk): Promise<void> {
 describe("a start that makes a directory anew", () => {
   for (const wasClosed of [true, false]) {
     const how = wasClosed ? "closed" : "left by a killed process";
-    it(`leaves the old log or the new one when a crash ends it at any call: ${how}`, async () => {
+    test(`leaves the old log or the new one when a crash ends it at any call: ${how}`, async () => {
       const seen = new Map<string, number>();
       const visited = new Set<string>();
       const left: { disk: FakeDisk; origin: string; depth: number }[] = [];
@@ -113,7 +113,7 @@ describe("a start that makes a directory anew", () => {
     }, 120_000);
   }
 
-  it("leaves the old log or the new one when any call fails, and the next start has the new one", async () => {
+  test("leaves the old log or the new one when any call fails, and the next start has the new one", async () => {
     for (const failure of ["EIO", "ENOSPC", "SHORT_WRITE"] satisfies Failure[]) {
       for (let number = 1; ; number++) {
         const disk = new FakeDisk({ random: () => 0 });

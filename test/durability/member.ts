@@ -19,8 +19,8 @@ import { Random } from "../../sim/random.ts";
 import type { Snapshotter } from "../../snap/index.ts";
 import { Wal } from "../../wal/index.ts";
 
-export const WAL = "/data/member/wal";
-export const SNAP = "/data/member/snap";
+export const walFile = "/data/member/wal";
+export const snap = "/data/member/snap";
 export const metadata = Uint8Array.of(0x08, 1, 0x10, 7, 0x18, 0x7b);
 export const confState = makeConfState({ voters: [1, 2, 3] });
 
@@ -114,7 +114,7 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
 export const emptyLog: Found = textOf("none", undefined, []);
 
 export const createWal = (fileSystem: FileSystem, segmentBytes: number): Promise<Wal> =>
-  Wal.create({ fileSystem, directory: WAL, metadata, segmentBytes, random });
+  Wal.create({ fileSystem, directory: walFile, metadata, segmentBytes, random });
 
 /** What the records so far amount to. */
 interface Contents {

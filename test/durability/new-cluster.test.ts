@@ -4,7 +4,7 @@
 // aside.
 
 import { createHash } from "node:crypto";
-import { describe, expect, it } from "vitest";
+import { describe, expect, test } from "vitest";
 import { restoreMember } from "../../cli/snapshot-restore.ts";
 import type { FileSystem } from "../../disk/index.ts";
 import { encodePut } from "../../kvstore/command.ts";
@@ -20,7 +20,7 @@ import { Random } from "../../sim/random.ts";
 import { Snapshotter } from "../../snap/index.ts";
 import { encodeMetadata, Wal } from "../../wal/index.ts";
 import { choices, randomFrom } from "./choices.ts";
-import { hardState, SNAP, textOf, WAL } from "./member.ts";
+import { hardState, snap, textOf, walFile } from "./member.ts";
 
 const segmentBytes = 4096;
 const oldCluster = 77;
@@ -99,8 +99,8 @@ const restore: Work = {
 async function oldMember(): Promise<FakeDisk> {
   const disk = new FakeDisk({ random: () => 0 });
   const metadata = encodeMetadata({ nodeId: 2, clusterId: oldCluster, incarnation: 88 });
-  const snapshots = await Snapshotter.open({ fileSystem: disk, directory: SNAP });
-  const wal = await Wal.create({ fileSystem: disk, directory: WAL, metadata, segmentBytes, random: salts(3) });
+  const snapshots = await Snapshotter.open({ fileSystem: disk, directory: snap });
+  const wal = await Wal.create({ fileSystem: disk, directory: walFile, metadata, segmentBytes, random: salts(3) });
   const entry = (index: number): Entry =>
     makeEntry(0, 3, index, encodeEnvelope({ member: 1, epoch: 1, counter: index }, command(index)));
   await wal.save(hardState(3, 1, 2), [entry(1), entry(2)], true);
@@ -234,7 +234,7 @@ async function explore(work: Work, depth: number): Promise<Crashes> {
 
 describe("a crash at any call", () => {
   for (const work of [restore, recover]) {
-    it(`of ${work.name} leaves what was there, or the whole new member, or the word to run it again`, async () => {
+    test(`of ${work.name} leaves what was there, or the whole new member, or the word to run it again`, async () => {
       const { crashes, states, outcomes } = await explore(work, 2);
       console.log(`${work.name}: ${crashes} crashes left ${states.size} different disks`, outcomes);
     }, 300_000);
@@ -257,7 +257,7 @@ describe("the file of snapshot save", () => {
     return disk;
   };
 
-  it("is whole or not there, whatever crash ends it; then it can be saved again", async () => {
+  test("is whole or not there, whatever crash ends it; then it can be saved again", async () => {
     const crashes = new Crashes({ run }, 20);
     const whole = await crashes.run(await prepare(), "", 1);
     expect(await isThere(whole.survivor(lost))).toBe(true);
@@ -273,7 +273,7 @@ describe("the file of snapshot save", () => {
     expect(there).toBeLessThan(crashes.states.size);
   });
 
-  it("is whole or not there when a call fails, which is told, and nothing else is left", async () => {
+  test("is whole or not there when a call fails, which is told, and nothing else is left", async () => {
     for (let nth = 1; ; nth++) {
       const disk = await prepare();
       const number = disk.calls + nth;
@@ -306,7 +306,7 @@ describe("the exploration finds", () => {
       }),
   });
 
-  it("two renames of which a power cut may keep the second alone", async () => {
+  test("two renames of which a power cut may keep the second alone", async () => {
     await expect(
       explore(
         unsynced(recover, (directory) => directory === "/data"),
@@ -315,7 +315,7 @@ describe("the exploration finds", () => {
     ).rejects.toThrow(/recover: .*power cut/);
   });
 
-  it("files whose names are not synced before the directory gets its own", async () => {
+  test("files whose names are not synced before the directory gets its own", async () => {
     for (const work of [restore, recover]) {
       const spared = unsynced(work, (directory) => directory.startsWith("/data/member.new"));
       await expect(explore(spared, 1)).rejects.toThrow(/power cut/);
@@ -343,7 +343,7 @@ describe("a disk that fails any call once", () => {
   }
 
   for (const work of [restore, recover]) {
-    it(`ends ${work.name} with an error that tells, and it can be run again: no half member`, async () => {
+    test(`ends ${work.name} with an error that tells, and it can be run again: no half member`, async () => {
       const prepared = await work.prepare();
       const before = await work.before(prepared);
       const whole = prepared.fork();

@@ -7,8 +7,8 @@
 const sizeOf = (argument: unknown): number => (typeof argument === "number" ? argument : 0);
 
 export class AllocationWatch {
-  private largest = 0;
-  private readonly restore: (() => void)[] = [];
+  #largest = 0;
+  readonly #restore: (() => void)[] = [];
 
   /** From now on, until close(). */
   constructor() {
@@ -16,36 +16,36 @@ export class AllocationWatch {
       const original = globalThis[name];
       const watching: object = new Proxy(original, {
         construct: (target, args, newTarget): object => {
-          this.note(sizeOf(args[0]));
+          this.#note(sizeOf(args[0]));
           return Reflect.construct(target, args, newTarget === watching ? target : newTarget) as object;
         },
       });
       Object.assign(globalThis, { [name]: watching });
-      this.restore.push(() => Object.assign(globalThis, { [name]: original }));
+      this.#restore.push(() => Object.assign(globalThis, { [name]: original }));
     }
     for (const name of ["alloc", "allocUnsafe", "allocUnsafeSlow"] as const) {
       const original = Buffer[name];
       const watching = (size: number, ...rest: []): Buffer => {
-        this.note(size);
+        this.#note(size);
         return original.call(Buffer, size, ...rest);
       };
       Object.assign(Buffer, { [name]: watching });
-      this.restore.push(() => Object.assign(Buffer, { [name]: original }));
+      this.#restore.push(() => Object.assign(Buffer, { [name]: original }));
     }
   }
 
-  private note(size: number): void {
-    if (size > this.largest) this.largest = size;
+  #note(size: number): void {
+    if (size > this.#largest) this.#largest = size;
   }
 
   /** The largest size since the last call, in bytes. */
   take(): number {
-    const { largest } = this;
-    this.largest = 0;
+    const largest = this.#largest;
+    this.#largest = 0;
     return largest;
   }
 
   close(): void {
-    for (const restore of this.restore) restore();
+    for (const restore of this.#restore) restore();
   }
 }

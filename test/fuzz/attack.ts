@@ -49,20 +49,20 @@ export const roundInput = (attack: AttackName, seed: number): Uint8Array => {
 
 class GoodClients {
   answered = 0;
-  private failure: string | undefined;
-  private readonly agent = new http.Agent({ keepAlive: true });
-  private readonly port: number;
-  private isOver = false;
-  private readonly ends: Promise<void>[];
+  #failure: string | undefined;
+  readonly #agent = new http.Agent({ keepAlive: true });
+  readonly #port: number;
+  #isOver = false;
+  readonly #ends: Promise<void>[];
 
   constructor(port: number) {
-    this.port = port;
-    this.ends = Array.from({ length: goodClients }, (_, i) => this.goOn(i));
+    this.#port = port;
+    this.#ends = Array.from({ length: goodClients }, (_, i) => this.#goOn(i));
   }
 
   /** Resolves when so many have been answered: a process that has just begun is slow. */
   async warm(count: number): Promise<void> {
-    while (this.answered < count && this.failure === undefined) await sleep(20);
+    while (this.answered < count && this.#failure === undefined) await sleep(20);
   }
 
   /** Requests a second within a phase of this length. */
@@ -71,31 +71,31 @@ class GoodClients {
     const began = performance.now();
     await sleep(ms);
     const rate = (this.answered - before) / ((performance.now() - began) / 1000);
-    expect(this.failure === undefined, `a well-behaved client ${this.failure}`);
+    expect(this.#failure === undefined, `a well-behaved client ${this.#failure}`);
     return rate;
   }
 
   async close(): Promise<void> {
-    this.isOver = true;
-    await Promise.all(this.ends);
-    this.agent.destroy();
+    this.#isOver = true;
+    await Promise.all(this.#ends);
+    this.#agent.destroy();
   }
 
-  private async goOn(client: number): Promise<void> {
-    for (let i = 0; !this.isOver && this.failure === undefined; i++) {
+  async #goOn(client: number): Promise<void> {
+    for (let i = 0; !this.#isOver && this.#failure === undefined; i++) {
       const isPut = i % 2 === 0;
       try {
-        const status = await this.ask(isPut ? "PUT" : "GET", `/good-${client}`, isPut ? `value ${i}` : undefined);
+        const status = await this.#ask(isPut ? "PUT" : "GET", `/good-${client}`, isPut ? `value ${i}` : undefined);
         if (status === (isPut ? 204 : 200)) this.answered++;
-        else this.failure = `is answered ${status}`;
+        else this.#failure = `is answered ${status}`;
       } catch (error) {
-        this.failure = `meets with ${error instanceof Error ? error.message : String(error)}`;
+        this.#failure = `meets with ${error instanceof Error ? error.message : String(error)}`;
       }
     }
   }
 
-  private async ask(method: string, target: string, body: string | undefined): Promise<number | undefined> {
-    const request = http.request({ host: "127.0.0.1", port: this.port, method, path: target, agent: this.agent });
+  async #ask(method: string, target: string, body: string | undefined): Promise<number | undefined> {
+    const request = http.request({ host: "127.0.0.1", port: this.#port, method, path: target, agent: this.#agent });
     request.end(body);
     const [response] = (await once(request, "response")) as [http.IncomingMessage];
     response.resume();
@@ -105,29 +105,29 @@ class GoodClients {
 }
 
 class Attacker {
-  private readonly child: ChildProcess;
-  private readonly lines: AsyncIterator<string>;
+  readonly #child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
 
   constructor(port: number) {
     const script = path.join(import.meta.dirname, "attacker.ts");
     const child = spawn(process.execPath, ["--import", "tsx", script, String(port)], {
       stdio: ["pipe", "pipe", "inherit"],
     });
-    this.child = child;
-    this.lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    this.#child = child;
+    this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
   /** Begins an attack, or ends it; resolves to the connections made when that is done. */
   async tell(line: string): Promise<number> {
-    this.child.stdin?.write(`${line}\n`);
-    const { done, value } = await this.lines.next();
+    this.#child.stdin?.write(`${line}\n`);
+    const { done, value } = await this.#lines.next();
     if (done === true) throw new Error("the attacker has ended by itself");
     return Number(value);
   }
 
   async close(): Promise<void> {
-    this.child.kill("SIGKILL");
-    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, "close");
+    this.#child.kill("SIGKILL");
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "close");
   }
 }
 
@@ -152,37 +152,38 @@ async function closeParts({ cluster, attacker, clients }: Parts): Promise<void> 
 }
 
 class AttackSession implements Session {
-  private parts: Parts;
-  private readonly phaseMs: number;
-  private readonly least: number;
-  private readonly tell: (round: Round) => void;
+  #parts: Parts;
+  readonly #phaseMs: number;
+  readonly #least: number;
+  readonly #tell: (round: Round) => void;
 
   constructor(parts: Parts, phaseMs: number, least: number, tell: (round: Round) => void) {
-    this.parts = parts;
-    this.phaseMs = phaseMs;
-    this.least = least;
-    this.tell = tell;
+    this.#parts = parts;
+    this.#phaseMs = phaseMs;
+    this.#least = least;
+    this.#tell = tell;
   }
 
   draw = (random: Random): Uint8Array => roundInput(random.pick(attacks), random.bits());
 
   async run(input: Uint8Array): Promise<string> {
     const attack = attacks[(input[0] ?? 0) % attacks.length] as AttackName;
-    const least = attack === "pipelining" || attack === "all" ? 0 : this.least;
+    const least = attack === "pipelining" || attack === "all" ? 0 : this.#least;
     const seed = input.slice(1, 5).reduce((sum, byte) => sum * 256 + byte, 0);
     // A port that is blocked is blocked each time; a machine that was busy with something else is not.
-    let ratio = await this.round(attack, seed);
+    let ratio = await this.#round(attack, seed);
     for (let again = 0; again < 2 && ratio < least; again++) {
-      await this.renew();
-      ratio = await this.round(attack, seed);
+      await this.#renew();
+      ratio = await this.#round(attack, seed);
     }
-    if (ratio < least) await this.renew();
+    if (ratio < least) await this.#renew();
     expect(ratio >= least, `under the attack "${attack}" others are served at ${ratio.toFixed(2)} of their rate`);
     return `${attack}: ${ratio.toFixed(1)} of the rate`;
   }
 
-  private async round(attack: AttackName, seed: number): Promise<number> {
-    const { phaseMs, parts } = this;
+  async #round(attack: AttackName, seed: number): Promise<number> {
+    const phaseMs = this.#phaseMs;
+    const parts = this.#parts;
     const { clients, attacker } = parts;
     const before = await clients.rate(phaseMs / 2);
     await attacker.tell(`${attack} ${seed}`);
@@ -191,18 +192,18 @@ class AttackSession implements Session {
     const after = await clients.rate(phaseMs / 2);
     // What was sent may keep the member busy when its senders are gone. That is no peace.
     const normal = Math.max(before, (before + after) / 2);
-    this.tell({ attack, normal, attacked, connections });
+    this.#tell({ attack, normal, attacked, connections });
     return attacked / normal;
   }
 
   /** What an attack has left behind must not be there when the next one begins. */
-  private async renew(): Promise<void> {
-    await closeParts(this.parts);
-    this.parts = await openParts();
+  async #renew(): Promise<void> {
+    await closeParts(this.#parts);
+    this.#parts = await openParts();
   }
 
   async close(): Promise<void> {
-    await closeParts(this.parts);
+    await closeParts(this.#parts);
   }
 }
 

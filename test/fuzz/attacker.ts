@@ -84,18 +84,18 @@ const attacks: Readonly<Record<string, readonly Attack[]>> = {
 const all = Object.values(attacks).flat();
 
 class Running {
-  private isOver = false;
-  private readonly ends: Promise<void>[] = [];
-  private readonly opened: Promise<unknown>[] = [];
-  private readonly sockets = new Set<net.Socket>();
-  private connections = 0;
+  #isOver = false;
+  readonly #ends: Promise<void>[] = [];
+  readonly #opened: Promise<unknown>[] = [];
+  readonly #sockets = new Set<net.Socket>();
+  #connections = 0;
 
   constructor(list: readonly Attack[], random: Random) {
     for (const attack of list) {
       for (let i = 0; i < attack.connections; i++) {
-        this.opened.push(
+        this.#opened.push(
           new Promise<void>((resolve) => {
-            this.ends.push(this.keepAtIt(attack, random.fork(String(i)), resolve));
+            this.#ends.push(this.#keepAtIt(attack, random.fork(String(i)), resolve));
           }),
         );
       }
@@ -104,34 +104,34 @@ class Running {
 
   /** All connections have stood once. */
   async started(): Promise<number> {
-    await Promise.all(this.opened);
-    return this.connections;
+    await Promise.all(this.#opened);
+    return this.#connections;
   }
 
   async end(): Promise<number> {
-    this.isOver = true;
-    for (const socket of this.sockets) socket.destroy();
-    await Promise.all(this.ends);
-    return this.connections;
+    this.#isOver = true;
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(this.#ends);
+    return this.#connections;
   }
 
-  private async keepAtIt(attack: Attack, random: Random, opened: () => void): Promise<void> {
-    while (!this.isOver) {
-      this.connections++;
-      await this.once(attack, random, opened);
+  async #keepAtIt(attack: Attack, random: Random, opened: () => void): Promise<void> {
+    while (!this.#isOver) {
+      this.#connections++;
+      await this.#once(attack, random, opened);
     }
   }
 
   /** One connection; resolves when it is closed. */
-  private once({ pieces, pauseMs }: Attack, random: Random, opened: () => void): Promise<void> {
+  #once({ pieces, pauseMs }: Attack, random: Random, opened: () => void): Promise<void> {
     return new Promise((resolve) => {
       const source = pieces(random)[Symbol.iterator]();
       const socket = net.connect({ port, host: "127.0.0.1" });
-      this.sockets.add(socket);
+      this.#sockets.add(socket);
       let timer: NodeJS.Timeout | undefined;
       const next = (): void => {
         const { done, value } = source.next();
-        if (this.isOver) socket.destroy();
+        if (this.#isOver) socket.destroy();
         else if (done === true) socket.end();
         else
           socket.write(value, () => {
@@ -146,7 +146,7 @@ class Running {
       socket.on("error", () => undefined);
       socket.on("close", () => {
         clearTimeout(timer);
-        this.sockets.delete(socket);
+        this.#sockets.delete(socket);
         opened();
         resolve();
       });

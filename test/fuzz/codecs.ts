@@ -91,19 +91,19 @@ export const otherCodecs: readonly Codec[] = [
 const smallBytes = 1024;
 
 class CodecSession implements Session {
-  private readonly codecs: readonly Codec[];
-  private readonly allocations = new AllocationWatch();
+  readonly #codecs: readonly Codec[];
+  readonly #allocations = new AllocationWatch();
 
   constructor(codecs: readonly Codec[]) {
-    this.codecs = codecs;
+    this.#codecs = codecs;
   }
 
   run(input: Uint8Array): string {
     if (input.length === 0) return "empty";
-    const codec = this.codecs[(input[0] as number) % this.codecs.length] as Codec;
+    const codec = this.#codecs[(input[0] as number) % this.#codecs.length] as Codec;
     // A copy, so that a decoder that wrote into its input would be found.
     const bytes = input.slice(1);
-    this.allocations.take();
+    this.#allocations.take();
     let value: unknown;
     try {
       value = codec.decode(bytes);
@@ -111,7 +111,7 @@ class CodecSession implements Session {
       if (!codec.refuses(error)) throw error;
       return `${codec.name} refused`;
     } finally {
-      const largest = this.allocations.take();
+      const largest = this.#allocations.take();
       expect(largest <= bytes.length + smallBytes, `a buffer of ${largest} bytes for ${bytes.length} of input`);
       expect(Buffer.compare(bytes, input.subarray(1)) === 0, "the decoder has changed its input");
     }
@@ -122,7 +122,7 @@ class CodecSession implements Session {
   }
 
   async close(): Promise<void> {
-    this.allocations.close();
+    this.#allocations.close();
   }
 }
 

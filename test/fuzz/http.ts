@@ -43,21 +43,21 @@ export type MakeServer = (options: Parameters<typeof createKvServer>[0]) => http
 /** What it did to the member since it was last looked at. */
 class WatchedMember implements Member {
   readonly effects: string[] = [];
-  private readonly member: Member;
-  private changes = 0;
+  readonly #member: Member;
+  #changes = 0;
 
   constructor(member: Member) {
-    this.member = member;
+    this.#member = member;
   }
 
   propose: Member["propose"] = (command) => {
     const decoded = decodeCommand(command);
     this.effects.push(decoded.kind === "put" ? putEffect(decoded.key, decoded.value) : deleteEffect(decoded.key));
-    return this.member.propose(command);
+    return this.#member.propose(command);
   };
 
-  readIndex: Member["readIndex"] = () => this.member.readIndex();
-  status: Member["status"] = () => this.member.status();
+  readIndex: Member["readIndex"] = () => this.#member.readIndex();
+  status: Member["status"] = () => this.#member.status();
 
   changeMembers = async (changes: readonly MemberChange[]): Promise<ChangeOutcome> => {
     const ids = changes.map(({ id }) => id);
@@ -66,15 +66,15 @@ class WatchedMember implements Member {
       if ("peerUrl" in change)
         expect(new URL(change.peerUrl).origin === change.peerUrl, "an address that is no origin");
     }
-    return this.made();
+    return this.#made();
   };
 
   transferLeadership = async (transferee: number): Promise<ChangeOutcome> => {
     expect(Number.isSafeInteger(transferee) && transferee > 0, `a transfer to ${transferee}`);
-    return this.made();
+    return this.#made();
   };
 
-  private made(): ChangeOutcome {
+  #made(): ChangeOutcome {
     this.effects.push(changeEffect);
     const message = "made up";
     const outcomes: readonly ChangeOutcome[] = [
@@ -83,30 +83,30 @@ class WatchedMember implements Member {
       { kind: "refused", code: "NO_LEADER", message },
       { kind: "unknown", message },
     ];
-    return outcomes[this.changes++ % outcomes.length] as ChangeOutcome;
+    return outcomes[this.#changes++ % outcomes.length] as ChangeOutcome;
   }
 }
 
 class HttpSession implements Session {
-  private readonly servers: TestServers;
-  private readonly member: TestMember;
-  private readonly watched: WatchedMember;
-  private readonly server: http.Server;
-  private readonly corpus: readonly Uint8Array[];
-  private readonly agent = new http.Agent({ keepAlive: true });
+  readonly #servers: TestServers;
+  readonly #member: TestMember;
+  readonly #watched: WatchedMember;
+  readonly #server: http.Server;
+  readonly #corpus: readonly Uint8Array[];
+  readonly #agent = new http.Agent({ keepAlive: true });
   /** What the latest inputs may do: a request is carried out at times when its connection is gone already. */
-  private readonly allowed: Set<string>[] = [];
-  private readonly logged: string[] = [];
+  readonly #allowed: Set<string>[] = [];
+  readonly #logged: string[] = [];
 
   private constructor(servers: TestServers, member: TestMember, make: MakeServer, corpus: readonly Uint8Array[]) {
-    this.servers = servers;
-    this.member = member;
-    this.corpus = corpus;
-    this.watched = new WatchedMember(member.server);
-    const log = (_details: object, message: string): void => void this.logged.push(message);
+    this.#servers = servers;
+    this.#member = member;
+    this.#corpus = corpus;
+    this.#watched = new WatchedMember(member.server);
+    const log = (_details: object, message: string): void => void this.#logged.push(message);
     const logger = { warn: () => {}, error: log };
     const options = { maxValueBytes, raftexampleApi: true, allowedHosts: [ownName], logger };
-    this.server = make({ member: this.watched, map: member.map, ...options });
+    this.#server = make({ member: this.#watched, map: member.map, ...options });
   }
 
   static async open(make: MakeServer, corpus: readonly Uint8Array[]): Promise<HttpSession> {
@@ -114,25 +114,25 @@ class HttpSession implements Session {
     const [member] = (await servers.startCluster(1)) as [TestMember];
     await member.server.propose(put(canary, "alive"));
     const session = new HttpSession(servers, member, make, corpus);
-    session.server.listen(0, "127.0.0.1");
-    await once(session.server, "listening");
+    session.#server.listen(0, "127.0.0.1");
+    await once(session.#server, "listening");
     return session;
   }
 
-  private get port(): number {
-    return (this.server.address() as AddressInfo).port;
+  get #port(): number {
+    return (this.#server.address() as AddressInfo).port;
   }
 
   draw(random: Random): Uint8Array {
-    return random.chance(0.4) ? mutate(random, this.corpus) : someRequests(random);
+    return random.chance(0.4) ? mutate(random, this.#corpus) : someRequests(random);
   }
 
   async run(input: Uint8Array): Promise<string> {
     const sent = joined(input, farewell);
     const requests = readRequests(sent);
-    this.allowed.push(allowedEffects(requests));
-    if (this.allowed.length > remembered) this.allowed.shift();
-    const { received } = await this.exchange(sent);
+    this.#allowed.push(allowedEffects(requests));
+    if (this.#allowed.length > remembered) this.#allowed.shift();
+    const { received } = await this.#exchange(sent);
     const methods = requests.map(({ method }) => method);
     const { statuses, final } = readAnswers(received, methods);
     for (const status of statuses) expect(isAllowed(status), `answered ${status}`);
@@ -141,43 +141,43 @@ class HttpSession implements Session {
     // What is not plain to the end may hold requests that only the server reads.
     const refusal = requests.at(-1)?.end === sent.length ? causeless(requests, statuses) : undefined;
     expect(refusal === undefined, `answered ${refusal} without cause`);
-    this.checkEffects();
-    expect(this.logged.length === 0, `the server has logged: ${this.logged[0]}`);
-    const { failures } = this.member;
+    this.#checkEffects();
+    expect(this.#logged.length === 0, `the server has logged: ${this.#logged[0]}`);
+    const { failures } = this.#member;
     expect(failures.length === 0, `the member has failed: ${failures[0]?.message}`);
     const worst = Math.max(0, ...statuses.slice(0, -1), ...(statuses.length === 1 ? statuses : []));
     return statuses.length === 0 ? "no answer" : worst < 400 ? "accepted" : `answered ${worst}`;
   }
 
-  private async exchange(sent: Uint8Array): Promise<RawConnection> {
+  async #exchange(sent: Uint8Array): Promise<RawConnection> {
     // Some arrive in two pieces.
     const cut = sent.length % 8 === 0 ? sent.length >> 1 : sent.length;
-    const connection = await RawConnection.open(this.port, sent.subarray(0, cut));
+    const connection = await RawConnection.open(this.#port, sent.subarray(0, cut));
     if (cut < sent.length) {
-      await this.ask();
+      await this.#ask();
       connection.socket.write(sent.subarray(cut));
     }
     await settled(
       connection,
       () => false,
-      () => this.ask(),
+      () => this.#ask(),
     );
     await connection.destroy();
     return connection;
   }
 
-  private checkEffects(): void {
-    for (const effect of this.watched.effects.splice(0)) {
-      const isKnown = this.allowed.some((effects) => effects.has(effect));
+  #checkEffects(): void {
+    for (const effect of this.#watched.effects.splice(0)) {
+      const isKnown = this.#allowed.some((effects) => effects.has(effect));
       expect(isKnown, `nobody has plainly asked for: ${effect.slice(0, 100)}`);
     }
   }
 
   /** Another client writes and reads its key, linearizably. What was asked before is answered before. */
-  private async ask(): Promise<void> {
-    const written = await this.member.server.propose(put(canary, "alive"));
+  async #ask(): Promise<void> {
+    const written = await this.#member.server.propose(put(canary, "alive"));
     expect(written.kind === "applied", `another client's write comes to ${written.kind}`);
-    const request = http.get({ port: this.port, host: "127.0.0.1", path: canaryPath, agent: this.agent });
+    const request = http.get({ port: this.#port, host: "127.0.0.1", path: canaryPath, agent: this.#agent });
     const [response] = (await once(request, "response")) as [http.IncomingMessage];
     const chunks: Buffer[] = await response.toArray();
     const body = Buffer.concat(chunks).toString();
@@ -188,13 +188,13 @@ class HttpSession implements Session {
   }
 
   async close(): Promise<void> {
-    this.agent.destroy();
-    const closed = once(this.server, "close");
-    this.server.close();
-    this.server.closeAllConnections();
+    this.#agent.destroy();
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeAllConnections();
     await closed;
-    await this.servers.end();
-    this.checkEffects();
+    await this.#servers.end();
+    this.#checkEffects();
   }
 }
 

@@ -68,15 +68,15 @@ const kindAt = (kinds: Readonly<Record<string, Kind>>, byte: number): [string, K
 };
 
 class StrangersSession implements Session {
-  private readonly serving: Serving;
-  private readonly server: LyingServer;
-  private readonly reached: string[] = [];
-  private runs = 0;
+  readonly #serving: Serving;
+  readonly #server: LyingServer;
+  readonly #reached: string[] = [];
+  #runs = 0;
 
   private constructor(serving: Serving, server: LyingServer) {
-    this.serving = serving;
-    this.server = server;
-    for (const member of serving.honest) this.watch(member);
+    this.#serving = serving;
+    this.#server = server;
+    for (const member of serving.honest) this.#watch(member);
   }
 
   static async open(spoil: (member: TestMember) => void): Promise<StrangersSession> {
@@ -88,12 +88,12 @@ class StrangersSession implements Session {
   draw = drawn;
 
   /** Notes what reaches a node from anybody but the two. */
-  private watch({ id, server: { inbox } }: TestMember): void {
-    const known = this.serving.honest.map((member) => member.id);
+  #watch({ id, server: { inbox } }: TestMember): void {
+    const known = this.#serving.honest.map((member) => member.id);
     for (const name of ["receive", "receiveSnapshot", "request"] as const) {
       const call = inbox[name].bind(inbox) as (...given: unknown[]) => unknown;
       const watched = (from: number, ...rest: unknown[]): unknown => {
-        if (!known.includes(from)) this.reached.push(`${name} of ${from} at member ${id}`);
+        if (!known.includes(from)) this.#reached.push(`${name} of ${from} at member ${id}`);
         return call(from, ...rest);
       };
       Object.assign(inbox, { [name]: watched });
@@ -101,19 +101,20 @@ class StrangersSession implements Session {
   }
 
   async run(input: Uint8Array): Promise<string> {
-    const { serving, server } = this;
+    const serving = this.#serving;
+    const server = this.#server;
     const { clients, honest } = serving;
     const [name, kind] = kindAt(strangers, input[0] ?? 0);
     server.manner = mannerAt(input[1] ?? 0);
     const terms = honest.map((member) => member.server.status().term);
-    clients.start(`run-${this.runs++}`);
+    clients.start(`run-${this.#runs++}`);
     const liar = new Liar(kind(serving, server.url), serving);
     await liar.tell(input.subarray(2));
     await clients.more(operationsAfter);
     await liar.close();
     const history = await clients.rest();
     expect(liar.letIn === 0, `${name} is let in`);
-    expect(this.reached.length === 0, `${name} is heard: ${this.reached[0]}`);
+    expect(this.#reached.length === 0, `${name} is heard: ${this.#reached[0]}`);
     expect(server.dials === 0, `${name} is called at the address that it gave`);
     for (const [i, { id, failures, rejections, server: member }] of honest.entries()) {
       expect(failures.length === 0, `member ${id} has failed: ${failures[0]?.message}`);
@@ -128,17 +129,17 @@ class StrangersSession implements Session {
   }
 
   async close(): Promise<void> {
-    await this.server.close();
-    await this.serving.close();
+    await this.#server.close();
+    await this.#serving.close();
   }
 }
 
 const serveWithinMs = 30_000;
 class TraitorsSession implements Session {
-  private readonly spoil: (member: TestMember) => void;
+  readonly #spoil: (member: TestMember) => void;
 
   constructor(spoil: (member: TestMember) => void) {
-    this.spoil = spoil;
+    this.#spoil = spoil;
   }
 
   draw = drawn;
@@ -146,14 +147,14 @@ class TraitorsSession implements Session {
   async run(input: Uint8Array): Promise<string> {
     const serving = await Serving.open({ tickMs: 5, electionTicks: 10, requestTimeoutMs: 1000 });
     try {
-      for (const member of serving.honest) this.spoil(member);
-      return await this.betray(serving, input);
+      for (const member of serving.honest) this.#spoil(member);
+      return await this.#betray(serving, input);
     } finally {
       await serving.close();
     }
   }
 
-  private async betray(serving: Serving, input: Uint8Array): Promise<string> {
+  async #betray(serving: Serving, input: Uint8Array): Promise<string> {
     const { clients } = serving;
     const manner = mannerAt(input[1] ?? 0);
     const [, kind] = kindAt(traitors, input[0] ?? 0);

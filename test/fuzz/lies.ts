@@ -78,18 +78,18 @@ const heartbeat = (term: number): Message =>
 /** A node with a log behind a snapshot, and those parts of a server that carry out its Readies. */
 class TestNode {
   readonly node: RawNode;
-  private readonly storage = new MemoryStorage();
-  private readonly applier: Applier;
+  readonly #storage = new MemoryStorage();
+  readonly #applier: Applier;
   /** By index: the term of what was applied. */
-  private readonly applied = new Map<number, number>();
+  readonly #applied = new Map<number, number>();
 
-  private readonly guard: Guard;
+  readonly #guard: Guard;
 
   constructor(confState: ConfState, guard: Guard) {
-    this.guard = guard;
+    this.#guard = guard;
     const { metadata } = makeSnapshot(snapshotIndex, 1, confState);
     const entries = terms.map((term, i) => makeEntry(undefined, term, snapshotIndex + 1 + i, undefined));
-    this.node = startNode(this.storage, {
+    this.node = startNode(this.#storage, {
       id: 1,
       electionTicks: 10,
       recovered: { snapshot: metadata, hardState: makeHardState(3, 0, committed), entries },
@@ -98,14 +98,14 @@ class TestNode {
       random: () => 0,
     });
     const listener = { applied() {}, changed() {}, membersChanged() {} };
-    this.applier = new Applier(this.node, new KvMap(), new Members(), {}, listener);
-    this.applier.restored(metadata);
-    this.settle();
+    this.#applier = new Applier(this.node, new KvMap(), new Members(), {}, listener);
+    this.#applier.restored(metadata);
+    this.#settle();
   }
 
   campaign(): void {
     this.node.campaign();
-    this.settle();
+    this.#settle();
   }
 
   /** With the votes of two others. */
@@ -120,62 +120,65 @@ class TestNode {
 
   step(m: Message): void {
     this.node.step(m);
-    this.settle();
+    this.#settle();
   }
 
   /** The way of a message from the peer port: returns why it was not stepped. */
   receive(m: Message): string | undefined {
-    if (this.guard(this.node, m) !== undefined) return "guard";
-    if (isUntimely(this.node, m, this.applier.term)) return "untimely";
+    if (this.#guard(this.node, m) !== undefined) return "guard";
+    if (isUntimely(this.node, m, this.#applier.term)) return "untimely";
     this.step(m);
     return undefined;
   }
 
   tick(): void {
     this.node.tick();
-    this.settle();
+    this.#settle();
   }
 
-  private settle(): void {
+  #settle(): void {
     for (let i = 0; this.node.hasReady(); i++) {
       expect(i < 100, "the node has always something more to do");
       const rd = this.node.ready();
       for (const m of rd.messages) encodeMessage(m);
-      if (rd.snapshot !== undefined) this.restore(rd.snapshot.metadata);
-      if (rd.hardState !== undefined) this.storage.setHardState(rd.hardState);
-      this.storage.append(rd.entries);
-      this.apply(rd.committedEntries);
+      if (rd.snapshot !== undefined) this.#restore(rd.snapshot.metadata);
+      if (rd.hardState !== undefined) this.#storage.setHardState(rd.hardState);
+      this.#storage.append(rd.entries);
+      this.#apply(rd.committedEntries);
       this.node.advance();
     }
   }
 
-  private restore(metadata: SnapshotMetadata): void {
-    this.storage.applySnapshot({ data: undefined, metadata });
-    this.applier.restored(metadata);
+  #restore(metadata: SnapshotMetadata): void {
+    this.#storage.applySnapshot({ data: undefined, metadata });
+    this.#applier.restored(metadata);
   }
 
-  private apply(entries: readonly Entry[]): void {
+  #apply(entries: readonly Entry[]): void {
     for (const { index, term } of entries) {
-      expect(index === this.applier.index + 1 || entries[0]?.index !== index, `entry ${index} is applied out of order`);
-      expect(!this.applied.has(index), `entry ${index} is applied twice`);
-      this.applied.set(index, term);
+      expect(
+        index === this.#applier.index + 1 || entries[0]?.index !== index,
+        `entry ${index} is applied out of order`,
+      );
+      expect(!this.#applied.has(index), `entry ${index} is applied twice`);
+      this.#applied.set(index, term);
     }
-    this.applier.apply(entries);
+    this.#applier.apply(entries);
   }
 }
 
 class LiesSession implements Session {
-  private readonly corpus: readonly Uint8Array[];
+  readonly #corpus: readonly Uint8Array[];
 
-  private readonly guard: Guard;
+  readonly #guard: Guard;
 
   constructor(corpus: readonly Uint8Array[], guard: Guard) {
-    this.corpus = corpus;
-    this.guard = guard;
+    this.#corpus = corpus;
+    this.#guard = guard;
   }
 
   draw(random: Random): Uint8Array {
-    if (random.chance(0.3)) return mutate(random, this.corpus);
+    if (random.chance(0.3)) return mutate(random, this.#corpus);
     const role = random.below(roles.length);
     const onSnapshotStream = random.chance(0.1);
     const messages = Array.from({ length: onSnapshotStream ? 1 : 1 + random.below(8) }, () =>
@@ -198,7 +201,7 @@ class LiesSession implements Session {
     }
     const validate = onSnapshotStream ? validateSnapshotMessage : validateMessage;
     for (const m of messages) if (validate(m, link) !== undefined) return "refused by validate";
-    const node = new TestNode(role.confState, this.guard);
+    const node = new TestNode(role.confState, this.#guard);
     role.prepare(node);
     let stepped = false;
     for (const m of messages) {

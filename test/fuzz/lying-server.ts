@@ -42,18 +42,18 @@ export class LyingServer {
   manner: Manner = "no answer";
   /** What is sent behind a handshake that was taken. */
   frames: readonly Uint8Array[] = [];
-  private readonly sockets = new Set<net.Socket>();
-  private readonly server = net.createServer((socket) => {
+  readonly #sockets = new Set<net.Socket>();
+  readonly #server = net.createServer((socket) => {
     this.dials++;
-    this.sockets.add(socket);
-    socket.on("close", () => this.sockets.delete(socket));
+    this.#sockets.add(socket);
+    socket.on("close", () => this.#sockets.delete(socket));
     socket.on("error", () => socket.destroy());
     let head = "";
     const read = (chunk: Buffer): void => {
       head += chunk.toString("latin1");
       if (!head.includes("\r\n\r\n")) return;
       socket.off("data", read).resume();
-      this.answer(socket, head);
+      this.#answer(socket, head);
     };
     socket.on("data", read);
   });
@@ -61,35 +61,35 @@ export class LyingServer {
   /** On that port, or on a free one. */
   static async listen(port = 0): Promise<LyingServer> {
     const lying = new LyingServer();
-    lying.server.listen(port, "127.0.0.1");
-    await once(lying.server, "listening");
+    lying.#server.listen(port, "127.0.0.1");
+    await once(lying.#server, "listening");
     return lying;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   /** Whoever is connected has to dial again, and is answered in the manner of now. */
   hangUp(): void {
-    for (const socket of this.sockets) socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   async close(): Promise<void> {
-    this.server.close();
+    this.#server.close();
     this.hangUp();
-    await once(this.server, "close");
+    await once(this.#server, "close");
   }
 
-  private answer(socket: net.Socket, head: string): void {
+  #answer(socket: net.Socket, head: string): void {
     const { manner } = this;
     if (manner === "no answer") return;
     if (manner === "no HTTP") socket.end(Buffer.from("\x16\x03\x01\x02\x00\x01\x00 HTTP/1.1 200\r\n\n\r\n", "latin1"));
-    else if (manner.startsWith("taken")) this.take(socket, head);
-    else socket.end(this.refusal());
+    else if (manner.startsWith("taken")) this.#take(socket, head);
+    else socket.end(this.#refusal());
   }
 
-  private take(socket: net.Socket, head: string): void {
+  #take(socket: net.Socket, head: string): void {
     const [, key = ""] = handshakeKey.exec(head) ?? [];
     if (key === "") {
       socket.end('HTTP/1.1 200 OK\r\ncontent-length: 18\r\n\r\n{"kind":"applied"}');
@@ -105,7 +105,7 @@ export class LyingServer {
     if (this.manner === "taken, then messages") for (const bytes of this.frames) socket.write(unmasked(bytes));
   }
 
-  private refusal(): Buffer {
+  #refusal(): Buffer {
     const answer = (status: number, headers: string, body = "so say I\n"): Buffer =>
       Buffer.from(`HTTP/1.1 ${status} No\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`);
     const rejection = (kind: string, remaining?: string, checksum = checksumOf(remaining ?? "")): string =>

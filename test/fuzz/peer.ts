@@ -41,15 +41,15 @@ const saysFrom = /^x-readyloop-from: *0*(\d+)/im;
 const statusLine = /^HTTP\/1\.1 (\d{3}) /;
 
 class DoorSession implements Session {
-  private readonly servers: TestServers;
-  private readonly target: TestMember;
+  readonly #servers: TestServers;
+  readonly #target: TestMember;
   /** Ids other than the members' for which something reached a node. */
-  private readonly strangers: string[] = [];
-  private keys = 0;
+  readonly #strangers: string[] = [];
+  #keys = 0;
 
   private constructor(servers: TestServers, target: TestMember) {
-    this.servers = servers;
-    this.target = target;
+    this.#servers = servers;
+    this.#target = target;
   }
 
   static async open(spoil: (member: TestMember) => void): Promise<DoorSession> {
@@ -60,37 +60,37 @@ class DoorSession implements Session {
       servers.all.every(({ server }) => incarnationsOf(server).every((incarnation) => incarnation > 0)),
     );
     const session = new DoorSession(servers, target as TestMember);
-    session.watch(target as TestMember);
+    session.#watch(target as TestMember);
     spoil(target as TestMember);
     return session;
   }
 
   /** Notes what comes from anyone but the members, and keeps it from the node. */
-  private watch(member: TestMember): void {
+  #watch(member: TestMember): void {
     dialNobody(member);
     const { inbox } = member.server;
-    const known = (id: number): boolean => this.servers.running.has(id);
+    const known = (id: number): boolean => this.#servers.running.has(id);
     const receive = inbox.receive.bind(inbox);
     Object.assign(inbox, {
       receive: (from: number, messages: Parameters<typeof receive>[1]) => {
         if (known(from)) return receive(from, messages);
-        this.strangers.push(`messages of ${from}`);
+        this.#strangers.push(`messages of ${from}`);
         return undefined;
       },
       receiveSnapshot: async (from: number) => {
-        this.strangers.push(`a snapshot of ${from}`);
+        this.#strangers.push(`a snapshot of ${from}`);
         throw new Error("not taken here");
       },
       request: async (from: number) => {
-        this.strangers.push(`a request of ${from}`);
+        this.#strangers.push(`a request of ${from}`);
         throw new Error("not taken here");
       },
     });
   }
 
   async run(input: Uint8Array): Promise<string> {
-    this.strangers.length = 0;
-    const port = portOf(this.target);
+    this.#strangers.length = 0;
+    const port = portOf(this.#target);
     const connection = await RawConnection.open(port, input);
     await settled(
       connection,
@@ -104,18 +104,18 @@ class DoorSession implements Session {
       `an answer that is no HTTP: ${connection.received.subarray(0, 60).toString("latin1")}`,
     );
     const claimed = Number(saysFrom.exec(Buffer.from(input).toString("latin1"))?.[1]);
-    expect(status !== "101" || !this.servers.running.has(claimed), `let in as member ${claimed}`);
-    const isIn = status === "101" || (status === "500" && this.strangers.length > 0);
-    expect(isIn || this.strangers.length === 0, `answered ${status}, and the node was given ${this.strangers[0]}`);
-    await this.serve();
+    expect(status !== "101" || !this.#servers.running.has(claimed), `let in as member ${claimed}`);
+    const isIn = status === "101" || (status === "500" && this.#strangers.length > 0);
+    expect(isIn || this.#strangers.length === 0, `answered ${status}, and the node was given ${this.#strangers[0]}`);
+    await this.#serve();
     return isIn ? "let in" : `answered ${status ?? "nothing"}`;
   }
 
   /** A write, and a linearizable read of it, by a client. */
-  private async serve(): Promise<void> {
-    const { server, map, failures } = this.target;
+  async #serve(): Promise<void> {
+    const { server, map, failures } = this.#target;
     expect(failures.length === 0, `the member has failed: ${failures[0]?.message}`);
-    const key = `canary-${this.keys++}`;
+    const key = `canary-${this.#keys++}`;
     const written = await server.propose(put(key));
     const read = await server.readIndex();
     expect(written.kind === "applied" && read.kind === "ready", `a client is answered ${written.kind}, ${read.kind}`);
@@ -123,19 +123,19 @@ class DoorSession implements Session {
   }
 
   async close(): Promise<void> {
-    const { all } = this.servers;
+    const { all } = this.#servers;
     try {
       const leader = leaderOf(all);
       await leader.server.propose(put("last"));
       for (const { server, map, failures, id } of all) {
         expect((await server.readIndex()).kind === "ready", `member ${id} does not answer any more`);
         expect(failures.length === 0, `member ${id} has failed: ${failures[0]?.message}`);
-        expect(map.size === this.keys + 1, `member ${id} has ${map.size} keys, and ${this.keys + 1} were written`);
+        expect(map.size === this.#keys + 1, `member ${id} has ${map.size} keys, and ${this.#keys + 1} were written`);
         const members = server.status().members.map((one) => one.id);
         expect(members.join() === "1,2,3", `the members have become ${members.join()}`);
       }
     } finally {
-      await this.servers.end();
+      await this.#servers.end();
     }
   }
 }
@@ -149,36 +149,36 @@ const goodTerm = 1000;
 const isCloseCode = (code: number): boolean => code >= 1000 && code < 5000;
 
 class FramesSession implements Session {
-  private readonly corpus: readonly Uint8Array[];
-  private servers: TestServers | undefined;
-  private member: TestMember | undefined;
-  private runs = 0;
+  readonly #corpus: readonly Uint8Array[];
+  #servers: TestServers | undefined;
+  #member: TestMember | undefined;
+  #runs = 0;
 
   constructor(corpus: readonly Uint8Array[]) {
-    this.corpus = corpus;
+    this.#corpus = corpus;
   }
 
   draw(random: Random): Uint8Array {
-    if (random.chance(0.6)) return mutate(random, this.corpus);
+    if (random.chance(0.6)) return mutate(random, this.#corpus);
     const lies = Array.from({ length: 1 + random.below(4) }, () => frame("binary", seal(frameOf(someLie(random)))));
     return joined(Uint8Array.of(0), ...lies);
   }
 
-  private async victim(): Promise<TestMember> {
-    const usable = this.member !== undefined && this.member.server.status().term < goodTerm;
-    if (usable && this.runs++ < inputsOfAMember) return this.member as TestMember;
+  async #victim(): Promise<TestMember> {
+    const usable = this.#member !== undefined && this.#member.server.status().term < goodTerm;
+    if (usable && this.#runs++ < inputsOfAMember) return this.#member as TestMember;
     await this.close();
-    this.runs = 0;
-    this.servers = await TestServers.create();
-    const [member] = (await this.servers.startCluster(1)) as [TestMember];
+    this.#runs = 0;
+    this.#servers = await TestServers.create();
+    const [member] = (await this.#servers.startCluster(1)) as [TestMember];
     dialNobody(member);
     for (let i = 0; i < 8; i++) await member.server.propose(put(`key-${i}`));
-    this.member = member;
+    this.#member = member;
     return member;
   }
 
   async run(input: Uint8Array): Promise<string> {
-    const member = await this.victim();
+    const member = await this.#victim();
     const port = portOf(member);
     const path = paths[(input[0] ?? 0) % paths.length] as string;
     const ping = frame("ping", Buffer.from(pingText));
@@ -198,9 +198,9 @@ class FramesSession implements Session {
   }
 
   async close(): Promise<void> {
-    const { servers } = this;
-    this.servers = undefined;
-    this.member = undefined;
+    const servers = this.#servers;
+    this.#servers = undefined;
+    this.#member = undefined;
     await servers?.end();
   }
 }

@@ -8,24 +8,24 @@ const maxKeptBytes = 1024 * 1024;
 
 export class RawConnection {
   readonly socket: net.Socket;
-  private readonly chunks: Buffer[] = [];
-  private size = 0;
-  private watchers: (() => void)[] = [];
+  readonly #chunks: Buffer[] = [];
+  #size = 0;
+  #watchers: (() => void)[] = [];
   isClosed = false;
 
   private constructor(port: number) {
     this.socket = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
     this.socket.on("data", (chunk) => {
-      if (this.size < maxKeptBytes) this.chunks.push(chunk);
-      this.size += chunk.length;
-      this.notify();
+      if (this.#size < maxKeptBytes) this.#chunks.push(chunk);
+      this.#size += chunk.length;
+      this.#notify();
     });
     // A reset is one of the ways to be closed.
     this.socket.on("error", () => undefined);
     this.socket.on("end", () => this.socket.end());
     this.socket.on("close", () => {
       this.isClosed = true;
-      this.notify();
+      this.#notify();
     });
   }
 
@@ -37,21 +37,21 @@ export class RawConnection {
     return connection;
   }
 
-  private notify(): void {
-    const { watchers } = this;
-    this.watchers = [];
+  #notify(): void {
+    const watchers = this.#watchers;
+    this.#watchers = [];
     for (const watch of watchers) watch();
   }
 
   /** All that has come in so far, or its first MiB. */
   get received(): Buffer {
-    return Buffer.concat(this.chunks);
+    return Buffer.concat(this.#chunks);
   }
 
   /** Resolves once the condition holds or the connection is closed. */
   async until(condition: (received: Buffer) => boolean): Promise<void> {
     while (!this.isClosed && !condition(this.received)) {
-      await new Promise<void>((resolve) => this.watchers.push(resolve));
+      await new Promise<void>((resolve) => this.#watchers.push(resolve));
     }
   }
 

@@ -38,8 +38,8 @@ export class Serving {
   /** What the removed one had. */
   readonly removedIncarnation: number;
   readonly stoppedUrl: string;
-  private readonly servers: TestServers;
-  private readonly ports: readonly http.Server[];
+  readonly #servers: TestServers;
+  readonly #ports: readonly http.Server[];
 
   private constructor(
     servers: TestServers,
@@ -47,11 +47,11 @@ export class Serving {
     incarnations: readonly [number, number],
     ports: readonly http.Server[],
   ) {
-    this.servers = servers;
+    this.#servers = servers;
     this.honest = servers.all;
     this.stoppedUrl = stopped.url;
     [this.incarnation, this.removedIncarnation] = incarnations;
-    this.ports = ports;
+    this.#ports = ports;
     this.clients = new Clients(ports.map((port) => (port.address() as AddressInfo).port));
   }
 
@@ -72,11 +72,11 @@ export class Serving {
   async close(): Promise<void> {
     await this.clients.rest();
     this.clients.close();
-    for (const port of this.ports) {
+    for (const port of this.#ports) {
       port.close();
       port.closeAllConnections();
     }
-    await this.servers.end();
+    await this.#servers.end();
   }
 }
 
@@ -105,76 +105,76 @@ async function removeOne(servers: TestServers, server: Partial<ServerOptions>): 
 
 /** Put, get and delete over HTTP, one after the other, on keys that all of them share. */
 export class Clients {
-  private readonly ports: readonly number[];
-  private readonly began = process.hrtime.bigint();
-  private operations: MapOperation[] = [];
-  private readonly https = Array.from({ length: clientCount }, () => new HttpClient());
-  private running: Promise<unknown> | undefined;
-  private isResting = true;
-  private watchers: { at: number; call: () => void }[] = [];
+  readonly #ports: readonly number[];
+  readonly #began = process.hrtime.bigint();
+  #operations: MapOperation[] = [];
+  readonly #https = Array.from({ length: clientCount }, () => new HttpClient());
+  #running: Promise<unknown> | undefined;
+  #isResting = true;
+  #watchers: { at: number; call: () => void }[] = [];
 
   constructor(ports: readonly number[]) {
-    this.ports = ports;
+    this.#ports = ports;
   }
 
   /** Begins on new keys, which have this in front. */
   start(prefix: string): void {
-    this.operations = [];
-    this.isResting = false;
+    this.#operations = [];
+    this.#isResting = false;
     const keys = Array.from({ length: keysAtATime }, (_, i) => `${prefix}-${i}`);
-    this.running = Promise.all(this.https.map((_, i) => this.run(i, keys)));
+    this.#running = Promise.all(this.#https.map((_, i) => this.#run(i, keys)));
   }
 
   /** Resolves once so many more operations have ended, well or not. */
   more(count: number): Promise<void> {
-    const at = this.operations.length + count;
-    return new Promise((call) => this.watchers.push({ at, call }));
+    const at = this.#operations.length + count;
+    return new Promise((call) => this.#watchers.push({ at, call }));
   }
 
   /** Resolves to all operations since the start, when the last of them has ended. */
   async rest(): Promise<readonly MapOperation[]> {
-    this.isResting = true;
-    await this.running;
-    return this.operations;
+    this.#isResting = true;
+    await this.#running;
+    return this.#operations;
   }
 
   close(): void {
-    for (const one of this.https) one.close();
+    for (const one of this.#https) one.close();
   }
 
-  private async run(client: number, keys: readonly string[]): Promise<void> {
+  async #run(client: number, keys: readonly string[]): Promise<void> {
     const random = new Random(client + 1);
-    for (let i = 0; !this.isResting; i++) {
+    for (let i = 0; !this.#isResting; i++) {
       const op = random.pick(["put", "put", "get", "get", "delete"] as const);
       const key = random.pick(keys);
       const value = op === "put" ? `${client}.${i}` : undefined;
-      const call = this.now();
-      const answer = await this.ask(client, requestOf(op, key, value), random.pick(this.ports));
+      const call = this.#now();
+      const answer = await this.#ask(client, requestOf(op, key, value), random.pick(this.#ports));
       const found = answer.kind === "answer" && answer.status === 200 ? String(answer.body) : undefined;
       const outcome = outcomeOf(op, answer);
-      this.operations.push({
+      this.#operations.push({
         client,
         op,
         key,
         value: op === "get" ? found : value,
         call,
-        return: this.now(),
+        return: this.#now(),
         outcome,
       });
-      const due = this.watchers.filter(({ at }) => this.operations.length >= at);
-      this.watchers = this.watchers.filter((watcher) => !due.includes(watcher));
+      const due = this.#watchers.filter(({ at }) => this.#operations.length >= at);
+      this.#watchers = this.#watchers.filter((watcher) => !due.includes(watcher));
       for (const watcher of due) watcher.call();
       // Whoever is refused at once must not keep the members from whatever else they do.
       if (outcome !== "ok") await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }
 
-  private ask(client: number, request: Request, port: number): Promise<Answer> {
-    return (this.https[client] as HttpClient).ask(port, request, 20_000);
+  #ask(client: number, request: Request, port: number): Promise<Answer> {
+    return (this.#https[client] as HttpClient).ask(port, request, 20_000);
   }
 
-  private now(): number {
-    return Number(process.hrtime.bigint() - this.began);
+  #now(): number {
+    return Number(process.hrtime.bigint() - this.#began);
   }
 }
 

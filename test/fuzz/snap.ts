@@ -23,14 +23,14 @@ interface Contents {
 }
 
 class SnapSession implements Session {
-  private readonly disk: FakeDisk;
-  private readonly store: Snapshotter;
-  private readonly written: Contents[] = [];
-  private readonly allocations = new AllocationWatch();
+  readonly #disk: FakeDisk;
+  readonly #store: Snapshotter;
+  readonly #written: Contents[] = [];
+  readonly #allocations = new AllocationWatch();
 
   private constructor(disk: FakeDisk, store: Snapshotter) {
-    this.disk = disk;
-    this.store = store;
+    this.#disk = disk;
+    this.#store = store;
   }
 
   static async open(corpus: readonly Uint8Array[]): Promise<SnapSession> {
@@ -38,22 +38,22 @@ class SnapSession implements Session {
     const store = await Snapshotter.open({ fileSystem: disk, directory, pause: async () => {} });
     const session = new SnapSession(disk, store);
     for (const input of corpus) {
-      const contents = await session.read(session.put(input).position);
-      if (!(contents instanceof SnapError)) session.written.push(contents);
+      const contents = await session.#read(session.#put(input).position);
+      if (!(contents instanceof SnapError)) session.#written.push(contents);
     }
     return session;
   }
 
   async run(input: Uint8Array): Promise<string> {
-    const { position, size } = this.put(input);
-    this.allocations.take();
-    const contents = await this.read(position);
-    const metadata = await this.store.readMetadata(position).catch(refusalOf);
-    const largest = this.allocations.take();
+    const { position, size } = this.#put(input);
+    this.#allocations.take();
+    const contents = await this.#read(position);
+    const metadata = await this.#store.readMetadata(position).catch(refusalOf);
+    const largest = this.#allocations.take();
     expect(largest <= size + smallBytes, `a buffer of ${largest} bytes for a file of ${size}`);
     if (contents instanceof SnapError) return `refused ${contents.code}`;
     expect(
-      this.written.some((one) => isDeepStrictEqual(one.metadata, contents.metadata) && one.data.equals(contents.data)),
+      this.#written.some((one) => isDeepStrictEqual(one.metadata, contents.metadata) && one.data.equals(contents.data)),
       "a snapshot that nobody wrote",
     );
     expect(isDeepStrictEqual(metadata, contents.metadata), "the metadata alone is read otherwise");
@@ -61,25 +61,25 @@ class SnapSession implements Session {
   }
 
   async close(): Promise<void> {
-    this.allocations.close();
-    await this.store.close();
+    this.#allocations.close();
+    await this.#store.close();
   }
 
-  private put(input: Uint8Array): { position: SnapshotPosition; size: number } {
+  #put(input: Uint8Array): { position: SnapshotPosition; size: number } {
     const line = input.indexOf(0x0a);
     const name = Buffer.from(input.subarray(0, Math.max(line, 0))).toString("latin1");
     const named = parseSnapshotName(name);
     const bytes = named === undefined ? input : input.subarray(line + 1);
     const position = named ?? fallback;
-    this.disk.put(`${directory}/${snapshotName(position)}`, bytes.slice());
+    this.#disk.put(`${directory}/${snapshotName(position)}`, bytes.slice());
     return { position, size: bytes.length };
   }
 
-  private async read(position: SnapshotPosition): Promise<Contents | SnapError> {
+  async #read(position: SnapshotPosition): Promise<Contents | SnapError> {
     const chunks: Uint8Array[] = [];
     try {
-      for await (const chunk of this.store.read(position)) chunks.push(chunk);
-      return { metadata: await this.store.verify(position), data: Buffer.concat(chunks) };
+      for await (const chunk of this.#store.read(position)) chunks.push(chunk);
+      return { metadata: await this.#store.verify(position), data: Buffer.concat(chunks) };
     } catch (error) {
       return refusalOf(error);
     }

@@ -28,74 +28,74 @@ const pingText = "are you there";
 export class Liar {
   /** Connections that were taken. */
   letIn = 0;
-  private readonly identity: Identity;
-  private readonly serving: Serving;
+  readonly #identity: Identity;
+  readonly #serving: Serving;
   /** To each of the two. */
-  private readonly streams: (RawConnection | undefined)[] = [undefined, undefined];
-  private readonly all = new Set<RawConnection>();
+  readonly #streams: (RawConnection | undefined)[] = [undefined, undefined];
+  readonly #all = new Set<RawConnection>();
 
   constructor(identity: Identity, serving: Serving) {
-    this.identity = identity;
-    this.serving = serving;
+    this.#identity = identity;
+    this.#serving = serving;
   }
 
   /** Resolves when the members have had all of it. */
   async tell(bytes: Uint8Array): Promise<void> {
-    const ends = { liar: this.identity.from, honest: this.serving.honest };
-    for (let i = 0; i < lieCount(bytes); i++) await this.tellOne(lieAt(bytes, i, ends));
-    for (const connection of this.all) {
+    const ends = { liar: this.#identity.from, honest: this.#serving.honest };
+    for (let i = 0; i < lieCount(bytes); i++) await this.#tellOne(lieAt(bytes, i, ends));
+    for (const connection of this.#all) {
       if (!connection.isClosed) connection.socket.write(frame("ping", Buffer.from(pingText)));
       const isAnswered = (received: Buffer): boolean => received.includes(pingText);
-      await settled(connection, isAnswered, () => ask(this.serving.honest[0] as TestMember));
+      await settled(connection, isAnswered, () => ask(this.#serving.honest[0] as TestMember));
     }
   }
 
   async close(): Promise<void> {
-    for (const connection of this.all) {
+    for (const connection of this.#all) {
       await connection.destroy();
       if (/^HTTP\/1\.1 101 /.test(connection.received.toString("latin1"))) this.letIn++;
     }
   }
 
-  private async tellOne({ deed, whom, message, choice }: Lie): Promise<void> {
+  async #tellOne({ deed, whom, message, choice }: Lie): Promise<void> {
     const text = frameOf(message);
     switch (deed) {
       case "message":
-        return this.say(whom, frame("binary", seal(text)));
+        return this.#say(whom, frame("binary", seal(text)));
       case "bare":
-        return this.say(whom, frame("binary", text));
+        return this.#say(whom, frame("binary", text));
       case "flood":
-        return this.flood(whom, message);
+        return this.#flood(whom, message);
       case "snapshot":
-        return this.sendSnapshot(whom, message, choice);
+        return this.#sendSnapshot(whom, message, choice);
       case "request":
-        return this.request(whom, choice);
+        return this.#request(whom, choice);
       case "again":
-        this.streams[whom] = await this.open(whom, "/raft");
+        this.#streams[whom] = await this.#open(whom, "/raft");
         return;
       case "wait":
-        return this.serving.clients.more(4);
+        return this.#serving.clients.more(4);
     }
   }
 
-  private async say(whom: number, bytes: Uint8Array): Promise<void> {
-    const known = this.streams[whom];
-    const stream = known === undefined || known.isClosed ? await this.open(whom, "/raft") : known;
-    this.streams[whom] = stream;
+  async #say(whom: number, bytes: Uint8Array): Promise<void> {
+    const known = this.#streams[whom];
+    const stream = known === undefined || known.isClosed ? await this.#open(whom, "/raft") : known;
+    this.#streams[whom] = stream;
     stream.socket.write(bytes);
   }
 
-  private async flood(whom: number, message: Message): Promise<void> {
+  async #flood(whom: number, message: Message): Promise<void> {
     const many = frame("binary", seal(frameOf(...Array.from({ length: messagesOfAFlood }, () => message))));
-    await this.say(whom, many);
-    const { socket } = this.streams[whom] as RawConnection;
+    await this.#say(whom, many);
+    const { socket } = this.#streams[whom] as RawConnection;
     for (let i = 1; i < floodFrames && !socket.destroyed; i++) {
       await new Promise<void>((resolve) => socket.write(many, () => resolve()));
     }
   }
 
   /** One whose data is what it should be, one that ends too early, or noise. */
-  private async sendSnapshot(whom: number, { from, to, term, index, logTerm }: Message, choice: number): Promise<void> {
+  async #sendSnapshot(whom: number, { from, to, term, index, logTerm }: Message, choice: number): Promise<void> {
     const snapshot = snapshotOf(choice, index, logTerm);
     const message = makeMessage(MessageType.MsgSnap, { from, to, term, snapshot });
     const header = encodeSnapshotHeader({ members: [], removed: choice & 0x80 ? [1, 2] : [] });
@@ -105,13 +105,13 @@ export class Liar {
     sum.add(data);
     const end = choice & 0x20 ? "end 1 00000000" : sum.toString();
     const frames = [frame("binary", seal(encodeMessage(message))), frame("binary", data), frame("text", utf8(end))];
-    await this.open(whom, "/raft/snapshot", {}, joined(...frames));
+    await this.#open(whom, "/raft/snapshot", {}, joined(...frames));
   }
 
-  private async request(whom: number, choice: number): Promise<void> {
+  async #request(whom: number, choice: number): Promise<void> {
     const bodies = [
       `{"transfer":${1 + (choice & 3)}}`,
-      `{"transfer":${this.identity.from}}`,
+      `{"transfer":${this.#identity.from}}`,
       '{"change":[]}',
       '{"change":[{"kind":"update","id":3,"peerUrl":"http://127.0.0.1:1"}]}',
       "{",
@@ -119,18 +119,18 @@ export class Liar {
     ];
     const body = bodies[(choice >> 2) % bodies.length] as string;
     const plain = { Upgrade: undefined, Connection: undefined, "Content-Length": String(body.length) };
-    await this.open(whom, "/raft/request", plain, utf8(body), "POST");
+    await this.#open(whom, "/raft/request", plain, utf8(body), "POST");
   }
 
-  private async open(
+  async #open(
     whom: number,
     path: string,
     headers: Readonly<Record<string, string | undefined>> = {},
     behind: Uint8Array = new Uint8Array(0),
     method = "GET",
   ): Promise<RawConnection> {
-    const { from, incarnation, clusterId, address } = this.identity;
-    const target = this.serving.honest[whom] as TestMember;
+    const { from, incarnation, clusterId, address } = this.#identity;
+    const target = this.#serving.honest[whom] as TestMember;
     const all = {
       "x-readyloop-cluster": String(clusterId),
       "x-readyloop-from": String(from),
@@ -140,7 +140,7 @@ export class Liar {
       ...headers,
     };
     const connection = await RawConnection.open(portOf(target), joined(handshake(path, all, method), behind));
-    this.all.add(connection);
+    this.#all.add(connection);
     return connection;
   }
 }

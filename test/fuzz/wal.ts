@@ -72,51 +72,51 @@ function refusalOf(error: unknown): WalError {
 }
 
 class WalSession implements Session {
-  private readonly written: readonly Written[];
-  private readonly allocations = new AllocationWatch();
+  readonly #written: readonly Written[];
+  readonly #allocations = new AllocationWatch();
 
   constructor(written: readonly Written[]) {
-    this.written = written;
+    this.#written = written;
   }
 
   async run(input: Uint8Array): Promise<string> {
     const files = unpackLog(input);
     const disk = diskOf(files);
-    this.allocations.take();
+    this.#allocations.take();
     const { records } = await readAll(disk);
-    const written = this.checkRecords(records);
+    const written = this.#checkRecords(records);
     const startAt = await newestStart(disk);
     const outcome =
       startAt instanceof WalError
         ? `refused ${startAt.code}`
-        : await this.open(disk, startAt, { files, records, written });
-    const largest = this.allocations.take();
+        : await this.#open(disk, startAt, { files, records, written });
+    const largest = this.#allocations.take();
     expect(largest <= Math.max(largestBuffer, input.length), `a buffer of ${largest} bytes for ${input.length}`);
     return outcome;
   }
 
   async close(): Promise<void> {
-    this.allocations.close();
+    this.#allocations.close();
   }
 
   /** Returns the log that the records are of; undefined if there are none, or if etcd wrote them. */
-  private checkRecords(records: readonly Handed[]): Written | undefined {
+  #checkRecords(records: readonly Handed[]): Written | undefined {
     if (records.length === 0) return undefined;
-    const written = this.written.find((log) => log.isOurs && isRun(records, log));
+    const written = this.#written.find((log) => log.isOurs && isRun(records, log));
     if (written !== undefined) return written;
     expect(
       records.some((record) => record.durable === undefined),
-      `a record that nobody wrote: ${describeFirstStrange(records, this.written)}`,
+      `a record that nobody wrote: ${describeFirstStrange(records, this.#written)}`,
     );
     const data = dataOf(records);
     expect(
-      this.written.some((log) => !log.isOurs && dataOf(log.records).startsWith(data)),
+      this.#written.some((log) => !log.isOurs && dataOf(log.records).startsWith(data)),
       "data that nobody wrote, in etcd's format",
     );
     return undefined;
   }
 
-  private async open(
+  async #open(
     disk: FakeDisk,
     startAt: StartAt,
     found: { files: LogFiles; records: readonly Handed[]; written: Written | undefined },

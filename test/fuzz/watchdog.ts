@@ -25,22 +25,22 @@ setInterval(() => {
 `;
 
 export class Watchdog {
-  private readonly shared = new Int32Array(new SharedArrayBuffer(4));
-  private readonly worker: Worker;
+  readonly #shared = new Int32Array(new SharedArrayBuffer(4));
+  readonly #worker: Worker;
 
   /** `files` are the inputs of the corpus: number i of them is told by pat(-i - 1). */
   constructor(target: string, files: readonly string[]) {
-    const workerData = { shared: this.shared.buffer, patienceMs, target, files };
-    this.worker = new Worker(watcher, { eval: true, workerData });
-    this.worker.unref();
+    const workerData = { shared: this.#shared.buffer, patienceMs, target, files };
+    this.#worker = new Worker(watcher, { eval: true, workerData });
+    this.#worker.unref();
   }
 
   /** The input of this seed begins, or of this file of the corpus. */
   pat(seed: number): void {
-    Atomics.store(this.shared, 0, seed | 0);
+    Atomics.store(this.#shared, 0, seed | 0);
   }
 
   async close(): Promise<void> {
-    await this.worker.terminate();
+    await this.#worker.terminate();
   }
 }

@@ -26,109 +26,109 @@ const root = path.resolve(import.meta.dirname, "../..");
 const isLeftOut = /^(\.git|node_modules|data|coverage)$/;
 
 class Walk {
-  private readonly folder: string;
-  private readonly base: number;
-  private serving: { child: ChildProcess; screen: string } | undefined;
-  private readonly background: ChildProcess[] = [];
+  readonly #folder: string;
+  readonly #base: number;
+  #serving: { child: ChildProcess; screen: string } | undefined;
+  readonly #background: ChildProcess[] = [];
 
   constructor(folder: string, base: number) {
-    this.folder = folder;
-    this.base = base;
+    this.#folder = folder;
+    this.#base = base;
   }
 
   async take(step: Step): Promise<void> {
     console.log(step.kind === "console" ? `readyloop> ${step.line}` : `$ ${step.line}`);
-    if (step.kind === "serve") await this.serve(step.line);
-    else if (step.kind === "console") await this.type(step.line);
-    else if (step.line.startsWith("pkill ")) this.kill(step.line);
-    else if (step.line.endsWith("&")) this.background.push(this.spawn(step.line.slice(0, -1)));
-    else if (step.line !== "npm ci && npm test") await this.shell(step.line, step.comment);
+    if (step.kind === "serve") await this.#serve(step.line);
+    else if (step.kind === "console") await this.#type(step.line);
+    else if (step.line.startsWith("pkill ")) this.#kill(step.line);
+    else if (step.line.endsWith("&")) this.#background.push(this.#spawn(step.line.slice(0, -1)));
+    else if (step.line !== "npm ci && npm test") await this.#shell(step.line, step.comment);
   }
 
   async end(): Promise<void> {
-    await this.stopServing();
-    await Promise.all(this.background.map((child) => interrupt(child)));
+    await this.#stopServing();
+    await Promise.all(this.#background.map((child) => interrupt(child)));
   }
 
   /** What the server that runs now has printed. */
   get screen(): string {
-    return this.serving?.screen ?? "";
+    return this.#serving?.screen ?? "";
   }
 
-  private port(documented: number): number {
-    return documented - firstPort + this.base;
+  #port(documented: number): number {
+    return documented - firstPort + this.#base;
   }
 
-  private withPorts(line: string): string {
-    const mapped = line.replace(/\b2[3-7](79|80)\b/g, (text) => String(this.port(Number(text))));
-    const ports = `--client-port=${this.base} --peer-port=${this.base + 1}`;
+  #withPorts(line: string): string {
+    const mapped = line.replace(/\b2[3-7](79|80)\b/g, (text) => String(this.#port(Number(text))));
+    const ports = `--client-port=${this.#base} --peer-port=${this.#base + 1}`;
     return mapped.replace(/^npm ci && /, "").replace("start-cluster", `start-cluster ${ports}`);
   }
 
-  private spawn(line: string): ChildProcess {
-    const endpoints = [0, 100, 200].map((shift) => `http://127.0.0.1:${this.base + shift}`).join(",");
+  #spawn(line: string): ChildProcess {
+    const endpoints = [0, 100, 200].map((shift) => `http://127.0.0.1:${this.#base + shift}`).join(",");
     // A group of its own, so that Ctrl-C reaches all of it, as it does on a terminal.
-    return spawn("bash", ["-c", `exec ${this.withPorts(line)}`], {
-      cwd: this.folder,
+    return spawn("bash", ["-c", `exec ${this.#withPorts(line)}`], {
+      cwd: this.#folder,
       detached: true,
       env: { ...process.env, READYLOOP_ENDPOINTS: endpoints },
       stdio: ["pipe", "pipe", "pipe"],
     });
   }
 
-  private async serve(line: string): Promise<void> {
-    await this.stopServing();
-    const child = this.spawn(line);
+  async #serve(line: string): Promise<void> {
+    await this.#stopServing();
+    const child = this.#spawn(line);
     const serving = { child, screen: "" };
-    this.serving = serving;
+    this.#serving = serving;
     for (const stream of [child.stdout, child.stderr]) stream?.on("data", (text) => (serving.screen += text));
     const isReady = line.includes("start-cluster")
       ? async () => /^ready/m.test(serving.screen)
-      : () => this.isHealthy(firstPort);
-    await this.until(`${line} serves`, async () => {
+      : () => this.#isHealthy(firstPort);
+    await this.#until(`${line} serves`, async () => {
       if (child.exitCode !== null) throw new Error(`ended with exit code ${child.exitCode}`);
       return isReady();
     });
   }
 
-  private async stopServing(): Promise<void> {
-    const { serving } = this;
-    this.serving = undefined;
+  async #stopServing(): Promise<void> {
+    const serving = this.#serving;
+    this.#serving = undefined;
     if (serving === undefined) return;
     await interrupt(serving.child);
     // The exit code is that of npx, which Ctrl-C ends first.
     if (!/\b(stopped|ending all members)\b/.test(serving.screen)) throw new Error(`Ctrl-C ended it in disorder`);
   }
 
-  private async type(line: string): Promise<void> {
-    const { serving } = this;
+  async #type(line: string): Promise<void> {
+    const serving = this.#serving;
     if (serving === undefined) throw new Error("no start-cluster runs that has a prompt");
     serving.child.stdin?.write(`${line}\n`);
     const [command, id] = line.split(" ");
     const clientPort = firstPort + (Number(id) - 1) * 100;
-    if (command === "start") await this.until(line, () => this.isHealthy(clientPort));
-    else if (command === "kill") await this.until(line, async () => !(await this.isHealthy(clientPort)));
-    else if (command === "add") await this.until(line, async () => /member \d+ votes now/.test(serving.screen));
-    else if (command === "exit") await this.until(line, async () => serving.child.exitCode !== null);
+    if (command === "start") await this.#until(line, () => this.#isHealthy(clientPort));
+    else if (command === "kill") await this.#until(line, async () => !(await this.#isHealthy(clientPort)));
+    else if (command === "add") await this.#until(line, async () => /member \d+ votes now/.test(serving.screen));
+    else if (command === "exit") await this.#until(line, async () => serving.child.exitCode !== null);
     else throw new Error(`this walk does not know how the end of ${JSON.stringify(line)} shows`);
   }
 
   /** By the process id that start-cluster has printed for the member. */
-  private kill(line: string): void {
+  #kill(line: string): void {
     const id = /--id=(\d+)/.exec(line)?.[1];
     const pid = new RegExp(`^.*member ${id}\\b.*\\bpid (\\d+)`, "m").exec(this.screen)?.[1];
     if (pid === undefined) throw new Error(`the screen of start-cluster names no process of member ${id}`);
     process.kill(Number(pid), "SIGKILL");
   }
 
-  private async shell(line: string, comment: string): Promise<void> {
+  async #shell(line: string, comment: string): Promise<void> {
     let printed = "";
     const succeeds = async (): Promise<boolean> => {
-      const child = spawn("bash", ["-c", this.withPorts(line)], {
-        cwd: this.folder,
+      const child = spawn("bash", ["-c", this.#withPorts(line)], {
+        cwd: this.#folder,
         env: {
           ...process.env,
-          READYLOOP_ENDPOINTS: [0, 100, 200].map((s) => `http://127.0.0.1:${this.base + s}`).join(","),
+          READYLOOP_ENDPOINTS: [0, 100, 200].map((s) => `http://127.0.0.1:${this.#base + s}`).join(","),
         },
       });
       printed = "";
@@ -140,18 +140,18 @@ class Walk {
       return code === 0 && (wanted === undefined || output === wanted);
     };
     const repeats = comment.includes("until") || line.endsWith(" status");
-    if (repeats) await this.until(line, succeeds);
+    if (repeats) await this.#until(line, succeeds);
     else if (!(await succeeds())) throw new Error(`failed, or printed something else:\n${printed}`);
     process.stdout.write(printed === "" || printed.endsWith("\n") ? printed : `${printed}\n`);
   }
 
-  private async isHealthy(documented: number): Promise<boolean> {
+  async #isHealthy(documented: number): Promise<boolean> {
     const signal = AbortSignal.timeout(1000);
-    const answer = await fetch(`http://127.0.0.1:${this.port(documented)}/_health`, { signal }).catch(() => undefined);
+    const answer = await fetch(`http://127.0.0.1:${this.#port(documented)}/_health`, { signal }).catch(() => undefined);
     return answer?.status === 200;
   }
 
-  private async until(what: string, isTrue: () => Promise<boolean>): Promise<void> {
+  async #until(what: string, isTrue: () => Promise<boolean>): Promise<void> {
     for (const deadline = performance.now() + patienceMs; ; await sleep(pauseMs)) {
       if (await isTrue()) return;
       if (performance.now() > deadline)
