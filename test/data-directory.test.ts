@@ -203,7 +203,7 @@ describe("start-server has no warning", () => {
     expect((await readyloop("snapshot", "save", backup, endpoint)).code).toBe(0);
     await stop(1);
     const printed = (stdout: string): string[] => {
-      const line = stdout.split("\n").find((text) => text.includes("readyloop start-server")) ?? "";
+      const line = stdout.split("\n").find((text) => text.includes(" start-server ")) ?? "";
       return line.split(" ").filter((flag) => /^--(data-dir|peers)=/.test(flag));
     };
     const { stdout: restored } = await readyloop(
