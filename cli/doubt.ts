@@ -20,7 +20,7 @@ export class Doubt {
   readonly message: string;
   private readonly judge: () => Promise<Judgement>;
   private warning: Warning | undefined;
-  private said = "";
+  private isSaid = false;
   private isSettled = false;
 
   constructor(message: string, judge: () => Promise<Judgement>) {
@@ -54,8 +54,9 @@ export class Doubt {
     const judgement: Judgement = hasLeader() ? { kind: "settled" } : await this.judge().catch(() => ({ kind: "open" }));
     this.isSettled = judgement.kind === "settled";
     this.warning = judgement.kind === "refusal" ? { code: "OTHER_CLUSTER", message: judgement.message } : undefined;
-    if (judgement.kind !== "refusal" || judgement.message === this.said) return;
-    this.said = judgement.message;
-    log.error(this.said);
+    // Peers that come one after the other change the text, and not what there is to do.
+    if (judgement.kind !== "refusal" || this.isSaid) return;
+    this.isSaid = true;
+    log.error(judgement.message);
   }
 }

@@ -279,6 +279,9 @@ describe("judgeCluster, where the list does not fit the log", () => {
       delete said[url(2, "b")];
       expect(await look()).toEqual([]);
     }
+    said[url(2, "b")] = 99;
+    said[url(3, "b")] = 99;
+    expect((await look())[0]?.message).toContain(`${url(3, "b")} is of cluster 99`);
     said[url(3, "b")] = "same";
     said[url(2, "b")] = 99;
     expect(await look()).toEqual([]);
