@@ -26,6 +26,7 @@ import {
   readMetadata,
 } from "../member/data-directory.ts";
 import { DirectoryError } from "../member/directory-error.ts";
+import type { Doubt } from "../member/doubt.ts";
 import { clusterIdOf, drawIncarnation } from "../member/identity.ts";
 import { type JoinAnswer, join } from "../member/join.ts";
 import { judgeCluster } from "../member/judge-cluster.ts";
@@ -227,7 +228,7 @@ class RunningMember {
     const { id, host, peers } = flags;
     const { dataDir } = this;
     const where = { fileSystem: nodeFileSystem, path: dataDir, id, logger: textLogger(log) };
-    await this.checkDirectory(where);
+    const doubt = await this.checkDirectory(where);
     const directory = await openDataDirectory(where);
     closers.push(() => directory.snapshots.close());
     if (directory.log !== undefined) closers.push(() => (directory.log as OpenedLog).wal.close());
@@ -276,7 +277,7 @@ class RunningMember {
     const { maxValueBytes, raftexampleApi } = flags;
     const said = givenAddress(id, given, recovered === undefined);
     const ownAddress = new OwnAddress({ id, host, port: transport.port }, said, log);
-    const warnings = () => [...ownAddress.warnings(), ...this.processLog.warnings()];
+    const warnings = () => [...(doubt?.warnings() ?? []), ...ownAddress.warnings(), ...this.processLog.warnings()];
     const allowedHosts = [host, ...(flags.allowedHosts ?? [])];
     const served = { member: server, map, maxValueBytes, raftexampleApi, allowedHosts, logger: log, warnings };
     const http = createKvServer(served);
@@ -289,6 +290,8 @@ class RunningMember {
       server.applier.index < applied ? undefined : server.members.get(id)?.url,
     );
     closers.push(async () => unfollow());
+    const settle = doubt?.follow(() => server.status().leader !== 0, log);
+    closers.push(async () => settle?.());
   }
 
   async stop(): Promise<void> {
@@ -330,7 +333,7 @@ class RunningMember {
   }
 
   /** Looks for what speaks against a start before anything is opened or made. */
-  private async checkDirectory({ fileSystem, path, id }: DirectoryOptions): Promise<void> {
+  private async checkDirectory({ fileSystem, path, id }: DirectoryOptions): Promise<Doubt | undefined> {
     const { peers, join: joins, host, peerPort, clientPort } = this.flags;
     const head = await readMetadata(fileSystem, path);
     if (head === undefined) {
@@ -342,13 +345,14 @@ class RunningMember {
     const { peersMoved } = this.flags;
     if (peersMoved) await checkMoved(fileSystem, path, this.flags, head?.isSaved === true);
     // That the directory is another member's, opening it says.
-    if (head === undefined || !head.isSaved || head.nodeId !== id) return;
+    if (head === undefined || !head.isSaved || head.nodeId !== id) return undefined;
     const { signal } = this.calledOff;
     const ask = (urls: readonly string[]) => askCluster({ urls, clusterId: head.clusterId, timeoutMs: 2000, signal });
     const claim = { fileSystem, path, head, peers, joins, clusterId: clusterIdOf(peers), ownUrl: this.peerUrl, ask };
-    const warning = await judgeCluster(claim);
+    const doubt = await judgeCluster(claim);
     signal.throwIfAborted();
-    if (warning !== undefined && !peersMoved) this.log.warn(warning);
+    if (doubt !== undefined && !peersMoved) this.log.warn(doubt.message);
+    return doubt;
   }
 
   /** A first save that was torn binds this log to the cluster it was made for: nothing in it can tell more. */

@@ -16,7 +16,7 @@
 // membership-api.ts, answer with the members once they are carried out.
 
 import express, { type NextFunction, type Request, type Response } from "express";
-import type { Member, MemberStatus, Warning } from "../server/member.ts";
+import type { MemberStatus, Warning } from "../server/member.ts";
 import { fail, methodNotAllowed } from "./key-handler.ts";
 import { badMemberId, membershipRoutes, type Route } from "./membership-api.ts";
 import { type Problem, sendJson, sendProblem } from "./problem.ts";
@@ -24,7 +24,7 @@ import { queryOf, unknownParameter, writeRefusal } from "./refusals.ts";
 import { type SnapshotOptions, snapshotRoute } from "./snapshot-download.ts";
 
 export interface HttpApiOptions extends SnapshotOptions {
-  /** Conditions of the process that the member does not know of, for GET /_status; none unless given. */
+  /** Conditions of the process that the member does not know of, for its status and health; none unless given. */
   readonly warnings?: () => readonly Warning[];
 }
 
@@ -45,7 +45,7 @@ export function makeHttpApi(options: HttpApiOptions): express.Express {
       method: "GET",
       path: "/_health",
       about: "whether this member can serve",
-      handle: (_req, res) => sendHealth(res, member),
+      handle: (_req, res) => sendHealth(res, status()),
     },
     snapshotRoute(options),
     ...membershipRoutes(options),
@@ -88,8 +88,7 @@ function serve(routes: readonly Route[], req: Request, res: Response): void {
   else route.handle(req, res);
 }
 
-function sendHealth(res: Response, member: Member): void {
-  const { id, role, term, leader, warnings } = member.status();
+function sendHealth(res: Response, { id, role, term, leader, warnings }: MemberStatus): void {
   if (role === "removed") {
     sendProblem(res, {
       status: 503,

@@ -11,12 +11,13 @@ import {
   makeEntry,
   marshalConfChange,
 } from "../raft/index.ts";
-import type { MemberChange } from "../server/member.ts";
+import type { MemberChange, Warning } from "../server/member.ts";
 import { toConfChange } from "../server/membership/conf-change-context.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { FakeDisk } from "../sim/disk.ts";
 import type { ClusterAnswer } from "../transport/index.ts";
 import { makeLog, openDataDirectory, readMetadata } from "./data-directory.ts";
+import type { Doubt } from "./doubt.ts";
 import { clusterIdOf } from "./identity.ts";
 import { judgeCluster } from "./judge-cluster.ts";
 import { readLogMembers } from "./log-members.ts";
@@ -210,7 +211,7 @@ describe("judgeCluster, where the list does not fit the log", () => {
     const disk = await directory({ founders: list(1, 2, 3) });
     const { outcome, asked } = await judge(disk, [...list(1), { id: 2, url: url(2, "b") }, { id: 5, url: url(5) }]);
     expect(asked).toEqual([url(2, "b"), url(5)]);
-    expect(outcome).toBe(
+    expect((outcome as Doubt).message).toBe(
       `--peers does not fit the log in /data, and no peer on the list has said that it is of cluster ${clusterIdOf(list(1, 2, 3))}: member 2 ` +
         `is at ${url(2)} in the log, and at ${url(2, "b")} in --peers; the log has no member 5, and --peers has it at ${url(5)}. The members ` +
         "in the log are used",
@@ -252,6 +253,38 @@ describe("judgeCluster, where the list does not fit the log", () => {
 
   test("warns of a log that names no member, as one that has only voted", async () => {
     const disk = await directory({ founders: [] });
-    expect((await judge(disk, list(1, 2))).outcome).toMatch(/the log has no member 1, and --peers has it at/);
+    expect((await judge(disk, list(1, 2))).outcome).toMatchObject({
+      message: expect.stringMatching(/the log has no member 1, and --peers has it at/),
+    });
+  });
+
+  test("leaves a doubt if no peer answers, which later answers turn into a warning, take back, and settle", async () => {
+    const disk = await directory({ founders: list(1, 2, 3) });
+    const others = [1, 2, 3].map((id) => ({ id, url: url(id, "b") }));
+    const said: Record<string, number | "same"> = {};
+    const doubt = (await judge(disk, others, said)).outcome as Doubt;
+    const refusal = (await judge(disk, others, { [url(2, "b")]: 99 })).outcome as Error;
+    const lines: string[] = [];
+    const log = { error: (text: string) => void lines.push(text) } as never;
+    const look = async (hasLeader = false): Promise<readonly Warning[]> => {
+      await doubt.look(() => hasLeader, log);
+      return doubt.warnings();
+    };
+    expect([await look(), lines]).toEqual([[], []]);
+    for (let i = 0; i < 2; i++) {
+      said[url(2, "b")] = 99;
+      expect(await look()).toEqual([{ code: "OTHER_CLUSTER", message: refusal.message }]);
+      expect(await look(true)).toEqual([]);
+      await look();
+      delete said[url(2, "b")];
+      expect(await look()).toEqual([]);
+    }
+    said[url(2, "b")] = 99;
+    said[url(3, "b")] = 99;
+    expect((await look())[0]?.message).toContain(`${url(3, "b")} is of cluster 99`);
+    said[url(3, "b")] = "same";
+    said[url(2, "b")] = 99;
+    expect(await look()).toEqual([]);
+    expect(lines).toEqual([refusal.message]);
   });
 });

@@ -3,11 +3,13 @@
 // The cluster id in the log is a hash of the list that the cluster began with, or was drawn when it was restored or recovered. So a list with
 // another hash proves nothing: members were added, moved or removed since. What counts is who the log says the members are, and, where the
 // list does not fit that, which cluster the peers on the list say they belong to. Only an answer, or a log that no other member can know
-// more than, makes a directory another cluster's; in doubt the member starts, by its log, with a warning.
+// more than, makes a directory another cluster's; in doubt the member starts, by its log, with a warning, and the peers are asked again
+// (doubt.ts).
 
 import type { FileSystem } from "../disk/index.ts";
 import type { ClusterAnswer } from "../transport/index.ts";
 import { DirectoryError } from "./directory-error.ts";
+import { Doubt, type Judgement } from "./doubt.ts";
 import { clusterIdOf } from "./identity.ts";
 import type { LogHead } from "./log-head.ts";
 import { type LogMembers, readLogMembers } from "./log-members.ts";
@@ -30,8 +32,8 @@ export interface Claim {
   readonly ask: (urls: readonly string[]) => Promise<readonly ClusterAnswer[]>;
 }
 
-/** Resolves to what is worth a warning, if anything. Throws DirectoryError OTHER_CLUSTER. Changes nothing on the disk. */
-export async function judgeCluster(claim: Claim): Promise<string | undefined> {
+/** Resolves to a doubt that is worth a warning, if any. Throws DirectoryError OTHER_CLUSTER. Changes nothing on the disk. */
+export async function judgeCluster(claim: Claim): Promise<Doubt | undefined> {
   const { fileSystem, path, head, peers, joins, clusterId } = claim;
   if (head.clusterId === clusterId) return undefined;
   const known = (await readLogMembers(fileSystem, path, head.nodeId)) ?? { members: [], removed: [], pending: [] };
@@ -40,13 +42,15 @@ export async function judgeCluster(claim: Claim): Promise<string | undefined> {
   if (!joins) refuseStrangersOfOne(claim, known);
   const own = new Set([claim.ownUrl, known.members.find(({ id }) => id === head.nodeId)?.url]);
   const urls = peers.filter(({ id, url }) => !own.has(url) && (joins || id !== head.nodeId)).map(({ url }) => url);
-  const answers = urls.length === 0 ? [] : await claim.ask(urls);
-  if (answers.some(({ kind }) => kind === "same-cluster")) return undefined;
-  refuseByAnswers(claim, known, answers);
-  return (
+  const judge = async (): Promise<Judgement> =>
+    judgementOf(claim, known, urls.length === 0 ? [] : await claim.ask(urls));
+  const judgement = await judge();
+  if (judgement.kind === "settled") return undefined;
+  if (judgement.kind === "refusal") throw other(judgement.message);
+  const text =
     `--peers does not fit the log in ${path}, and no peer on the list has said that it is of cluster ${head.clusterId}: ${wrong.join("; ")}. ` +
-    "The members in the log are used"
-  );
+    "The members in the log are used";
+  return new Doubt(text, judge);
 }
 
 /** What the list says of members that the log says otherwise. */
@@ -83,22 +87,23 @@ function refuseStrangersOfOne(claim: Claim, { members, removed, pending }: LogMe
   );
 }
 
-function refuseByAnswers(
+function judgementOf(
   { path, head, joins }: Claim,
   { members }: LogMembers,
   answers: readonly ClusterAnswer[],
-): void {
+): Judgement {
+  if (answers.some(({ kind }) => kind === "same-cluster")) return { kind: "settled" };
   const others = answers.filter((answer) => answer.kind === "another-cluster");
-  if (others.length === 0) return;
+  if (others.length === 0) return { kind: "open" };
   const said = others.map(({ url, clusterId }) => `${url} is of cluster ${clusterId}`).join(", ");
   const right = members.length === 0 ? "the right --peers" : `--peers=${listed(members)}`;
   const beginning = joins
     ? "join the other cluster with a new --id and another --data-dir"
     : "begin in the other cluster with another --data-dir";
-  throw other(
+  const message =
     `${path} is of cluster ${head.clusterId}, and --peers names members of another one: ${said}. Go on with this directory in its own ` +
-      `cluster, with ${right}; or ${beginning}; readyloop snapshot restore and readyloop recover make a new cluster from old data`,
-  );
+    `cluster, with ${right}; or ${beginning}; readyloop snapshot restore and readyloop recover make a new cluster from old data`;
+  return { kind: "refusal", message };
 }
 
 const other = (text: string): DirectoryError => new DirectoryError("OTHER_CLUSTER", text);

@@ -171,3 +171,26 @@ test("a member that every peer refuses for its cluster says so once, in its log,
   // One line for each peer beside it, however often they are dialled.
   expect(warningsOf(stray).length).toBeLessThan(6);
 }, 120_000);
+
+test("a member that starts with a directory of another cluster before its peers says so once they have started", async () => {
+  const members = await directory();
+  const ports = await freePorts(5);
+  const [one, two, three, four, five] = ports as [number, number, number, number, number];
+  const [list, slip] = [[one, two, three].map(urlOf), [one, four, five].map(urlOf)];
+  const wrong = await members.start(1, one, slip);
+  await until(async () => ((await wrong.status()).commit > 0 ? true : undefined));
+  await members.stop(1);
+
+  const early = await members.start(1, one, list);
+  await early.line(({ msg }) => msg.includes("--peers does not fit the log"));
+  expect(await codes(early)).toEqual([]);
+  await members.start(2, two, list);
+  await members.start(3, three, list);
+  await members.leader(2, 3);
+  await until(async () => ((await codes(early)).includes("OTHER_CLUSTER") ? true : undefined));
+  const health = await early.fetch("/_health");
+  const said = `${members.dataDir(1)} is of cluster`;
+  expect([health.status, await health.text()]).toEqual([503, expect.stringContaining(said)]);
+  const stop = await members.stop(1);
+  expect([stop, early.lines.filter(({ msg }) => msg.startsWith(said)).length]).toEqual([0, 1]);
+}, 120_000);
