@@ -33,6 +33,7 @@ export function noCommand({ commands, example }: Group, path: readonly string[],
   if (word === undefined) return new UsageError(`Which command? ${forExample}`);
   if (word.startsWith("-")) {
     const [start] = word.split("=");
+    if (start === "--version" && path.length === 0) return new UsageError("--version stands alone, without a value");
     return new UsageError(`the command comes first, before ${shown(start as string)}. ${forExample}`);
   }
   const wanted = [...path, word].join(" ");
@@ -93,6 +94,11 @@ function readOne({ kind }: Flag, text: string, name: string): unknown {
   if (text === "" && kind.takesEmpty !== true) {
     throw new UsageError(`${name} is empty: give it a value, or leave it out`);
   }
+  // Node puts U+FFFD for bytes that are not UTF-8: another key would be written, another directory opened.
+  if (text.includes("\ufffd")) {
+    const remedy = kind.takesEmpty === true ? "; - takes any bytes, from standard input" : "";
+    throw new UsageError(`${name} is not UTF-8, or holds U+FFFD, which stands for that: ${shown(text)}${remedy}`);
+  }
   return kind.read(text, name);
 }
 
@@ -138,6 +144,7 @@ function valueAfter(start: string, next: string | undefined): string {
 }
 
 function unknownFlag(start: string, flags: Flags): UsageError {
+  if (start === "--help") return new UsageError("--help takes no value");
   const what = `there is no flag ${/^[\w.-]{1,60}$/.test(start) ? start : shown(start)}`;
   if (!start.startsWith("--")) {
     return new UsageError(`${what}: write -- before arguments that begin with a dash`);
