@@ -3,7 +3,7 @@
 // Only a terminal is asked. A script has nobody who reads the question, so there the flag that says yes must be given: silence is not consent.
 
 import { createInterface } from "node:readline/promises";
-import { UsageError } from "./flags.ts";
+import { UsageError } from "../command-line/kinds.ts";
 
 /**
  * Whether the answer to the question is one of those that count as yes. Throws UsageError without a terminal; `flag` is what to give then.

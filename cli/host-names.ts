@@ -3,8 +3,8 @@
 // Promises a list of names in lower case, each once, or a UsageError. A name is taken as it stands and never as a pattern: a list with
 // `.example` in it would let every name below it through, registered by anyone.
 
+import { itemsOf, type Kind, shown, UsageError } from "../command-line/kinds.ts";
 import { isHostName } from "../kvstore/index.ts";
-import { itemsOf, type Kind, shown, UsageError } from "./flags.ts";
 
 export const hostNames: Kind<string[]> = {
   name: "hosts",

@@ -1,8 +1,10 @@
 // snapshot: backups. save from a running cluster, look at one, make a new cluster of it.
 
-import { command, type Group, toggle } from "./command.ts";
+import { toggle } from "../command-line/flags.ts";
+import { text } from "../command-line/kinds.ts";
+import { command, type Group } from "./command.ts";
 import { clientFlags } from "./endpoints.ts";
-import { memberId, peers, text } from "./flags.ts";
+import { memberId, peers } from "./flags.ts";
 import { checkRestore, restoreSnapshot } from "./snapshot-restore.ts";
 import { saveSnapshot } from "./snapshot-save.ts";
 import { showSnapshot } from "./snapshot-status.ts";

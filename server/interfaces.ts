@@ -120,8 +120,8 @@ export interface TransportHandler {
   /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"). */
   rejectedBy(id: number, rejection: Rejection): void;
   /**
-   * A dial of this peer at this address has ended: with the cluster that the answer names, or undefined if there was none that names one.
-   * Another cluster than this member's own means that the dial was refused for it; that may pass.
+   * A dial of this peer at this address has ended: with the cluster that the answer names, or undefined if there was none that names one,
+   * or if another member of this cluster gave it. Another cluster than this member's own means that the dial was refused for it; that may pass.
    */
   dialled(id: number, url: string, clusterId: number | undefined): void;
   /** All members with their addresses, for one that joins. */

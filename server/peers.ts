@@ -4,7 +4,9 @@
 // else of this cluster may talk: this member's own log may be behind, and not know yet who leads the others. It learns their addresses from
 // the log, and from themselves: each says in its handshake where it is reached, and as of which entry of the log, so that of two addresses the
 // newer one counts. Without that a member that was away while the others were replaced, or have moved, could hear them and not answer.
-// An operator's word that members have moved (--peers-moved) stands above the addresses that the log held then, and below later ones.
+// An operator's word that members have moved (--peers-moved) stands above the addresses that the log held then, and below later ones. The
+// flag may have stayed in a script while the log learnt better: a member that a dial does not find where its operator says is looked for where
+// the log has it, and the other way round. The handshake sees to it that no other member is taken for it.
 // (What stands against strangers is the cluster's id, and the network: see transport/handshake.ts.) Who asks whether it may join says no
 // address, and is told if it is not a member.
 //
@@ -20,6 +22,8 @@ import type { ServerOptions } from "./options.ts";
 import { OtherCluster } from "./other-cluster.ts";
 
 const maxStrangers = 64;
+/** Election timeouts between two looks for a member at another address, at most. */
+const longestSearch = 32;
 
 export interface PeersParts {
   readonly transport: Transport;
@@ -47,6 +51,8 @@ export class Peers {
   /** Where members are by their operator's word, which counts over the entries of the log up to `movedAsOf`. */
   private readonly movedTo = new Map<number, string>();
   private movedAsOf = 0;
+  /** Members that were not found where they were dialled: when to try another of their addresses, and how long to wait after that. */
+  private readonly searches = new Map<number, { readonly nextAt: number; readonly waitMs: number }>();
   private readonly heard = new Map<number, number>();
   /** What each member has shown in its latest handshake. */
   private readonly seen = new Map<number, number>();
@@ -116,6 +122,21 @@ export class Peers {
 
   dialled(id: number, url: string, clusterId: number | undefined): void {
     this.otherCluster.dialled(id, url, clusterId);
+    if (clusterId === this.self.clusterId) this.searches.delete(id);
+    else this.search(id, url);
+  }
+
+  /** Its own word, the operator's and the log's may each be out of date: the next one is tried, ever more seldom. */
+  private search(id: number, url: string): void {
+    const word = this.movedTo.get(id);
+    const known = this.members.get(id);
+    if (word === undefined || known === undefined || known.url === "" || known.since > this.movedAsOf) return;
+    const now = this.parts.now();
+    const { nextAt, waitMs } = this.searches.get(id) ?? { nextAt: 0, waitMs: this.electionMs };
+    if (now < nextAt) return;
+    this.searches.set(id, { nextAt: now + waitMs, waitMs: Math.min(2 * waitMs, longestSearch * this.electionMs) });
+    const places = [...new Set([this.addresses.get(id)?.url ?? word, word, known.url])];
+    this.dialAt(id, places[(places.indexOf(url) + 1) % places.length] as string);
   }
 
   /** What to answer to a request while no leader is known. */
@@ -170,6 +191,7 @@ export class Peers {
     this.addresses.delete(id);
     this.heard.delete(id);
     this.seen.delete(id);
+    this.searches.delete(id);
     this.otherCluster.forget(id);
     this.parts.transport.removePeer(id);
   }
@@ -202,13 +224,14 @@ export class Peers {
     const known = this.addresses.get(id);
     if (known !== undefined && known.since >= address.since) return;
     this.addresses.set(id, address);
+    if (id === this.self.id) this.parts.transport.announce(address);
+    else this.dialAt(id, address.url);
+  }
+
+  private dialAt(id: number, url: string): void {
     const { transport, logger } = this.parts;
-    if (id === this.self.id) {
-      transport.announce(address);
-      return;
-    }
     try {
-      transport.addPeer(id, address.url);
+      transport.addPeer(id, url);
     } catch (error) {
       // An address that nobody can dial is an operator's mistake, committed; it must not stop the members that hear of it.
       logger.error?.(`member ${id} cannot be reached: ${error instanceof Error ? error.message : String(error)}`);

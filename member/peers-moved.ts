@@ -1,7 +1,8 @@
 // --peers-moved: what must hold before a member takes the addresses of --peers for those of the members in its log.
 
-import type { FileSystem } from "../wal/index.ts";
-import { type PeerFlag, UsageError } from "./flags.ts";
+import type { PeerFlag } from "../cli/flags.ts";
+import { UsageError } from "../command-line/kinds.ts";
+import type { FileSystem } from "../disk/index.ts";
 import { readLogMembers } from "./log-members.ts";
 
 export interface MovedFlags {

@@ -5,9 +5,10 @@
 // list does not fit that, which cluster the peers on the list say they belong to. Only an answer, or a log that no other member can know
 // more than, makes a directory another cluster's; in doubt the member starts, by its log, with a warning.
 
+import type { FileSystem } from "../disk/index.ts";
 import type { ClusterAnswer } from "../transport/index.ts";
-import type { FileSystem } from "../wal/index.ts";
 import { DirectoryError } from "./directory-error.ts";
+import { clusterIdOf } from "./identity.ts";
 import type { LogHead } from "./log-head.ts";
 import { type LogMembers, readLogMembers } from "./log-members.ts";
 
@@ -64,11 +65,15 @@ function strangeUrls(peers: readonly Peer[], { members, pending }: LogMembers): 
   return peers.flatMap(({ url }) => (urls.has(url) ? [] : [`the log has no member at ${url}`]));
 }
 
-/** The log of a single voter is the whole truth: nobody else can have added a member. */
+/**
+ * The log of a single voter is the whole truth: no other member can have added one. A cluster that was restored or recovered is left to the
+ * answers of peers: its member may still be started with the list of the cluster that its data came from.
+ */
 function refuseStrangersOfOne(claim: Claim, { members, removed, pending }: LogMembers): void {
   const { path, head, peers } = claim;
   const voters = members.filter(({ votes }) => votes);
   if (voters.length !== 1 || voters[0]?.id !== head.nodeId || pending.length > 0) return;
+  if (head.clusterId !== clusterIdOf(voters)) return;
   const strangers = peers.filter(({ id }) => !members.some((one) => one.id === id) && !removed.includes(id));
   if (strangers.length === 0) return;
   throw other(

@@ -11,19 +11,11 @@
 //
 // The disk is handed in, so that the simulator and the tests of durability open their members by these very lines.
 
+import { type FileSystem, FileSystemError } from "../disk/index.ts";
 import type { Logger, SnapshotMetadata } from "../raft/index.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import { Snapshotter } from "../snap/index.ts";
-import {
-  encodeMetadata,
-  type FileSystem,
-  FileSystemError,
-  type Metadata,
-  type Repaired,
-  validSnapshots,
-  Wal,
-  WalError,
-} from "../wal/index.ts";
+import { encodeMetadata, type Metadata, type Repaired, validSnapshots, Wal, WalError } from "../wal/index.ts";
 import { DirectoryError } from "./directory-error.ts";
 import { type LogHead, readMetadata, walOf } from "./log-head.ts";
 

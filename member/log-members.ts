@@ -1,6 +1,7 @@
 // Who the members of a cluster are, as far as one member's log tells: its newest snapshot, and the committed changes behind it, applied by the
 // server's own code. Changes nothing and takes no lock, so that a start can look before it opens anything.
 
+import type { FileSystem } from "../disk/index.ts";
 import {
   asV2,
   type ConfChangeV2,
@@ -19,7 +20,7 @@ import { Members } from "../server/members.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
 import { startNode } from "../server/start-node.ts";
 import { readSnapshot, snapshotName } from "../snap/index.ts";
-import { decodeSnapshotRecord, type FileSystem, RecordType, readRecords } from "../wal/index.ts";
+import { decodeSnapshotRecord, RecordType, readRecords } from "../wal/index.ts";
 import { walOf } from "./log-head.ts";
 
 export interface LogMembers {

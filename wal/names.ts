@@ -4,8 +4,8 @@
 // Ports util.go. Differs: a name that ends in .wal and is not a segment's is refused rather than passed over with a warning,
 // because it may be a segment that somebody renamed.
 
+import type { FileSystem } from "../disk/file-system.ts";
 import { replaceThisMember, WalError } from "./errors.ts";
-import type { FileSystem } from "./file-system.ts";
 
 export interface SegmentName {
   readonly name: string;

@@ -59,6 +59,7 @@ const mounted = "it is a mount point, or a mount lies in between: mount the disk
 const remedies: Readonly<Record<string, string>> = {
   EIO: "mend or replace the disk",
   ENOSPC: "make room on the disk",
+  SHORT_WRITE: "make room on the disk",
   EDQUOT: "make room on the disk, or raise the quota",
   EROFS: "make the disk writable; if nobody has made it read-only, it has failed: mend or replace it",
   EACCES: "give this user access to it",
@@ -91,5 +92,19 @@ export class FileSystemError extends Error {
     this.isExplained = remedy !== undefined;
     this.call = call;
     this.path = path;
+  }
+}
+
+/** The directory that a path lies in. The seam knows paths with `/` only. */
+export function parentOf(directory: string): string {
+  const slash = directory.lastIndexOf("/");
+  if (slash < 0) return ".";
+  return slash === 0 ? "/" : directory.slice(0, slash);
+}
+
+/** Removes the files that a crash left under their temporary names: what was being made or copied, and never got its own name. */
+export async function removeLeftovers(fileSystem: FileSystem, directory: string): Promise<void> {
+  for (const name of (await fileSystem.list(directory)) ?? []) {
+    if (name.endsWith(".tmp")) await fileSystem.unlink(`${directory}/${name}`);
   }
 }

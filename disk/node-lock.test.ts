@@ -7,7 +7,8 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { FileSystemError, nodeFileSystem, Wal } from "./index.ts";
+import { Wal } from "../wal/index.ts";
+import { FileSystemError, nodeFileSystem } from "./index.ts";
 import { lockWithFile, lockWithSocket } from "./node-lock.ts";
 import { removeTemporary, temporary } from "./testing.ts";
 

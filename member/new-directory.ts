@@ -14,13 +14,14 @@
 // All goes through the file system that is handed in, so that tests can cut its power at every call.
 
 import path from "node:path";
+import type { PeerFlag } from "../cli/flags.ts";
+import { hint } from "../cli/program.ts";
+import type { FileSystem } from "../disk/index.ts";
 import { makeConfState } from "../raft/index.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { Snapshotter } from "../snap/index.ts";
 import type { SnapshotPosition } from "../snap/names.ts";
-import { encodeMetadata, type FileSystem, Wal } from "../wal/index.ts";
-import type { PeerFlag } from "./flags.ts";
-import { hint } from "./program.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 
 export interface NewMember {
   readonly fileSystem: FileSystem;

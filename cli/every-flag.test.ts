@@ -1,16 +1,18 @@
 // Walks every flag and every argument of every command, as they are declared: one that is added later is walked too.
 //
-// To list what is walked: npx vitest run test/every-flag.test.ts --reporter=verbose
+// To list what is walked: npx vitest run cli/every-flag.test.ts --reporter=verbose
 
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import type { Command, Flag, Group } from "../cli/command.ts";
-import type { Kind } from "../cli/flags.ts";
-import { root } from "../cli/index.ts";
-import { camelCase, read, variableOf } from "../cli/read.ts";
-import { inProcess } from "../cli/testing.ts";
+import type { Flag } from "../command-line/flags.ts";
+import type { Kind } from "../command-line/kinds.ts";
+import { camelCase, variableOf } from "../command-line/read.ts";
+import type { Command, Group } from "./command.ts";
+import { root } from "./index.ts";
+import { read } from "./read.ts";
+import { inProcess } from "./testing.ts";
 
 type Samples = (kind: Kind<unknown>) => readonly string[];
 

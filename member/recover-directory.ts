@@ -12,18 +12,19 @@
 // that lost its end is sound as far as it goes, and may be all that is left.
 
 import path from "node:path";
+import type { PeerFlag } from "../cli/flags.ts";
+import { hint } from "../cli/program.ts";
+import type { FileSystem } from "../disk/index.ts";
 import { KvMap } from "../kvstore/index.ts";
 import { type Entry, isNormal, type Logger } from "../raft/index.ts";
 import { decodeEnvelope } from "../server/envelope.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import { splitSnapshot } from "../server/snapshot-header.ts";
 import { Snapshotter, snapshotName } from "../snap/index.ts";
-import { type FileSystem, readRecords, validSnapshots, WalError } from "../wal/index.ts";
+import { readRecords, validSnapshots, WalError } from "../wal/index.ts";
 import { ReadAll } from "../wal/read-all.ts";
 import { openDataDirectory } from "./data-directory.ts";
-import type { PeerFlag } from "./flags.ts";
-import { adoptMember, buildMember, unfinishedName } from "./new-cluster.ts";
-import { hint } from "./program.ts";
+import { adoptMember, buildMember, unfinishedName } from "./new-directory.ts";
 
 /** The flag behind acceptLostTail. */
 export const acceptFlag = "accept-that-acknowledged-writes-are-lost";

@@ -16,8 +16,8 @@ import type { MemberChange } from "../server/interfaces.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
 import { FakeDisk } from "../sim/disk.ts";
 import type { ClusterAnswer } from "../transport/index.ts";
-import { clusterIdOf } from "./cluster-id.ts";
 import { makeLog, openDataDirectory, readMetadata } from "./data-directory.ts";
+import { clusterIdOf } from "./identity.ts";
 import { judgeCluster } from "./judge-cluster.ts";
 import { readLogMembers } from "./log-members.ts";
 

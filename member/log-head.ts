@@ -1,11 +1,11 @@
 // Whose log lies in a data directory, and whether anything was ever saved in it. Changes nothing, takes no lock, reads a few records: it works
 // beside the member that has the directory open.
 
+import type { FileSystem } from "../disk/index.ts";
 import { decodeHardState } from "../raft/raftpb/index.ts";
 import {
   decodeMetadata,
   decodeSnapshotRecord,
-  type FileSystem,
   type Metadata,
   RecordType,
   readRecords,
@@ -28,9 +28,9 @@ export const walOf = (dataDir: string): string => `${dataDir}/member/wal`;
  */
 export async function readMetadata(fileSystem: FileSystem, dataDir: string): Promise<LogHead | undefined> {
   const directory = walOf(dataDir);
-  // The directory itself first: an error names the path that is wrong.
-  const names = (await fileSystem.list(dataDir)) ?? [];
-  if (!names.includes("member")) return undefined;
+  // Each directory on the way: an error names the path that is wrong.
+  if (!(await fileSystem.list(dataDir))?.includes("member")) return undefined;
+  if (!(await fileSystem.list(`${dataDir}/member`))?.includes("wal")) return undefined;
   const segments = ((await fileSystem.list(directory)) ?? []).filter((name) => name.endsWith(".wal"));
   if (segments.length === 0) return undefined;
   let metadata: Required<Metadata> | undefined;

@@ -4,8 +4,8 @@ import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
 import { type Entry, type HardState, type Logger, makeConfState, makeEntry } from "../raft/index.ts";
-import { nodeFileSystem } from "../wal/index.ts";
 import { makeLog, openDataDirectory, readMetadata } from "./data-directory.ts";
 
 let dataDir: string;

@@ -4,9 +4,9 @@
 
 import { availableParallelism } from "node:os";
 import yargs from "yargs";
-import { type Flags, toggle, type Values } from "./command.ts";
-import { amount, integer, shown, text, UsageError } from "./flags.ts";
-import { optionOf } from "./help.ts";
+import { type Flags, toggle, type Values } from "./flags.ts";
+import { amount, integer, shown, text, UsageError } from "./kinds.ts";
+import { optionOf } from "./option.ts";
 import { readFlags as readGiven, split } from "./read.ts";
 
 export interface Script<F extends Flags> {

@@ -4,8 +4,10 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { nodeFileSystem, Wal } from "./index.ts";
-import { entry, hardState, removeTemporary, temporary, text } from "./testing.ts";
+import { Wal } from "../wal/index.ts";
+import { entry, hardState } from "../wal/testing.ts";
+import { nodeFileSystem } from "./index.ts";
+import { removeTemporary, temporary, text } from "./testing.ts";
 
 afterAll(removeTemporary);
 
@@ -39,7 +41,8 @@ describe("a log that is open", () => {
     await wal.close();
 
     const holder = await child(`
-      const { Wal, nodeFileSystem } = await import(${JSON.stringify(moduleUrl("./index.ts"))});
+      const { Wal } = await import(${JSON.stringify(moduleUrl("../wal/index.ts"))});
+      const { nodeFileSystem } = await import(${JSON.stringify(moduleUrl("./index.ts"))});
       const { wal } = await Wal.open({ fileSystem: nodeFileSystem, directory: ${JSON.stringify(directory)} });
       const e = { type: 0, term: 1, index: 1, data: new TextEncoder().encode("entry 1 of term 1") };
       await wal.save({ term: 1, vote: 1, commit: 0 }, [e], true)`);

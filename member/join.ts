@@ -5,8 +5,8 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger as PinoLogger } from "pino";
+import { hint } from "../cli/program.ts";
 import { askToJoin, type JoinOutcome } from "../transport/index.ts";
-import { hint } from "./program.ts";
 
 export interface JoinAnswer {
   readonly clusterId: number;

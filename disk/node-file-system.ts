@@ -1,4 +1,4 @@
-// The file-system seam on node:fs. Only this file, node-lock.ts (the lock of a directory) and node-errors.ts know Node in wal/.
+// The file-system seam on node:fs. Only this file, node-lock.ts (the lock of a directory) and node-errors.ts know Node in this room.
 //
 // Directories are synced through a read-only handle; Windows has no such call and needs none.
 
@@ -48,7 +48,7 @@ class NodeFile implements File {
       throw failure("write", this.path, cause);
     }
     if (written < bytes.length) {
-      const detail = `only ${written} of ${bytes.length} bytes were written: is the disk full?`;
+      const detail = `only ${written} of ${bytes.length} bytes were written`;
       throw new FileSystemError("write", this.path, "SHORT_WRITE", detail);
     }
   }

@@ -1,7 +1,7 @@
 // The ids that nobody chooses: a cluster's, which all its members work out alike, and a log's own, which no other has.
 
 import { createHash, randomInt } from "node:crypto";
-import type { PeerFlag } from "./flags.ts";
+import type { PeerFlag } from "../cli/flags.ts";
 
 /** The id of a cluster that starts with these members: the same 52 bits on each of them. */
 export const clusterIdOf = (peers: readonly PeerFlag[]): number =>

@@ -7,6 +7,8 @@
 import { randomBytes } from "node:crypto";
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { Progress } from "../cli/progress.ts";
+import type { File, FileSystem } from "../disk/index.ts";
 import { KvSnapshotError, SnapshotDecoder } from "../kvstore/map-snapshot.ts";
 import type { SnapshotMetadata } from "../raft/index.ts";
 import type { MembersState } from "../server/members.ts";
@@ -15,8 +17,6 @@ import { decodeHead, decodeTail, FormatError, LONGEST_HEAD_BYTES } from "../snap
 import { SnapError } from "../snap/index.ts";
 import { readSnapshot } from "../snap/read.ts";
 import { writeSnapshot } from "../snap/write.ts";
-import type { File, FileSystem } from "../wal/index.ts";
-import { Progress } from "./progress.ts";
 
 /** More than a hundred thousand members. */
 const longestTailBytes = 1024 * 1024;
