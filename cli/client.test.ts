@@ -1,11 +1,12 @@
 // The values of put and get, against the HTTP server, with a member in memory behind it.
 
+import fs from "node:fs";
 import { PassThrough, Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { exitCode } from "../command-line/exit-codes.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
 import { MAX_VALUE_BYTES } from "./answers.ts";
-import { getValue, put, putValue, readValue } from "./client.ts";
+import { getValue, put, putValue, readValue, requireInput } from "./client.ts";
 import { onTerminal } from "./testing.ts";
 
 let server: Running;
@@ -42,6 +43,28 @@ describe("the value of put KEY -", () => {
     const value = readValue(broken);
     broken.destroy(new Error("EIO: i/o error, read"));
     await expect(value).rejects.toThrow("EIO");
+  });
+
+  test("requireInput refuses a directory, and on Linux what node opens for a closed descriptor", () => {
+    function check(path: string, mode: string): void {
+      const fd = fs.openSync(path, mode);
+      try {
+        requireInput(fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+    }
+    check("/dev/null", "r");
+    check("/dev/zero", "r+");
+    check(import.meta.filename, "r");
+    const refused = { name: "ClientError", exitCode: exitCode.usage };
+    expect(() => check(import.meta.dirname, "r")).toThrow(
+      expect.objectContaining({ ...refused, message: expect.stringMatching(/^standard input is a directory/) }),
+    );
+    if (process.platform !== "linux") return;
+    expect(() => check("/dev/null", "r+")).toThrow(
+      expect.objectContaining({ ...refused, message: expect.stringMatching(/^standard input is closed/) }),
+    );
   });
 
   test("put says on a terminal what it waits for, and writes what is typed", async () => {

@@ -1,5 +1,6 @@
 // put, get and delete: a client on the command line. Each asks one member, the first of the endpoints that answers: see endpoints.ts.
 
+import fs from "node:fs";
 import type { Readable } from "node:stream";
 import { exitCode } from "../command-line/exit-codes.ts";
 import { toggle } from "../command-line/flags.ts";
@@ -43,6 +44,7 @@ export const clientCommands = [
 ];
 
 export async function put({ key, value: text, ...to }: Endpoints & { key: string; value: string }): Promise<number> {
+  if (text === "-" && process.stdin.isTTY !== true) requireInput(0);
   await putValue(to, key, text === "-" ? await readValue(process.stdin) : Buffer.from(text));
   return 0;
 }
@@ -76,6 +78,28 @@ export function deleteKey(to: Endpoints, key: string): Promise<void> {
 }
 
 const pathOf = (key: string): string => `/${encodeURIComponent(key)}`;
+
+/** Node reads nothing, without an error, where standard input is closed or is a directory: the key would lose its value. */
+export function requireInput(fd: number): void {
+  const stats = fs.fstatSync(fd);
+  const isReadable = stats.isFile() || stats.isFIFO() || stats.isSocket() || stats.isCharacterDevice();
+  if (isReadable && !isStandIn(fd, stats)) return;
+  const what = isReadable ? "closed" : stats.isDirectory() ? "a directory" : "neither a file nor a pipe";
+  throw new ClientError(
+    exitCode.usage,
+    `standard input is ${what}, and the value would come from it; nothing was sent. An empty value is ''`,
+  );
+}
+
+/** Node opens /dev/null for a descriptor that it finds closed, to read and write; a shell opens it to read. Linux shows the difference. */
+function isStandIn(fd: number, { rdev }: fs.Stats): boolean {
+  try {
+    if (rdev === 0 || rdev !== fs.statSync("/dev/null").rdev) return false;
+    return /^flags:\s+[0-7]*2$/m.test(fs.readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
+  } catch {
+    return false;
+  }
+}
 
 /** All that comes, up to the largest value that a server may be set to take. */
 export async function readValue(input: Readable & { isTTY?: boolean }): Promise<Buffer> {

@@ -80,6 +80,8 @@ export class Console {
     if (!this.isTerminal) return;
     this.lines.on("SIGINT", () => stop("Ctrl-C"));
     this.lines.on("close", () => stop("the end of the input"));
+    // After Ctrl-Z and fg readline would wait for ever: it pauses its input, and leaves it to this to go on.
+    this.lines.on("SIGCONT", () => this.lines.resume());
     screen.showPrompt(this.lines);
   }
 
@@ -140,8 +142,8 @@ export class Console {
   }
 
   private memberOf(rest: string, command: string): number {
-    const id = Number(rest);
-    if (rest === "" || !this.cluster.ids.includes(id)) {
+    const id = this.cluster.ids.find((one) => String(one) === rest);
+    if (id === undefined) {
       throw new Error(
         `which member? There are ${this.cluster.ids.join(", ")}. For example: ${command} ${this.cluster.ids.at(-1)}`,
       );

@@ -35,6 +35,8 @@ const good: Record<Kind<unknown>["name"], Samples> = {
   peers: () => ["http://127.0.0.1:2380", "http://a:1,http://b:1", "7=http://a:1,1=http://b:1"],
 };
 
+/** What node makes of bytes that are not UTF-8. */
+const notUtf8 = "a\ufffdb";
 const noUrl = [
   ...["nowhere", "http://", "http://a:0", "http://a:65536", "http://a:01", "http://a:1e3", "https://a:1", "http:a:1"],
   ...["http://a:1/x", "http://a:1?x", "http://a:1#x", "http://u@a:1", "http://:p@a:1", " http://a:1", "http://a:1 "],
@@ -175,7 +177,7 @@ describe("on the command line", () => {
       await refused(`--${flag}`, "--");
       await refused(`--${flag}`, "--unheard-of=1");
     }
-    for (const bad of wrong[declared.kind.name](declared.kind)) await refused(`--${flag}=${bad}`);
+    for (const bad of [...wrong[declared.kind.name](declared.kind), notUtf8]) await refused(`--${flag}=${bad}`);
   });
 
   test.each(flags)("%s has one spelling", async (_title, { name, flag, command, declared }) => {
@@ -210,7 +212,8 @@ describe("on the command line", () => {
     const refused = (...words: string[]): Promise<void> => expectRefused(`<${flag}>`, ...start, ...words);
     await refused(...all.slice(0, at));
     const values = wrong[declared.kind.name](declared.kind);
-    for (const bad of declared.kind.takesEmpty ? values : [...values, ""]) await refused("--", ...all.with(at, bad));
+    for (const bad of [...values, notUtf8, ...(declared.kind.takesEmpty ? [] : [""])])
+      await refused("--", ...all.with(at, bad));
   });
 
   test.each(operands)("%s stays as it was typed", (_title, walked) => {
@@ -250,7 +253,7 @@ describe("from the environment", () => {
   test.each(settable)("%s is refused empty and with a wrong value", async (_title, walked) => {
     const { name, flag, command, declared } = walked;
     const variable = variableOf(flag);
-    for (const value of ["", ...wrong[declared.kind.name](declared.kind)]) {
+    for (const value of ["", notUtf8, ...wrong[declared.kind.name](declared.kind)]) {
       vi.stubEnv(variable, value);
       try {
         await expectRefused(`${variable} (--${flag})`, ...name.split(" "), ...rest(command, flag));

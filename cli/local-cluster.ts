@@ -29,6 +29,8 @@ export interface ClusterFlags {
 /** How long the orderly end of a member may take. */
 const stopMs = 30_000;
 const lastLines = 5;
+/** A member that is still loading ends by them at once. It was asked to end, by Ctrl-C for example, and has nothing to hand over. */
+const stopSignals: ReadonlySet<NodeJS.Signals | null> = new Set(["SIGINT", "SIGTERM", "SIGHUP"]);
 const colours = [36, 33, 35, 32, 34, 31, 96, 93, 95];
 
 interface RunningMember {
@@ -149,7 +151,7 @@ export class LocalCluster {
       child.on("error", (error) => {
         if (child.pid === undefined) end(error.message, false);
       });
-      child.on("close", (code, signal) => end(signal ?? `exit code ${code}`, code === 0));
+      child.on("close", (code, signal) => end(signal ?? `exit code ${code}`, code === 0 || stopSignals.has(signal)));
     });
     this.alive.set(id, { child, exited });
     if (child.pid !== undefined) bindToThisProcess(child);

@@ -31,6 +31,7 @@ export function noCommand({ commands, example }: Group, path: readonly string[],
   if (word === undefined) return new UsageError(`Which command? ${forExample}`);
   if (word.startsWith("-")) {
     const [start] = word.split("=");
+    if (start === "--version" && path.length === 0) return new UsageError("--version stands alone, without a value");
     return new UsageError(`the command comes first, before ${shown(start as string)}. ${forExample}`);
   }
   const wanted = [...path, word].join(" ");

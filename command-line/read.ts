@@ -41,6 +41,11 @@ export function readOne({ kind }: Flag, text: string, name: string): unknown {
   if (text === "" && kind.takesEmpty !== true) {
     throw new UsageError(`${name} is empty: give it a value, or leave it out`);
   }
+  // Node puts U+FFFD for bytes that are not UTF-8: another key would be written, another directory opened.
+  if (text.includes("\ufffd")) {
+    const remedy = kind.takesEmpty === true ? "; - takes any bytes, from standard input" : "";
+    throw new UsageError(`${name} is not UTF-8, or holds U+FFFD, which stands for that: ${shown(text)}${remedy}`);
+  }
   return kind.read(text, name);
 }
 
@@ -86,6 +91,7 @@ function valueAfter(start: string, next: string | undefined): string {
 }
 
 function unknownFlag(start: string, flags: Flags): UsageError {
+  if (start === "--help") return new UsageError("--help takes no value");
   const what = `there is no flag ${/^[\w.-]{1,60}$/.test(start) ? start : shown(start)}`;
   if (!start.startsWith("--")) {
     return new UsageError(`${what}: write -- before arguments that begin with a dash`);
