@@ -31,7 +31,8 @@ describe("the value of put KEY -", () => {
     await expect(readValue(endless)).rejects.toMatchObject({
       name: "ClientError",
       exitCode: exitCode.usage,
-      message: "standard input holds more than 33554432 bytes, the most that a value may have; nothing was sent",
+      message:
+        "standard input holds more than 33554432 bytes, the largest value that a server accepts; nothing was sent",
     });
     expect(endless.destroyed).toBe(true);
   });

@@ -34,7 +34,7 @@ export const clientCommands = [
   }),
   command({
     name: "status",
-    describe: "show every member: role, term, leader, how far its log is; exit code 1 without a leader or a majority",
+    describe: "show every member: role, term, leader and indexes; exit code 1 without a leader or a majority",
     flags: { json: toggle("print JSON"), ...clientFlags },
     run: printStatus,
   }),
@@ -75,7 +75,7 @@ export function deleteKey(to: Endpoints, key: string): Promise<void> {
 
 const pathOf = (key: string): string => `/${encodeURIComponent(key)}`;
 
-/** All that comes, up to the largest value that a server may be set to take. */
+/** Reads to the end of the input, up to the largest value that a server can be set to accept. */
 export async function readValue(input: Readable & { isTTY?: boolean }): Promise<Buffer> {
   if (input.isTTY === true) process.stderr.write("reading the value from the terminal: end it with Ctrl-D\n");
   const parts: Buffer[] = [];
@@ -87,7 +87,7 @@ export async function readValue(input: Readable & { isTTY?: boolean }): Promise<
       const limit = `${MAX_VALUE_BYTES} bytes`;
       throw new ClientError(
         exitCode.usage,
-        `standard input holds more than ${limit}, the most that a value may have; nothing was sent`,
+        `standard input holds more than ${limit}, the largest value that a server accepts; nothing was sent`,
       );
     }
     parts.push(part);

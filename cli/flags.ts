@@ -2,7 +2,7 @@
 //
 // A kind reads a text and refuses what it does not take, with a UsageError that names the flag and the value. It takes one spelling only:
 // numbers are plain decimals (not 1e3, 0x10, +5 or 007), and nothing is trimmed. Which flags a command has is declared beside the command
-// (command.ts); that each is given once, and with a value, is checked in read.ts.
+// (command.ts); read.ts checks that each is given once and with a value.
 
 import net from "node:net";
 import { MAX_KEY_BYTES } from "../kvstore/key.ts";
@@ -71,7 +71,7 @@ export const port = integer(1, 65535);
 /** A port to listen on, where 0 takes a free one. */
 export const portOrFree = integer(0, 65535);
 
-/** A number above 0, not always a whole one. */
+/** A number above 0, with or without a fraction. */
 export const amount: Kind<number> = {
   name: "amount",
   read: (value, name) => {
@@ -112,7 +112,7 @@ export const choices = (all: readonly string[]): Kind<ReadonlySet<string>> => ({
   },
 });
 
-/** The parts of a list; none is empty, and none stands in it twice. */
+/** The items of a list; none is empty, and none occurs twice. */
 export function itemsOf(value: string, name: string): string[] {
   const items = value.split(",");
   if (items.includes("")) throw new UsageError(`${name} has a comma too many: ${shown(value)}`);
@@ -142,7 +142,7 @@ export const key: Kind<string> = {
   read: (value, name) => {
     const size = Buffer.byteLength(value);
     if (size <= MAX_KEY_BYTES) return value;
-    throw new UsageError(`${name} has ${size} bytes, and a key at most ${MAX_KEY_BYTES}`);
+    throw new UsageError(`${name} has ${size} bytes; a key has at most ${MAX_KEY_BYTES}`);
   },
 };
 

@@ -212,8 +212,8 @@ describe("judgeCluster, where the list does not fit the log", () => {
     expect(asked).toEqual([url(2, "b"), url(5)]);
     expect(outcome).toBe(
       `--peers does not fit the log in /data, and no peer on the list has said that it is of cluster ${clusterIdOf(list(1, 2, 3))}: member 2 ` +
-        `is at ${url(2)} in the log, and at ${url(2, "b")} in --peers; the log has no member 5, and --peers has it at ${url(5)}. The members ` +
-        "in the log are used",
+        `is at ${url(2)} in the log, and at ${url(2, "b")} in --peers; the log has no member 5, and --peers has it at ${url(5)}. This member ` +
+        "uses the members in its log",
     );
   });
 

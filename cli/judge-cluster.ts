@@ -1,9 +1,9 @@
 // Whether a data directory belongs to the cluster that --peers names, before anything in it is opened or any port is taken.
 //
-// The cluster id in the log is a hash of the list that the cluster began with, or was drawn when it was restored or recovered. So a list with
-// another hash proves nothing: members were added, moved or removed since. What counts is who the log says the members are, and, where the
-// list does not fit that, which cluster the peers on the list say they belong to. Only an answer, or a log that no other member can know
-// more than, makes a directory another cluster's; in doubt the member starts, by its log, with a warning.
+// The cluster id in the log is a hash of the founding list, or was drawn when the cluster was restored or recovered. So a list with another
+// hash proves nothing: members may have been added, moved or removed since. The list is compared with the members in the log. Where they
+// differ, the peers on the list are asked for their cluster id. Only such an answer, or the log of a single voter, proves that the directory
+// belongs to another cluster. In doubt the member starts with the members in its log, and warns.
 
 import type { ClusterAnswer } from "../transport/index.ts";
 import type { FileSystem } from "../wal/index.ts";
@@ -21,15 +21,15 @@ export interface Claim {
   /** --peers. With `joins` their ids mean nothing: they are any members of the cluster. */
   readonly peers: readonly Peer[];
   readonly joins: boolean;
-  /** Of a cluster that would start with this list. */
+  /** The id of a cluster founded with this list. */
   readonly clusterId: number;
-  /** Where this member itself will be reached: never asked. */
+  /** This member's own URL, which is never asked. */
   readonly ownUrl: string;
   /** Asks those peers at once which cluster they belong to. */
   readonly ask: (urls: readonly string[]) => Promise<readonly ClusterAnswer[]>;
 }
 
-/** Resolves to what is worth a warning, if anything. Throws DirectoryError OTHER_CLUSTER. Changes nothing on the disk. */
+/** Resolves to the text of a warning, or undefined. Throws DirectoryError OTHER_CLUSTER. Changes nothing on the disk. */
 export async function judgeCluster(claim: Claim): Promise<string | undefined> {
   const { fileSystem, path, head, peers, joins, clusterId } = claim;
   if (head.clusterId === clusterId) return undefined;
@@ -44,11 +44,11 @@ export async function judgeCluster(claim: Claim): Promise<string | undefined> {
   refuseByAnswers(claim, known, answers);
   return (
     `--peers does not fit the log in ${path}, and no peer on the list has said that it is of cluster ${head.clusterId}: ${wrong.join("; ")}. ` +
-    "The members in the log are used"
+    "This member uses the members in its log"
   );
 }
 
-/** What the list says of members that the log says otherwise. */
+/** The contradictions between the list and the log, one text for each member. */
 function differences(peers: readonly Peer[], { members, removed, pending }: LogMembers): string[] {
   return peers.flatMap(({ id, url }) => {
     const member = members.find((one) => one.id === id);
@@ -64,7 +64,7 @@ function strangeUrls(peers: readonly Peer[], { members, pending }: LogMembers): 
   return peers.flatMap(({ url }) => (urls.has(url) ? [] : [`the log has no member at ${url}`]));
 }
 
-/** The log of a single voter is the whole truth: nobody else can have added a member. */
+/** The log of a single voter has every change: no other member can have added one. */
 function refuseStrangersOfOne(claim: Claim, { members, removed, pending }: LogMembers): void {
   const { path, head, peers } = claim;
   const voters = members.filter(({ votes }) => votes);
@@ -72,8 +72,8 @@ function refuseStrangersOfOne(claim: Claim, { members, removed, pending }: LogMe
   const strangers = peers.filter(({ id }) => !members.some((one) => one.id === id) && !removed.includes(id));
   if (strangers.length === 0) return;
   throw other(
-    `${path} is of cluster ${head.clusterId}, in which member ${head.nodeId} alone votes, and --peers names ${listed(strangers)}, of which ` +
-      `that cluster has never had ${strangers.length === 1 ? "this id" : "these ids"}. To add members to that cluster, start this one with ` +
+    `${path} is of cluster ${head.clusterId}, whose only voter is member ${head.nodeId}. --peers names ${listed(strangers)}, and that cluster ` +
+      `has never had ${strangers.length === 1 ? "this id" : "these ids"}. To add members to it, start this one with ` +
       `--peers=${listed(members)} and use readyloop members add; for another cluster start with another --data-dir`,
   );
 }

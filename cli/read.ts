@@ -1,8 +1,8 @@
 // The one strict layer between the command line and every command: finds the command, and reads its flags and arguments.
 //
-// Promises: a flag is known, given once, and has one value of its kind; an argument is there, and none is left over. What is not so is a
-// UsageError that names it, thrown before the command begins. A flag that the command line does not give is taken from READYLOOP_<FLAG>, which
-// is read as strictly; variables of flags that the command does not have are not looked at. Behind -- everything is an argument.
+// Promises: every flag is known, given once, and has one value of its kind; every argument is there, and none is left over. Any other command
+// line throws a UsageError that names the fault, before the command begins. A flag that the command line does not give is taken from
+// READYLOOP_<FLAG>, read as strictly; variables of flags that the command does not have are ignored. After -- every word is an argument.
 
 import type { Command, Flag, Flags, Group } from "./command.ts";
 import { shown, UsageError } from "./flags.ts";
@@ -63,7 +63,7 @@ export function read(command: Command, name: string, words: readonly string[], e
   return values;
 }
 
-/** What each flag comes to, and those that are required and not there. */
+/** The value of each flag, and the names of required flags that are missing. */
 export function readFlags(
   flags: Flags,
   given: ReadonlyMap<string, readonly string[]>,

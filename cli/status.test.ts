@@ -177,9 +177,9 @@ test("status shows an endpoint that answers as no member, and one that hangs, an
   expect(lines).toEqual([
     header,
     `1 | ${first} | leader | 5 | 1 | 12 | 11 | 10`,
-    `- | ${login} | what answers is no member: 200 text/html, not application/json`,
+    `- | ${login} | the answer is not a member's: 200 text/html, not application/json`,
     `- | ${hung} | hung: no answer within 1 s`,
-    `- | ${moved} | what answers is no member: it redirects (301 to http://127.0.0.1:1/_status), and a member never does`,
+    `- | ${moved} | the answer is not a member's: it redirects (301 to http://127.0.0.1:1/_status), and a member never does`,
     `- | ${gone} | not reached (ECONNREFUSED)`,
     "member 1 leads term 5; 1 of 1 voters reached",
   ]);
@@ -191,7 +191,7 @@ test("status ends with 5 when no member answers, and shows why for each endpoint
   const { code, lines } = await status(gone, login);
   expect(lines.slice(1)).toEqual([
     `- | ${gone} | not reached (ECONNREFUSED)`,
-    `- | ${login} | what answers is no member: 200 text/html, not application/json`,
+    `- | ${login} | the answer is not a member's: 200 text/html, not application/json`,
     "no endpoint answers as a member does",
   ]);
   expect(code).toBe(exitCode.noAnswer);

@@ -76,7 +76,7 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
     ["an endpoint that is no URL", ["get", "k", "--endpoints=nowhere"], /not a URL/],
     ["put without a value", ["put", "k"], /put: <value> is missing/],
     ["put with nothing", ["put"], /put: <key> and <value> are missing/],
-    ["a key that is too long", ["delete", "k".repeat(4097)], /<key> has 4097 bytes, and a key at most 4096/],
+    ["a key that is too long", ["delete", "k".repeat(4097)], /<key> has 4097 bytes; a key has at most 4096/],
     ["a value with a line break", ["get", "k", "--endpoints=a\nb"], /"a\\nb" is not a URL/],
   ])("%s", async (_what, args, message) => {
     const { code, stderr, stdout } = await inProcess(...args);

@@ -55,7 +55,7 @@ describe("members that come and go", () => {
     expect(removed.status).toBe(200);
     expect(await gone.end()).toBe(0);
     expect(gone.lines.map((l) => l.msg)).toContain(
-      `member ${lead} was removed from the cluster. This member stops; its data directory is of no use any more`,
+      `member ${lead} was removed from the cluster. This member stops; its data directory is of no further use`,
     );
     await putUntilDone(() => fourth, "/after", "yes");
     expect(await (await asked.fetch("/after")).text()).toBe("yes");

@@ -254,7 +254,7 @@ describe("start-cluster refuses", () => {
   test("a port that is in use, before any member is started", async () => {
     const other = net.createServer().listen(base + 101, "127.0.0.1");
     await once(other, "listening");
-    await refused([], new RegExp(`peer port ${base + 101} cannot be had: it is in use.*--peer-port`));
+    await refused([], new RegExp(`peer port ${base + 101} is not free: another program uses it.*--peer-port`));
     other.close();
   });
 
