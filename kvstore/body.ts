@@ -3,8 +3,8 @@
 // A body that announces more than the limit is refused before a byte of it is read; one that does not announce its size is
 // refused as soon as it passes the limit. Most bodies come in one piece and are handed on as they are. Others are gathered in
 // one growing buffer and not in a list: a body sent in chunks of one byte would cost a hundred times its size as a list.
-// Trailers come behind the body and are held to what headers are held to.
-// A client that goes away is no error here: there is nobody left to answer, so `done` is never called.
+// Trailers come after the body, and the rules for headers hold for them too.
+// A client that goes away is no error here: no answer can reach it, so `done` is never called.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { declaredBodySize, type Problem, sendProblem } from "./problem.ts";
@@ -52,7 +52,7 @@ export function readBody(
   });
 }
 
-/** Behind an earlier answer on the connection it has to wait: node:http would write it into the middle of this request's own answer. */
+/** "100 Continue" waits for earlier answers on the connection: node:http would write it into the middle of one. */
 function tellToGoOn(res: ServerResponse): void {
   if (res.socket !== null) res.writeContinue();
   else res.once("socket", () => res.headersSent || res.writeContinue());
@@ -70,12 +70,12 @@ export function textOf(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** For a request that has no body by design, with a limit of 0: what the body says would not be done. */
+/** For a request that has no body by design, with a limit of 0: the server would ignore what the body asks for. */
 export function unexpectedBody(): Problem {
   return {
     status: 400,
     code: "UNEXPECTED_BODY",
-    message: "this request has a body, and its path says all there is to say; nothing was done",
+    message: "this request has a body, and the server takes none here: the path says it all; nothing was done",
     next: "send it without a body",
   };
 }

@@ -1,10 +1,10 @@
-// The host that a client asks: which names this server answers to, and which origin is its own.
+// The host that a request names: the names that this server answers to, and the origin that is its own.
 //
-// A web page can have its own name resolve to 127.0.0.1 (DNS rebinding), and then reads this port as if it were its own server. It cannot
-// change the name that the browser sends. So a name must be one that the operator chose: localhost, or in the list. An IP address
-// in the URL comes from no DNS, so every address will do, and any port: a port may be forwarded.
+// A web page can make its own name resolve to 127.0.0.1 (DNS rebinding), and then reads this port as if it were its own server. It cannot
+// change the name that the browser sends. So only names that the operator chose are served: localhost, and those in the list. An IP address
+// in the URL comes from no DNS, so every address is served, and every port: a port may be forwarded.
 //
-// Names are compared without regard to case. Nothing else is made equal: not the final dot of `localhost.`, not what ends in .localhost.
+// Names are compared without regard to case. Nothing else makes two names equal: `localhost.` and `a.localhost` are not localhost.
 
 import { isIPv4, isIPv6 } from "node:net";
 import { type Problem, quoted } from "./problem.ts";
@@ -41,7 +41,7 @@ export function makeHostCheck(names: readonly string[]): (host: string) => Probl
   };
 }
 
-/** Whether a browser that asks this host means it when it says `origin`. Browsers write an origin in lower case, without port 80. */
+/** Whether `origin`, as a browser sends it, is that of `host`. Browsers write an origin in lower case, without port 80. */
 export function isOwnOrigin(origin: string, host: string): boolean {
   return origin === `http://${host.toLowerCase().replace(/:(80)?$/, "")}`;
 }

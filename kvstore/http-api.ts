@@ -103,8 +103,13 @@ function sendHealth(res: Response, member: Member): void {
   if (leader === 0) {
     const why = warnings.find(({ code }) => code === "OTHER_CLUSTER");
     const problem = noLeader(`member ${id} is a ${role} at term ${term} and knows no leader`);
-    // An election will not come: the reason takes the place of the advice to wait for one.
-    sendProblem(res, why === undefined ? problem : { ...problem, message: why.message, next: "do one of these" });
+    // No election will come, so the answer gives the reason instead of the advice to wait.
+    sendProblem(
+      res,
+      why === undefined
+        ? problem
+        : { ...problem, message: why.message, next: "do one of the things that the message names" },
+    );
     return;
   }
   const check =
@@ -117,7 +122,7 @@ function noLeader(message: string): Problem {
     status: 503,
     code: "NO_LEADER",
     message,
-    next: "wait for an election; if none succeeds, see that a majority of the members is up and connected",
+    next: "wait for an election; if none succeeds, check that a majority of the members is up and connected",
     headers: { "retry-after": "1" },
     details: { health: false },
   };

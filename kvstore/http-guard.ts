@@ -1,16 +1,16 @@
-// What a request on the client port must be before any handler sees it, for keys and for names of the server alike.
+// The checks of every request on the client port, before any handler sees it.
 //
-// The order of all checks, so that a request with several faults gets the answer that tells most, and none tells a stranger anything:
+// The order of all checks: a request with several faults gets the most useful answer, and a stranger learns nothing from it:
 //
 //     1. form       400    what two programs may read differently; not exactly one Host
 //     2. host       421    a name that is not this server's: host.ts
 //     3. origin     403    a web page of another origin
 //     4. meaning    417, 501   an expectation, or another method than the one in the request line
 //     5. resource   400, 404, 405   in the handlers: the key, the name, the method
-//     6. request    400, 406, 411, 415, 501   what is asked for and would not be done: refusals.ts
+//     6. request    400, 406, 411, 415, 501   a demand that the server would not meet: refusals.ts
 //     7. body       400, 413   its size, its trailers, its JSON
 //
-// Whether another request on the connection can follow: not after a fault of form, since nobody knows where the next one begins.
+// After a fault of form no other request can follow on the connection: the server cannot know where the next one begins.
 
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { badHost, isOwnOrigin, makeHostCheck, wrongScheme } from "./host.ts";
@@ -47,8 +47,8 @@ export function makeGuard(names: readonly string[]): (req: IncomingMessage) => P
 }
 
 /**
- * What node:http takes and a proxy in front of it may take for something else: two programs that do not agree where a request ends let a
- * client smuggle a second one through (RFC 9112, 11.2). Two that do not agree on its host let a page pass for one of this server.
+ * Refuses requests that node:http and a proxy in front of it may read differently. If the two disagree where a request ends, a client can
+ * smuggle a second one through (RFC 9112, 11.2). If they disagree on its host, a foreign page can pass for one of this server.
  */
 function formProblem({
   httpVersionMajor,
@@ -59,7 +59,7 @@ function formProblem({
   if (httpVersionMajor !== 1) return badForm("this is neither HTTP/1.0 nor HTTP/1.1");
   const coding = headers["transfer-encoding"];
   if (coding !== undefined) {
-    // What has something else than "chunked" at its end node:http refuses by itself.
+    // node:http itself refuses a coding that does not end in "chunked".
     if (coding === "" || behindAnother.test(coding)) return badForm("a body has no transfer encoding but chunked");
     if (httpVersionMinor === 0) return badForm("HTTP/1.0 has no transfer encodings");
   }
@@ -69,9 +69,9 @@ function formProblem({
 }
 
 /**
- * A page in a browser can send what it likes to this port, as long as it is of the kind that a form or an image makes, and the browser asks
- * nobody. It cannot hide that: the browser says where the request comes from. Reads of keys are let through, since the page
- * does not get to see the answer; so is a user who follows a link to a page of this server.
+ * A page in a browser can send requests to this port without anyone's consent, if a form or an image can make them. It cannot hide that: the
+ * browser adds the page's origin. Reads of keys pass, since the browser does not show the page the answer; so does a user who follows a
+ * link to a page of this server.
  */
 function originProblem({ method, url = "", headers }: IncomingMessage, host: string | undefined): Problem | undefined {
   const { origin, "sec-fetch-site": site } = headers;

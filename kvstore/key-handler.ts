@@ -124,7 +124,7 @@ export function methodNotAllowed(req: IncomingMessage, allowed: string): Problem
   };
 }
 
-/** For an error that nothing has foreseen: logged in full, answered without its text. */
+/** For an unexpected error: logs it in full, and answers without its text. */
 export function fail(res: ServerResponse, error: unknown, logger: KvLogger): void {
   logger.error({ err: error }, "a request failed inside the server");
   if (res.headersSent) res.destroy();

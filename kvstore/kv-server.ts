@@ -13,8 +13,8 @@
 // node:http takes all requests that a packet holds, one after the other, before anyone else has a turn: so many may wait on a connection,
 // one more ends it.
 //
-// What is not HTTP is answered with 400, 408, 413 or 431 and the connection is closed, unless an earlier request on it still
-// waits for its answer: the client would take the refusal for that one's. What is HTTP passes http-guard.ts first.
+// The server answers bytes that are not HTTP with 400, 408, 413 or 431, and closes the connection, unless an earlier request on it still
+// waits for its answer: the client would take the refusal for that answer. A valid request passes http-guard.ts first.
 
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
@@ -59,7 +59,7 @@ export function createKvServer(options: KvServerOptions): http.Server {
   const latest = new WeakMap<Duplex, ServerResponse>();
   /** Answers that are not done, on connections where more than one waits. */
   const waiting = new WeakMap<Duplex, number>();
-  /** Nothing more is taken from these connections: where their next request begins is anyone's guess. */
+  /** The server takes nothing more from these connections: it cannot know where their next request begins. */
   const refused = new WeakSet<Duplex>();
 
   function handle(req: IncomingMessage, res: ServerResponse): void {
@@ -92,7 +92,7 @@ export function createKvServer(options: KvServerOptions): http.Server {
       headersTimeout: headersTimeoutMs,
       requestTimeout: requestTimeoutMs,
       keepAliveTimeout: keepAliveTimeoutMs,
-      requireHostHeader: false, // the guard's to say, in JSON
+      requireHostHeader: false, // the guard refuses it, in JSON
       connectionsCheckingInterval: Math.min(1000, headersTimeoutMs, requestTimeoutMs),
     },
     handle,
@@ -100,8 +100,8 @@ export function createKvServer(options: KvServerOptions): http.Server {
   server.maxConnections = maxConnections;
   server.maxHeadersCount = 0; // node:http would drop the headers beyond a thousand unseen; their bytes are limited anyway
   server.timeout = idleTimeoutMs;
-  // A client that asks before it sends its body is told to go on by readBody, which knows how much is wanted. Answered without
-  // that, node:http closes the connection: whether the body still follows would be anyone's guess.
+  // readBody, which knows how much is wanted, lets a client that asks before it sends its body go on. After an answer without that,
+  // node:http closes the connection: it cannot know whether the body still follows.
   server.on("checkContinue", handle);
   server.on("checkExpectation", handle); // the guard refuses it
   server.on("clientError", (error: NodeJS.ErrnoException, socket) => refuseSocket(error, socket, latest.get(socket)));

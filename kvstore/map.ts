@@ -99,8 +99,8 @@ export class KvMap {
 
   /**
    * The state as it is now, in chunks of 128 to 256 KiB that are the reader's own. To be read once. The work for a chunk is done when it is
-   * asked for, and takes a millisecond or two; it never waits for anything, so a reader that does not either, between two chunks, lets
-   * nobody else run.
+   * asked for, and takes a millisecond or two; it never waits, so a reader that does not wait either between two chunks blocks
+   * the event loop.
    *
    * Values are laid by for it until it was read to its end or returned, and also when it was never begun: such a one should be returned
    * too, or forgotten whole.

@@ -1,10 +1,10 @@
 // The requests that change the members, as lines of the table in http-api.ts.
 //
 // Each is answered once the change is applied on this member, with the members as they are then; a joint change once the joint
-// configuration is left. A change that the leader finds wrong is answered with 409, the reason and a way out, and nothing was proposed.
+// configuration is left. If the leader refuses a change, the answer is 409 with the reason and a way out, and nothing was proposed.
 //
-// A body must be application/json, which no HTML form can send: a second wall behind http-guard.ts, for browsers that say nothing of where
-// a request comes from.
+// A body must be application/json, which no HTML form can send: a second wall behind http-guard.ts, for browsers that do not send the
+// origin of a request.
 
 import type { ServerResponse } from "node:http";
 import type { Request, Response } from "express";

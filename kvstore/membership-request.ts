@@ -5,9 +5,9 @@
 //     {"changes":[{"add":{...}},{"update":{...}},{"remove":3},{"promote":4},{"demote":2}]}
 //     {"transferee":2}
 //
-// Promises: what is not exactly such a body is refused, by a BodyError that names the fault, and nothing is guessed: a field that is
-// misspelt must not be taken for one that was left out. Whether a change fits the members as they are is not looked at here: the
-// leader decides that. Addresses come out as origins, in the one spelling by which the members compare them.
+// Promises: any other body throws a BodyError that names the fault, and nothing is guessed: a misspelt field must not pass for one that was
+// left out. The leader, not this file, decides whether a change fits the present members. Addresses come out as origins, in the one
+// spelling by which the members compare them.
 
 import type { MemberChange } from "../server/interfaces.ts";
 import { JsonError, parseJson } from "./json.ts";

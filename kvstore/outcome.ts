@@ -2,7 +2,7 @@
 //
 // The difference that matters to a client: after a refusal the request was not carried out and never will be, so that sending
 // it again is safe. After "unknown" it may be carried out now, later, or never: sending a put or a delete again is then safe
-// only because doing either twice does no more than doing it once, provided that nobody else wrote the key in between.
+// only because doing either twice does no more than doing it once, provided that no other client wrote the key in between.
 
 import type { OutgoingHttpHeaders } from "node:http";
 import type { ChangeOutcome, Refused } from "../server/interfaces.ts";

@@ -1,5 +1,5 @@
-// How the API says no: every error is JSON with a `code` for programs, a `message` that says what was wrong, and `next`, what
-// to do about it.
+// How the API refuses: every error is JSON with a `code` for programs, a `message` that says what was wrong, and `next`, which says
+// what to do about it.
 //
 // An answer may go out before the request's body has come in. What is left of the body must then be read or the connection be
 // closed, or its bytes would be taken for the next request. node:http reads and drops the rest by itself, which is right for a
@@ -45,7 +45,7 @@ export function sendProblem(res: ServerResponse, problem: Problem): void {
   res.req.resume();
 }
 
-/** Answers 200 with a value as JSON. What it says is about now: there is nothing for a cache to keep. */
+/** Answers 200 with a value as JSON. It describes the present, so no cache may keep it. */
 export function sendJson(res: ServerResponse, value: unknown): void {
   const body = Buffer.from(`${JSON.stringify(value)}\n`);
   res.writeHead(200, {

@@ -1,4 +1,4 @@
-// What the reads have in common: the one query parameter that they take, and the headers of values.
+// Shared by all reads: the one query parameter that they take, and the headers of values.
 
 import type { Problem } from "./problem.ts";
 import { unknownParameter } from "./refusals.ts";
@@ -7,8 +7,8 @@ import { unknownParameter } from "./refusals.ts";
 export const readParameters: readonly string[] = ["consistency"];
 
 /**
- * With each value. A cache between server and client would answer with old values: no longer a linearizable read. The others keep a browser
- * from taking what some client wrote for a page of this server, and from running it as one.
+ * Sent with each value. no-store: a cache between server and client would answer with old values, so that reads were no longer linearizable.
+ * The others keep a browser from taking a value that some client wrote for a page of this server, and from running it.
  */
 export const valueHeaders = {
   "cache-control": "no-store",

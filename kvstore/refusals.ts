@@ -1,9 +1,9 @@
-// What a request asks for and would not get. It is refused before anything is done: an acknowledgement would say that it was done.
+// Requests that ask for more than this server does. They are refused before anything is done: an acknowledgement would say that all was done.
 //
-// A client that sends If-None-Match: * to take a lock, and gets 204 though another client holds it, is worse off than with an error.
-// HTTP lets a server ignore the headers that it does not know. So those that change what a write means must be known here; they are
-// refused by their presence, whatever their value, unless a value is harmless. Trailers are held to the same list. Query parameters
-// need no list: all but the known ones are refused.
+// A client that sends If-None-Match: * to take a lock, and gets 204 although another client holds it, is worse off than with an error.
+// HTTP lets a server ignore headers that it does not know. So this file lists the headers that change what a write means, and refuses
+// them whatever their value, unless a value is harmless. The list holds for trailers too. Query parameters need no list: all but the
+// known ones are refused.
 //
 // A read may ignore conditions, Range and Accept-Encoding (RFC 9110, 13.2, 14.2 and 12.5.3): the whole value is a right answer to all of
 // them. Headers that change nothing about a write are ignored too: Prefer, Upgrade, Cookie and the like.
@@ -16,7 +16,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { type Problem, quoted } from "./problem.ts";
 
 interface Refusal extends Omit<Problem, "message"> {
-  /** What stands behind "the header NAME: VALUE" in the message. */
+  /** The part of the message after "the header NAME: VALUE". */
   readonly because: string;
   /** Whether this value is harmless; none is, unless given. */
   readonly allows?: (value: string) => boolean;
@@ -26,7 +26,7 @@ const condition: Refusal = {
   status: 501,
   code: "CONDITION_NOT_SUPPORTED",
   because: "makes the write depend on a condition, and this server evaluates none",
-  next: "send it without the header if it may be done whatever the key holds now",
+  next: "send it without the header, if the write shall happen whatever the key holds now",
 };
 
 const part: Refusal = {
@@ -39,7 +39,7 @@ const part: Refusal = {
 const coding: Refusal = {
   status: 415,
   code: "CONTENT_ENCODING_NOT_SUPPORTED",
-  because: "asks the server to decode the body, which it would store as it comes",
+  because: "asks the server to decode the body, and this server stores a body as it comes",
   next: "send the value itself, without the header; to store the encoded bytes, leave out the header only",
   headers: { "accept-encoding": "identity" }, // RFC 9110, 12.5.3
   allows: (value) => value.toLowerCase() === "identity",
@@ -56,7 +56,7 @@ const idempotency: Refusal = {
   status: 501,
   code: "IDEMPOTENCY_NOT_SUPPORTED",
   because: "asks that a request sent twice be carried out once, which this server cannot promise",
-  next: "send it without the header; a PUT or DELETE sent twice does what it does once, unless another client wrote in between",
+  next: "send it without the header; a PUT or DELETE sent twice has the effect of one, unless another client writes in between",
 };
 
 const multipart: Refusal = {
@@ -71,7 +71,7 @@ const override: Refusal = {
   status: 501,
   code: "METHOD_OVERRIDE_NOT_SUPPORTED",
   because: "names another method than the request line, and this server goes by the request line",
-  next: "send the request with the method that is meant",
+  next: "send the request without the header, and with the method that you mean",
 };
 
 const overrides = ["x-http-method-override", "x-http-method", "x-method-override"] as const;
@@ -109,7 +109,7 @@ export function writeRefusal(req: IncomingMessage, query: string, wantsBody: boo
   return lengthRequired;
 }
 
-/** The first of these headers, or trailers, that asks for what is not done. */
+/** The problem of the first of these headers, or trailers, that is on the list. */
 export function headerRefusal(headers: IncomingHttpHeaders | NodeJS.Dict<string>): Problem | undefined {
   for (const name in headers) {
     const refusal = refusals.get(name) ?? (name.startsWith("if-") ? condition : undefined);
@@ -120,7 +120,7 @@ export function headerRefusal(headers: IncomingHttpHeaders | NodeJS.Dict<string>
   return undefined;
 }
 
-/** Also for a read: the client that is answered with a value meant to delete it, say. */
+/** Also for a read: a client that gets a value may have meant to delete it. */
 export function methodOverride(headers: IncomingHttpHeaders): Problem | undefined {
   for (const name of overrides) {
     const value = headers[name];

@@ -4,12 +4,12 @@
 //
 //     {"index":812,"term":3,"members":[{"id":1,"peerUrl":"http://...","role":"voter"},...]}
 //
-// Promises: what is sent is the state at one moment, with the index that it has; every write that was answered before the request is in it,
-// unless a stale one is asked for (?consistency=stale), which a member gives even when it knows no leader. Whoever reads can tell by the
-// checksum whether all of it came: a member that stops in between just ends the connection.
+// Promises: the answer is the state at one moment, with its index. It has every write that was acknowledged before the request, unless the
+// client asks for a stale one (?consistency=stale), which a member gives even when it knows no leader. The checksum shows the reader whether
+// the answer is complete: a member that stops in between just ends the connection.
 //
-// The map is read while it is written to, and lays by what is overwritten meanwhile. So that slow readers cannot fill the memory with
-// that, one state is sent at a time. `term` is the member's term then, which is at least that of the entry at the index.
+// The map is read while it is written to, and keeps the values that are overwritten meanwhile. So that slow readers cannot fill the memory
+// with these, a member sends one state at a time. `term` is the member's term at that moment, at least that of the entry at the index.
 //
 // `readyloop snapshot save` turns the answer into a snapshot file; kvstore/ knows nothing of files.
 
@@ -62,7 +62,7 @@ export function snapshotRoute({ member, map, logger }: SnapshotOptions): Route {
     about: "all keys and values, for readyloop snapshot save; ?consistency=stale: this member's own, which may lag",
     handle: (req, res) =>
       void answer(req, res).catch((error) => {
-        // Once the answer has begun, its end is all that can be said: the pipeline has cut the connection.
+        // Once the answer has begun, no problem can be sent: the pipeline has cut the connection.
         if (res.headersSent) logger.warn({}, `a snapshot was not sent to its end: ${(error as Error).message}`);
         else fail(res, error, logger);
       }),
@@ -80,7 +80,7 @@ async function* bodyOf(
   for await (const chunk of state) {
     hash.update(chunk);
     yield chunk;
-    await setImmediate(); // the map waits for nothing, so others would not have their turn
+    await setImmediate(); // the map never waits, so nothing else would get a turn
   }
   yield hash.digest();
 }
@@ -88,8 +88,8 @@ async function* bodyOf(
 const onlyOne: Problem = {
   status: 503,
   code: "SNAPSHOT_BUSY",
-  message: "this member is sending a snapshot to someone else",
-  next: "ask another member, or again when that is done",
+  message: "this member is sending a snapshot to another client",
+  next: "ask another member, or ask again when that transfer has ended",
   headers: { "retry-after": "10" },
 };
 
@@ -97,6 +97,6 @@ const nothingYet: Problem = {
   status: 503,
   code: "NOTHING_APPLIED",
   message: "this member has applied nothing yet",
-  next: "ask another member, or again in a moment",
+  next: "ask another member, or ask again in a moment",
   headers: { "retry-after": "1" },
 };

@@ -1,8 +1,8 @@
 // What can be wrong with a snapshot file or its directory, as one error class with a code.
 //
 // Each message names the file or directory and says what to do next. A call that the disk failed is a SnapError as well, with the
-// FileSystemError, and in it the system's code, as its cause: whoever saves a snapshot can so tell the disk's failures from those
-// of the source, whose own errors pass through as they are.
+// FileSystemError, and in it the system's code, as its cause. So the caller of save can tell failures of the disk from those of the
+// source, whose own errors pass through unchanged.
 //
 // Counterpart of the error values at the top of snapshotter.go. Differs: a file that is sound and cannot be understood has a code
 // of its own, because it must not be set aside as a broken one.
@@ -20,7 +20,7 @@ export type SnapErrorCode =
   | "TOO_LARGE"
   /** Another process, or this one, has the directory open. */
   | "LOCKED"
-  /** The directory could not be locked: `cause` tells why. */
+  /** The directory could not be locked: `cause` says why. */
   | "NO_LOCK"
   /** The disk failed a call; `cause` tells which, and the system's code. */
   | "DISK_FAILED"

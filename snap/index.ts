@@ -34,7 +34,7 @@
 // empty file.
 //
 // Assumptions: those of the log (wal/index.ts). The fourth asks for less here: a file whose write or sync failed never gets its name, is
-// thrown away whole, and was promised to nobody; so the process may go on and save again, to a new file. One that has its name is
+// thrown away whole, and was never promised; so the process may go on and save again, to a new file. A file that has its name is
 // on the disk as it is read.
 //
 // Saving
@@ -51,8 +51,8 @@
 //      that no name that is seen here can be undone by a power cut.
 //   2. newest(confirmed): of the snapshots that the log has a record of, the newest one whose checksum holds. Bad ones on the way
 //      are renamed. None: the caller knows whether the log alone will do. Where it does not, the member must not start.
-//   What crashes left between the file and its record stays until a newer one is released. discardUnconfirmed(confirmed) deletes it, before the
-//   first save, for whoever is sure that nobody will look for it.
+//   A file that a crash left without its record stays until a newer one is released. discardUnconfirmed(confirmed) deletes it, before the
+//   first save, for a caller that is sure not to need it.
 //
 // Releasing: files of a lower index, broken ones too, are deleted from the oldest on; then the directory is synced. A file that is
 // being read is read to its end.

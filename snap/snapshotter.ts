@@ -172,8 +172,8 @@ export class Snapshotter {
 
   /**
    * Lets go of the directory. A save that runs ends with SnapError CLOSED after the piece at hand, and its temporary file is
-   * removed; one whose source does not come forth with the next chunk holds the closing up, so whoever can end the source does so
-   * first. A read goes on.
+   * removed. A save whose source does not yield its next chunk delays the close, so the caller ends the source first. A read goes
+   * on.
    */
   close(): Promise<void> {
     this.#closing ??= Promise.allSettled([...this.#running]).then(() => disk(() => this.#lock.release()));

@@ -4,7 +4,7 @@
 // another valid raft message. So every frame of messages ends in its CRC-32, and what goes by HTTP has it in a header: the handshake's
 // over its own headers, a body's over the body. A header is checked where it is given. Every member gives it; somebody with curl need not.
 //
-// This finds accidents. It stops nobody who means harm: that takes TLS.
+// This finds accidents. It does not stop an attacker: that takes TLS.
 
 import { crc32 } from "node:zlib";
 import { DecodeError } from "../raft/raftpb/index.ts";

@@ -2,14 +2,14 @@
 //
 // A connection carries one member's messages to another, and who those two are is settled here, once. Every rule about From and To in
 // validate.ts leans on it. A member of another cluster, of another protocol, or one that the handler does not admit never gets as far as a
-// raft message. One who joins does not know the cluster yet: it names itself alone, and may only ask for the members.
+// raft message. A joining member does not know the cluster yet: it names itself alone, and may only ask for the members.
 //
 // A refusal is an HTTP response with a status of 4xx (503 while the member starts or stops) and one plain sentence, which both sides log.
-// If the handler said no, a header of its own says which of its reasons it was: "removed" and "lost-data" will not pass, and
-// the member that is told so has to stop. A status alone would not do: any server that happens to listen there may answer 410.
-// With "removed" comes another with those who are left: the index of the log as of which they are, and each as id=url.
-// Every answer names the cluster of the member that gives it, so that the two sides of a mistake can be told apart by a program.
-// The headers have a checksum (checksum.ts), since a wrong digit in an incarnation would turn a sound member away for good.
+// If the handler refused, a header of its own gives its reason: "removed" and "lost-data" are final, and a member that gets one of
+// them has to stop. A status alone would not do: any server that happens to listen there may answer 410.
+// "removed" brings another header with the remaining members: the index of the log as of which they are, and each as id=url.
+// Every answer names the cluster of the member that gives it, so that a program can tell which side of a mistake is wrong.
+// The headers have a checksum (checksum.ts), since a wrong digit in an incarnation would refuse a sound member for good.
 // They name the members and do not prove it: a peer port belongs on a network where only members can reach it.
 //
 // Its counterpart upstream is etcd's rafthttp/http.go (X-Etcd-Cluster-ID, X-Raft-To, its 410 for a removed member); the format is our own.
@@ -32,7 +32,7 @@ export const peerPath = {
   request: "/raft/request",
   /** GET: the members, for one that joins. */
   cluster: "/raft/cluster",
-  /** GET: which member of which cluster this is. Anybody may ask: the answer rests on no admission and changes nothing. */
+  /** GET: which member of which cluster this is. Any program may ask: the answer needs no admission and changes nothing. */
   identity: "/raft/identity",
 } as const;
 
@@ -144,12 +144,12 @@ export function checkHandshake(headers: Headers, asked: Asked): number | Refusal
   return refusalOf(asked.admit(asker.from, asker.incarnation, address)) ?? asker.from;
 }
 
-/** The id of one who joins, or why it is refused. */
+/** The id of a joining member, or why it is refused. */
 export function checkJoiner(headers: Headers, asked: Asked): number | Refusal {
   const asker = readAsker(headers);
   if ("status" in asker) return asker;
   if (asker.from === asked.id) {
-    // Whoever asks has just drawn a log of its own: to the cluster, it is this member come back without its data.
+    // The asker is about to make a log of its own: to the cluster it would be this member, come back without its data.
     const message = `member ${asked.id} is running and has answered this; choose an id that is free`;
     return refusalOf({ kind: "lost-data", message }) as Refusal;
   }
@@ -208,7 +208,7 @@ function readAddress(text: string | string[]): Address | undefined {
   }
 }
 
-/** What every answer of a peer port carries: the cluster of the member that gives it. */
+/** The headers of every answer of a peer port: the cluster of the member that gives it. */
 export function clusterHeaders(clusterId: number): Record<string, string> {
   const text = String(clusterId);
   return { [header.cluster]: text, [header.clusterChecksum]: checksumOf(text) };
@@ -238,7 +238,7 @@ function remainingHeaders(remaining: Remaining | undefined): Record<string, stri
   if (remaining === undefined) return {};
   const { asOf, members } = remaining;
   const text = [asOf, ...members.map(({ id, url }) => `${id}=${originOrNone(url)}`)].join(" ");
-  // Whoever is told none asks those that it knows of.
+  // A removed member that gets no list asks the members that it knows of.
   return text.length > maxRemainingLength ? {} : { [remainingHeader]: text, [header.checksum]: checksumOf(text) };
 }
 

@@ -1,7 +1,7 @@
 // One HTTP request to a peer port and its whole answer, within a time limit and a size.
 //
 // Promise: resolves once, never rejects, and leaves no socket and no timer behind. Each request has a connection of its own: one that is
-// kept for reuse may be closed by the peer just as a request is written to it, and nobody could tell whether it was carried out.
+// kept for reuse may be closed by the peer just as a request is written to it, and the request's outcome would be unknown.
 
 import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { finished } from "node:stream";

@@ -45,7 +45,7 @@ export class IncomingConnection {
     socket.on("ping", (payload) => {
       heard();
       if (socket.readyState !== socket.OPEN) return;
-      if (socket.bufferedAmount > maxWaitingPongBytes) this.violated("pings that nobody reads the answers to");
+      if (socket.bufferedAmount > maxWaitingPongBytes) this.violated("it sends pings and does not read the pongs");
       else socket.pong(payload);
     });
     // ws has closed the connection by itself when it reports an error; those with a code of its own are the peer's breach of RFC 6455.

@@ -1,11 +1,11 @@
-// The question of one who joins: which cluster is this, and who are its members?
+// Two questions to peer ports. A joining member asks: which cluster is this, and who are its members?
 //
-// A member that joins knows a few addresses and nothing else. It needs the cluster's id before it creates its log, and everyone's address
-// before it can talk. Any member can tell it, if it has been added: a member is added first, then started. So the members are asked
-// in turn, over plain HTTP on their peer ports, and every way this can go is one outcome.
+// It knows a few addresses and nothing else. It needs the cluster id before it creates its log, and the members' addresses before it can
+// talk. Any member answers, if the asker has been added: a member is added first, then started. So it asks the members in turn, over plain
+// HTTP on their peer ports, and every way this can end is one outcome.
 //
-// The other question is put by a member that has a log already: do its peers belong to the cluster of that log? It is put before any port is
-// open and whatever the peers think of the asker, so it names nobody and its answer rests on no admission.
+// A member that has a log already asks the other question: do its peers belong to the cluster of that log? It asks before it opens any port,
+// and must get an answer even if the peers would refuse it. So the question does not name the asker, and the answer needs no admission.
 //
 // A member that answers "unknown" may only lag behind the others, so the next is asked; "removed" and "lost-data" are final.
 // Its counterpart upstream is etcd's etcdserver/cluster_util.go (getClusterFromRemotePeers).
@@ -20,7 +20,7 @@ import { printable } from "./socket.ts";
 export interface JoinQuestion {
   /** Peer URLs (http://host:port) of members; asked in this order. Throws TransportError for one of another form. */
   readonly urls: readonly string[];
-  /** Who asks. */
+  /** The asking member. */
   readonly id: number;
   /** That of the log that is there or will be created; 0: unknown. */
   readonly incarnation: number;
@@ -40,7 +40,7 @@ export type JoinOutcome =
   | { readonly kind: "lost-data"; readonly url: string; readonly message: string }
   /** Something answered, but not as a member of this version does. */
   | { readonly kind: "malformed"; readonly url: string; readonly message: string }
-  /** Nobody answered, or those who did are starting or stopping. */
+  /** No member answered, or those that did are starting or stopping. */
   | { readonly kind: "unreachable"; readonly failures: readonly { readonly url: string; readonly reason: string }[] };
 
 const maxReasonBytes = 1024;
@@ -100,17 +100,17 @@ export interface ClusterQuestion {
 
 export type ClusterAnswer =
   | { readonly kind: "same-cluster"; readonly url: string }
-  /** A member answered, and belongs to that one. */
+  /** A member of another cluster answered. */
   | { readonly kind: "another-cluster"; readonly url: string; readonly clusterId: number }
   /** Nothing listens there, or it did not answer in time. */
   | { readonly kind: "no-answer"; readonly url: string; readonly reason: string }
-  /** What answered there named no cluster: it is no member, or one of an earlier release. */
+  /** The answer named no cluster: it comes from another program, or from a member of an earlier release. */
   | { readonly kind: "no-member"; readonly url: string; readonly reason: string };
 
 /** Asks every URL which cluster it belongs to; one answer for each, in their order. Rejects only for a bad URL. */
 export async function askCluster(question: ClusterQuestion): Promise<ClusterAnswer[]> {
   const { clusterId, timeoutMs } = question;
-  // A signal of its own, since each question listens to it, and Node warns of more than ten listeners.
+  // A signal of its own: each question listens to it, and Node warns of more than ten listeners.
   const signal = AbortSignal.any(question.signal === undefined ? [] : [question.signal]);
   setMaxListeners(0, signal);
   const ask = async (url: string): Promise<ClusterAnswer> => {

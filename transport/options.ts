@@ -11,7 +11,7 @@ export interface TransportHandler {
   /**
    * Takes messages that have passed validate.ts, in the order in which the peer sent them. Returns the rule that one of them
    * breaks in view of the node's state, or undefined: the connection of a peer that breaks one is closed. Byte fields are views
-   * of the received frame, which nobody reuses; what outlives the log by long copies them, or it keeps the whole frame alive.
+   * of the received frame, which is not reused. Copy bytes that you keep longer than the log does, or they keep the whole frame alive.
    */
   receive(from: number, messages: readonly Message[]): string | undefined;
   /** A message to this peer was probably lost. Never called from inside `send`. */
@@ -31,8 +31,8 @@ export interface TransportHandler {
   /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"); called at each such answer. */
   rejectedBy(id: number, rejection: Rejection): void;
   /**
-   * A dial of this peer at this address has ended: with the cluster that the answer names, or undefined if there was none that names one.
-   * Another cluster than this member's own means that the dial was refused for it; that may pass.
+   * A dial of this peer at this address has ended. `clusterId` is the cluster that the answer named; undefined without an answer that named
+   * one. A cluster other than this member's own was the reason of a refusal; the next dial may find another.
    */
   dialled(id: number, url: string, clusterId: number | undefined): void;
   /** All members with their addresses, for one that joins; none while this member does not know them. */
@@ -100,7 +100,7 @@ export interface TransportLimits {
   readonly backoffMaxMs: number;
   /** Time for a dial, from the first packet to the peer's yes or no. */
   readonly handshakeTimeoutMs: number;
-  /** Time for a peer that is new, or shuts down, to be up: a dial that finds nothing there meanwhile is no warning. */
+  /** How long a new peer, or one that shuts down, may be absent: until then a dial that finds nothing there logs no warning. */
   readonly startupMs: number;
   /** A connection whose other side has been silent for this long is dead. Pings go out four times as often. */
   readonly idleTimeoutMs: number;

@@ -1,7 +1,7 @@
 // The way to one peer: a connection that is dialled until it stands, and a bounded queue in front of it.
 //
 // Each member dials each peer and sends on the connection it dialled; what comes back is pongs. So a pair of members has two connections,
-// each with one writer, and nobody has to settle which of two crossing dials survives. etcd's rafthttp streams work the same way.
+// each with one writer, and no rule is needed for which of two crossing dials survives. etcd's rafthttp streams work the same way.
 //
 // Promises: `push` never blocks, never calls back, and holds no more than the limits allow. While there is no connection nothing is
 // queued at all: raft repeats what matters, and what it has to say to a peer that was away is not what it said meanwhile. A peer that

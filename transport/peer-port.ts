@@ -1,10 +1,10 @@
 // The peer port: an HTTP server that finds out who asks, and hands a connection or a request over to the part that serves it.
 //
 // Every path but one asks the same questions in the same order: is this the path and the method, is this member ready, does the handshake
-// hold, does the handler admit the peer. The port answers what is refused itself. Until it is opened, and again once it is closing, it
-// tells a peer to come again. The one says which member of which cluster this is, at any time: a member that starts must be able to find
-// out that its directory belongs to another cluster, and so must two that wait for each other. Every answer names the cluster; the 101 of
-// an upgrade need not, since only a member of the same cluster gets one.
+// hold, does the handler admit the peer. The port itself answers refusals. Until it is opened, and again once it is closing, it asks a peer
+// to come again. The other path, identity, says at any time which member of which cluster this is: a starting member must be able to find
+// out that its directory belongs to another cluster, and so must two members that wait for each other. Every answer names the cluster; the
+// 101 of an upgrade need not, since only a member of the same cluster gets one.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -48,7 +48,7 @@ interface Stream {
 export class PeerPort {
   /** Handshakes and requests refused. */
   refused = 0;
-  /** Refusals that were logged, by whom and why. A peer that is refused dials again and again: its later ones are no news. */
+  /** Refusals already logged, by address and reason: a refused peer dials again and again, and one line is enough. */
   private readonly noted = new Set<string>();
   private readonly id: number;
   private readonly clusterId: number;
@@ -117,7 +117,7 @@ export class PeerPort {
     this.handler = handler;
   }
 
-  /** Lets nobody in any more, and ends what is no WebSocket; resolves when all connections are gone. */
+  /** Refuses all new connections, and ends those that are no WebSocket; resolves when all connections are gone. */
   close(): Promise<void> {
     this.closing = true;
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
@@ -220,7 +220,7 @@ export class PeerPort {
     const { remoteAddress, remotePort } = request.socket;
     const remote = `${remoteAddress}:${remotePort}`;
     const { remaining: _told, ...why } = refusal;
-    // A removed member calls until all know that it is out, and a peer that starts may be early.
+    // A removed member dials until all members know that it was removed, and a starting peer may be early.
     const isExpected = refusal.rejection === "removed" || refusal.status === statusUnavailable;
     const note = `${remoteAddress} ${refusal.status} ${refusal.reason}`;
     const level = this.noted.has(note) ? "debug" : isExpected ? "info" : "warn";
@@ -230,7 +230,7 @@ export class PeerPort {
   }
 }
 
-/** Why no plain request may be made so, whoever makes it. */
+/** Why a plain request of this path and method is wrong from any asker. */
 function wrongRequest({ url, method }: IncomingMessage): Refusal | undefined {
   const isQuestion = url === peerPath.cluster || url === peerPath.identity;
   const wanted = url === peerPath.request ? "POST" : isQuestion ? "GET" : undefined;

@@ -8,8 +8,8 @@
 //                                           text   "taken", or "refused <why>"
 //
 // The answer may come before the end: a peer that needs no more of the data has taken it, one that cannot take it need not be sent the rest.
-// Both sides ping. A transfer has no time limit, for nobody knows how large the next state machine is; what must not happen is
-// that a side hears nothing for idleTimeoutMs. TCP's own checksum is 16 bits wide; over many gigabytes that is too weak.
+// Both sides ping. A transfer has no time limit, since a state machine may have any size; a side that hears nothing for idleTimeoutMs ends
+// it. TCP's own checksum is 16 bits wide; over many gigabytes that is too weak.
 
 import { crc32 } from "node:zlib";
 

@@ -1,7 +1,7 @@
 // Receives one snapshot from a peer and hands it to the node, chunk by chunk.
 //
 // Promises: the message has been checked (validate.ts), and the data ends well only if all of it has arrived: a connection that breaks, a
-// wrong size and a wrong checksum make the iterable throw. The peer is told "taken" only after the handler has resolved. Not much
+// wrong size and a wrong checksum make the iterable throw. The peer gets "taken" only after the handler has resolved. Not much
 // more than maxWaitingBytes wait for the handler: then the socket is not read, and TCP holds the peer back.
 //
 // Two kinds of slowness must not be mistaken for death. While the handler writes and syncs, this side reads nothing, not even
@@ -38,7 +38,7 @@ export class SnapshotReceiver {
   private readonly sum = new Sum();
   private whole = false;
   private broken: Error | undefined;
-  /** Ended from here for no fault of the peer's. */
+  /** This side ended it, and the peer broke no rule. */
   private calledOff = false;
   /** An answer was given, or the connection was ended from here: what still arrives is passed over. */
   private over = false;
@@ -69,7 +69,7 @@ export class SnapshotReceiver {
       // Who opens a connection has the message ready: until it is there, nothing else counts.
       if (this.message !== undefined) heard();
       if (this.over || socket.readyState !== socket.OPEN) return;
-      if (socket.bufferedAmount > maxWaitingPongBytes) this.violated("pings that nobody reads the answers to");
+      if (socket.bufferedAmount > maxWaitingPongBytes) this.violated("it sends pings and does not read the pongs");
       else socket.pong(payload);
     });
     socket.on("error", (error: NodeJS.ErrnoException) => {
@@ -182,7 +182,7 @@ export class SnapshotReceiver {
     void this.end(closeCode.policyViolation, reason);
   }
 
-  /** From now on, whoever reads the data gets an error. */
+  /** From now on every read of the data throws. */
   private breakOff(reason: string): void {
     this.broken ??= new Error(reason);
     this.waiting.length = 0;

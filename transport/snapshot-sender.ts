@@ -52,7 +52,7 @@ export async function sendSnapshot(
     logger.info?.({ ...about, bytes: transfer.sum.size }, "peer has taken a snapshot");
     return true;
   }
-  // Called off on purpose, or the peer goes or was removed in order: the leader sends another if one is still needed.
+  // Called off on purpose, or the peer shuts down or was removed: the leader sends another snapshot if one is still needed.
   const isExpected = signal.aborted || transfer.dial.ending === "going-away" || transfer.dial.ending === "removed";
   logger[isExpected ? "info" : "warn"]?.(
     { ...about, bytes: transfer.sum.size, reason: failure },

@@ -2,7 +2,7 @@
 //
 // TCP does not tell that a machine lost its power or that a cable was cut: such a half-open connection swallows messages for minutes.
 // So the dialler pings, the other side answers, and each of them counts the ticks of its own timer in which it heard nothing. Ticks rather
-// than a clock: a process that was stopped for a while finds one tick pending, not a deadline that passed, and drops nobody.
+// than a clock: a process that was stopped for a while finds one tick pending, not a deadline that passed, and drops no peer.
 
 import type { WebSocket } from "ws";
 

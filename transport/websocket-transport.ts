@@ -1,14 +1,14 @@
 // A transport over WebSockets: the peer port of a member, and its way to every peer.
 //
 // `listen` takes the port, `start` begins to talk. The two are apart because the log must be open before a message arrives, because the
-// node that handles messages needs the transport and the transport needs it, and because a port that is taken should
-// be found out before anything is written to disk. Until `start` a peer that connects is told to come again.
+// node that handles messages needs the transport and the transport needs it, and because a port in use should show
+// before anything is written to disk. Until `start` the port asks a peer that connects to come again.
 //
 // Promises: `send` never blocks and never calls the handler; what is sent to one peer in one turn of the event loop leaves in one frame, and
 // a peer to whom something was dropped is reported once for that turn. After `close` the handler is not called again.
 //
-// Whom this member sends to is told by addPeer and removePeer; whom it listens to is the handler's to say, connection by connection. The
-// two sets differ while members come and go: one that was just added calls before this member has heard of it.
+// addPeer and removePeer set the peers that this member sends to; the handler decides, per connection, which peers it listens to. The two
+// sets differ while members come and go: a new member dials before this member has heard of it.
 //
 // Its counterpart upstream is etcd's server/etcdserver/api/rafthttp: streams, snapshots, remote and peer status. Left out: TLS, and the
 // pipeline of single requests that etcd keeps beside its streams.
@@ -112,7 +112,7 @@ export class WebSocketTransport {
 
   /**
    * Sends a MsgSnap, whose snapshot has no data, and the data behind it, on a connection of its own. Resolves to true once the peer
-   * has taken it; to false if it has not, if nobody can tell, or if another snapshot to this peer is under way. Never rejects, and ends
+   * has taken it; to false if it has not, if that is unknown, or if another snapshot to this peer is under way. Never rejects, and ends
    * `chunks` whatever happens.
    */
   async sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<boolean> {
@@ -165,7 +165,7 @@ export class WebSocketTransport {
         if (rejection.kind !== "unknown" && this.closing === undefined) this.handler?.rejectedBy(id, rejection);
       },
       onAnswered: (clusterId) => {
-        // A dial of an address that the peer has no more says nothing of the one that it has now.
+        // Ignore a dial of an earlier address: it says nothing about the peer's present one.
         const isCurrent = this.peers.get(id)?.way?.target === target && this.closing === undefined;
         if (isCurrent) this.handler?.dialled(id, origin, clusterId);
       },

@@ -5,8 +5,8 @@
 // them, and no later sync writes them. Only bytes that are written anew, to a file of their own, are known to reach the disk. They are
 // not written over the old ones: the disk may have those after all, and a power cut in that write would tear what was acknowledged.
 //
-// What is copied is read a second time, and pages that only pass for clean may be gone by then: whoever counts on what the first reading
-// gave looks at the copy before it gets its name.
+// Copying reads the bytes a second time, and pages that only pass for clean may be gone by then: a caller that relies on its first reading
+// checks the copy before it gets its name.
 //
 // A crash before the rename leaves the file that was there before, if any; one after it leaves the copy.
 

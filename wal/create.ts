@@ -1,8 +1,8 @@
-// Making a log: its first segment, durable under its name before anybody counts on it.
+// Makes a log: its first segment, durable under its name before any record relies on it.
 //
-// A directory that is missing is built beside its place and gets its name whole. One that is there, empty, keeps its place: it may be a mount
-// point or a link to another disk, which no rename can replace. There the segment is what gets its name whole. A log in which nothing was
-// ever saved is replaced in the same way, by one rename of one file: a crash leaves the old log or the new one.
+// A missing directory is built under a temporary name and renamed when it is whole. An existing, empty directory keeps its place: it may be a
+// mount point or a link to another disk, which no rename can replace. There only the segment is renamed when it is whole. A log in which
+// nothing was ever saved is replaced in the same way, by one rename of one file: a crash leaves the old log or the new one.
 
 import { Encoder, encodeHead } from "./encoder.ts";
 import { WalError } from "./errors.ts";
@@ -19,7 +19,7 @@ export interface NewLog {
   readonly metadata: Uint8Array;
   readonly segmentBytes: number;
   readonly random: (n: number) => number;
-  /** A log that is there is replaced: its owner knows that nothing was ever saved in it. */
+  /** Replaces an existing log: the caller knows that nothing was ever saved in it. */
   readonly replaces: boolean;
 }
 
@@ -86,7 +86,7 @@ async function makeInPlace(log: NewLog): Promise<MadeLog> {
     const head = await writeHead(log, `${path}.tmp`);
     await fileSystem.rename(`${path}.tmp`, path);
     await fileSystem.syncDirectory(directory);
-    // Whoever made the directory may not have lived to make its name durable.
+    // The process that made the directory may have been killed before its name was durable.
     await fileSystem.syncDirectory(parentOf(directory));
     return { lock, file: await fileSystem.open(path, "write"), ...head };
   } catch (error) {

@@ -1,7 +1,7 @@
 // Turns records into the bytes of one write: the chain goes on from record to record, the buffer is used again and again.
 //
 // A save is one call of writeAt, so all its frames are put together here first. The chain moves on as soon as a record is
-// encoded: whoever cannot write the batch cannot go on with this encoder, and the log does not try to (wal.ts).
+// encoded, so after a failed write the encoder cannot be used again, and the log does not try to (wal.ts).
 //
 // Ports encoder.go. Leaves out its page writer: a batch goes to the page cache in one call, and our own checksum does not need
 // torn writes to be recognisable by their sectors.

@@ -26,14 +26,14 @@
 //            field 14  durable   varint    an offset, plus the salt. When this record was written, all earlier segments, and
 //                                          the bytes of this file below the offset, were known to be durable; in the metadata
 //                                          record of a head: so many bytes the file had, durable, when it got its name. In the
-//                                          crc record that begins the file the offset is 0: this is where the salt is told
+//                                          crc record that begins the file the offset is 0, so the value is the salt
 //            field 15  checksum  fixed32   CRC-32C over the frame from its length word up to this value, started from the
 //                                          frame's offset in the file, xor the lower 32 bits of the salt, in place of 0
 //
 // etcd's checksum covers data only, and needs all records before it. Ours covers type, length, place and data of one record, and
 // stands alone: that is what lets a record behind a hole vouch for what was there. A file whose records have no fields 14 and 15 is
 // etcd's own and is read by etcd's rules; a log goes on with ours in the same file. Fields 1 to 3 alone after records with all
-// five are refused: as FOREIGN if nothing but sound records of that kind follows, up to the end.
+// five are refused: as FOREIGN if all records up to the end are sound and of that kind, else as DAMAGED.
 //
 // The salt is a random number between 2^48 and 2^49, drawn anew for each segment. The bytes behind a hole may be a client's, and a client
 // that guesses where in the file its value will lie could put a record there that states the hole durable: a sound log would be
@@ -47,17 +47,17 @@
 //   2. A write damages no byte outside its range.
 //   3. A rename is atomic; it survives a power cut once the directory has been synced, also where an earlier sync of it failed: a file
 //      system whose journal cannot be written takes no more.
-//   4. After a failed write or sync the file may hold anything. If the machine goes on, nobody can tell by reading: the pages that
-//      the failed sync did not write pass for clean, and no later sync writes them, until they are written to again. So the process
-//      stops, and the next start counts on nothing that it has not written anew, unless a record states it durable.
+//   4. After a failed write or sync the file may hold anything. If the machine goes on, reading does not show it: the pages that the
+//      failed sync did not write pass for clean, and no later sync writes them, until they are written to again. So the process
+//      stops, and the next start relies on nothing that it has not written anew, unless a record states it durable.
 //   5. Bits flip. A flip is found when the log is opened; one in a part known to be durable is refused, not mended.
 //   6. A file that has become shorter shows by its size up to the first MiB. An end that is lost whole, frame by frame, behind that or
 //      with zeros in its place, shows only if the hard state says that more was committed.
-//   7. Clients do not know the salts: whoever may read the files of a log is trusted with the member.
+//   7. Clients do not know the salts: a user who may read a log's files is trusted with the member.
 //
 // Creating
-//   1. A directory that is there and not empty is refused. One that is missing is made as `<dir>.tmp`, or what a crash left in it removed,
-//      and locked: the lock follows the directory through the rename. One that is there and empty, a mount point say, is locked as it is.
+//   1. A directory that is not empty is refused. A missing one is made as `<dir>.tmp`, emptied of what a crash left in it, and locked: the
+//      lock follows the directory through the rename. An empty one, a mount point say, is locked as it is.
 //   2. The first segment is written with its head and synced: into `<dir>.tmp`, or into the directory under a temporary name.
 //   3. `<dir>.tmp` is synced and gets its name; or the segment does, and the directory is synced. Then the parent. A crash leaves no log,
 //      or a whole one.

@@ -1,11 +1,11 @@
 // Looking at a log: its records one by one, the snapshots that it confirms, whether it could be opened.
 //
 // Promises: nothing is locked, synced or changed, so any of this works on the log of a running member, and on a damaged one up to the
-// damage. Memory does not grow with the size of the log, but for a few dozen bytes for each entry in verifyFrom. What is said of the end
-// of the log is what opening it would find, as long as nobody writes meanwhile.
+// damage. Memory does not grow with the size of the log, but for a few dozen bytes for each entry in verifyFrom. The end that is
+// reported is the end that opening the log would find, as long as no process writes meanwhile.
 //
 // Ports ValidSnapshotEntries and Verify of wal.go. Differs: Verify there decodes no entries and so finds no gap. Leaves out its second try when
-// a segment vanishes between listing and opening: a start has nobody beside it, and people can ask again.
+// a segment vanishes between listing and opening: no process writes during a start, and an operator can run the command again.
 
 import { decodeHardState } from "../raft/raftpb/index.ts";
 import { Decoder } from "./decoder.ts";

@@ -1,9 +1,9 @@
 // The metadata that heads each segment: whose log this is. etcdserverpb.Metadata, two numbers, and a third that etcd's decoder skips.
 //
-// The third, field 15, is the incarnation: a random number that whoever creates the log draws for it. A member that comes back under its id
-// with another one has lost its data directory, and with it what it had promised.
+// The third, field 15, is the incarnation: a random number that the member draws when it creates the log. A member that comes back under its
+// id with another one has lost its data directory, and with it its promises.
 //
-// The log itself treats metadata as bytes; whoever opens it compares the ids with its own. A real etcd draws 64-bit ids at
+// The log itself treats metadata as bytes; its opener compares the ids with its own. A real etcd draws 64-bit ids at
 // random, almost all of which a JavaScript number cannot hold: they are refused, never rounded.
 //
 // Ports the Metadata message of etcdserver.proto.

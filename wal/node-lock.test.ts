@@ -169,11 +169,11 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     expect(Number(fs.readFileSync(fileOf(directory), "utf8").trim().split(" ")[0])).toBeNaN();
   });
 
-  it("refuses a lock of another host, and one whose process began when nobody could tell", async () => {
+  it("refuses a lock of another host, and one whose file does not have the start of its process", async () => {
     const directory = temporary();
     writeHolder(directory, { pid: 77, host: "elsewhere", afterFirst: 5 });
     await expect(lockWithFile(directory)).rejects.toThrow(
-      /process 77 of host elsewhere, which cannot be asked from here/,
+      /lock says that process 77 of host elsewhere has this directory open, and this host cannot check that/,
     );
     writeHolder(directory, { pid: process.pid, host: os.hostname() });
     await expect(lockWithFile(directory)).rejects.toThrow(/has this directory open.*delete/);

@@ -121,7 +121,7 @@ function wasClosed(segment: Segment): segment is Segment & { repeat: number } {
 
 /**
  * Writes the record in [start, end), a hard state that leads to the segment's chain, once more where it is, and syncs. A power cut in
- * between may spoil it: that is for a record that nobody misses. Throws WalError OTHER_BYTES if it is not there any more.
+ * between may spoil it: only for a record that can be lost without harm. Throws WalError OTHER_BYTES if it is not there any more.
  */
 async function writeAgain(file: File, start: number, end: number, { chain, salt }: Segment): Promise<void> {
   const bytes = new Uint8Array(end - start);

@@ -42,7 +42,7 @@ export async function searchRest(window: Window, from: number, salt: number): Pr
     if (recordSize === 0 || size > last - at || !looksLikeOurs(bytes, at, recordSize)) continue;
     const record = readFrame(bytes, at, start + at, recordSize, salt, checksum);
     if (typeof record === "string" || record.durable === undefined) continue;
-    if (record.durable > start + at) continue; // a lie: nobody knows of what is not written yet
+    if (record.durable > start + at) continue; // a lie: no record can know what is written after it
     ours = true;
     durable = Math.max(durable, record.durable);
     next = at + size;

@@ -2,7 +2,7 @@
 //
 // Promises: the bytes of a save are in the file before the call returns, in one write; they survive a power cut once the promise
 // resolves, if a sync was asked for; nothing is written twice. One call at a time: the caller waits for the promise of one before
-// it makes the next. After a write or a sync has failed nobody knows what the disk holds, so nothing is retried and every later
+// it makes the next. After a failed write or sync the contents of the disk are unknown, so nothing is retried and every later
 // call rejects with the same error: the process must stop, and the next start finds out.
 //
 // Ports wal.go. Leaves out its file pipeline (a segment is made when it is needed, and grows in steps of zeros), its locks on single
@@ -30,14 +30,14 @@ export interface WalOptions {
   /** A segment that has reached this size is followed by a new one; 64,000,000 as in etcd unless given. */
   readonly segmentBytes?: number | undefined;
   readonly logger?: Logger | undefined;
-  /** An integer in [0, n) that nobody can guess, for the salts of new segments; node:crypto's unless given. */
+  /** An integer in [0, n) that no client can guess, for the salts of new segments; node:crypto's unless given. */
   readonly random?: ((n: number) => number) | undefined;
 }
 
 export interface CreateOptions extends WalOptions {
   /** Written at the head of each segment. */
   readonly metadata: Uint8Array;
-  /** Replaces the log that is there. Only for one in which nothing was ever saved, by whoever keeps all others from opening it. */
+  /** Replaces the existing log. Only if nothing was ever saved in it, and the caller keeps all others from opening it. */
   readonly replaces?: boolean | undefined;
 }
 
@@ -111,7 +111,7 @@ export class Wal {
   }
 
   /**
-   * Makes a new log, or nothing (create.ts tells how). Throws WalError EXISTS if the directory is there and not empty, FileSystemError
+   * Makes a new log, or nothing (see create.ts). Throws WalError EXISTS if the directory is there and not empty, FileSystemError
    * LOCKED if another process is at it, or what the disk failed.
    */
   static async create(options: CreateOptions): Promise<Wal> {
@@ -223,7 +223,7 @@ export class Wal {
   }
 
   /**
-   * Deletes the segments that nobody needs who starts at a snapshot of this index or a later one. Such a snapshot must be recorded and
+   * Deletes the segments that a start from a snapshot of this index, or a later one, does not need. Such a snapshot must be recorded and
    * committed. The oldest go first, each for good before the next, so that a crash leaves no gap.
    */
   release(index: number): Promise<void> {
