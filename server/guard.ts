@@ -45,11 +45,11 @@ export function violationOf(node: RawNode, m: Message): string | undefined {
   }
 }
 
-/** Whether the message is to be passed over: its sender will ask again, or give up. */
+/** Whether to drop the message: its sender will ask again, or give up. */
 export function isUntimely(node: RawNode, m: Message, appliedTerm: number): boolean {
   const r = node.raft;
   const leading = r.state === "StateLeader";
-  // A follower would pass it on to whom it takes for the leader; only the leader itself is to be asked.
+  // A follower would forward it to the leader that it knows; accept it only on the leader.
   if (m.type === MessageType.MsgTransferLeader) return !leading;
   if (m.type !== MessageType.MsgReadIndex || !leading) return false;
   return !mayReadIndex(node, appliedTerm) || r.pendingReadIndexMessages.length >= maxForwardedReads;

@@ -14,7 +14,7 @@ export interface LogStore {
   save(hardState: HardState | undefined, entries: readonly Entry[], mustSync: boolean): Promise<void>;
   /** Records that this snapshot's file is durable; resolves once the record survives a power cut. */
   saveSnapshot(snapshot: { index: number; term: number; confState: ConfState }): Promise<void>;
-  /** Deletes what nobody needs who starts at a snapshot of this index or a later one. */
+  /** Deletes the part of the log that a start from a snapshot of this index, or a later one, does not need. */
   release(index: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -57,7 +57,7 @@ export interface Transport {
   announce(address: Address): void;
   /**
    * Sends a MsgSnap, whose snapshot has no data, and behind it the data, on a stream of its own. Resolves to true once the peer has taken it,
-   * to false when it has not or nobody can tell; never rejects. Ends early when the peer is removed or the transport is closed.
+   * to false when it has not or that is unknown; never rejects. Ends early when the peer is removed or the transport is closed.
    */
   sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<boolean>;
   /** Passes a request on to a peer, whose handler answers it; never rejects. */
@@ -86,7 +86,7 @@ export interface Rejection {
    */
   readonly kind: "unknown" | "removed" | "lost-data";
   readonly message: string;
-  /** With "removed": who is left by now, since whoever is told so may have been away for long. */
+  /** With "removed": the remaining members, since the removed one may have been away for long. */
   readonly remaining?: Remaining | undefined;
 }
 
@@ -120,8 +120,8 @@ export interface TransportHandler {
   /** A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"). */
   rejectedBy(id: number, rejection: Rejection): void;
   /**
-   * A dial of this peer at this address has ended: with the cluster that the answer names, or undefined if there was none that names one.
-   * Another cluster than this member's own means that the dial was refused for it; that may pass.
+   * A dial of this peer at this address has ended. `clusterId` is the cluster that the answer named; undefined without an answer that named
+   * one. A cluster other than this member's own was the reason of a refusal; the next dial may find another.
    */
   dialled(id: number, url: string, clusterId: number | undefined): void;
   /** All members with their addresses, for one that joins. */
@@ -143,7 +143,7 @@ export interface StateMachine {
    */
   restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /**
-   * Throws an Error if no snapshot that begins like this can be restored from: one that another version wrote, say. `head` is the first 64
+   * Throws an Error if `head` cannot begin a snapshot that restore accepts, as one that another version wrote. `head` is the first 64
    * bytes, or all if there are fewer. Asked before a snapshot that a peer sends is written down; if there is no such method, each is taken.
    */
   checkSnapshot?(head: Uint8Array): void;
@@ -228,9 +228,9 @@ export interface PeerProgress {
   readonly inflight: number;
 }
 
-/** A condition that an operator should know of although the member runs. */
+/** A condition that an operator should know of while the member runs. */
 export interface Warning {
-  /** For programs: UPPER_CASE, and it stays the same. */
+  /** For programs: UPPER_CASE, the same in every release. */
   readonly code: string;
   /** One sentence: what is wrong, with its values, and what to do next. */
   readonly message: string;

@@ -37,7 +37,7 @@ export interface MemberSettings {
 export interface MemberListener {
   count(what: string): void;
   log(id: number, text: string): void;
-  /** False if nobody wants the lines: then none is made. */
+  /** False: no line is wanted, and none is made. */
   readonly isTracing: boolean;
 }
 
@@ -72,7 +72,7 @@ export class SimMember {
   readonly id: number;
   /** Where it listens from its next start on. */
   url: string;
-  /** What its next start is told with --peers-moved; undefined: that flag is not given. */
+  /** The list of --peers-moved at its next start; undefined: that flag is not given. */
   moved: Peers | undefined;
   running: Running | undefined;
   /** Why it will not start again. */
@@ -99,7 +99,7 @@ export class SimMember {
   private readonly founders: Peers | undefined;
   private contacts: Peers;
 
-  /** `founders` for a member of the first hour; `contacts` for one that joins. */
+  /** `founders` for a founding member; `contacts` for one that joins. */
   constructor(id: number, parts: MemberParts, peers: { founders?: Peers; contacts?: Peers }) {
     this.id = id;
     this.url = urlOf(id);
@@ -125,7 +125,7 @@ export class SimMember {
   /** Begins a life. */
   start(): void {
     if (this.process !== undefined || this.gone !== undefined) return;
-    // After a failed sync nobody knows what is on the disk and what only seems to be: the machine was switched off and on.
+    // After a failed sync reads do not show what is on the disk and what only seems to be: the machine was switched off and on.
     if (this.diskFailed) this.disk = this.disk.powerCut();
     this.diskFailed = false;
     const process = new Process(this.parts.world, this.rate);
@@ -173,7 +173,7 @@ export class SimMember {
   /** The power fails, and what the disk keeps is not what was written. Returns what was harmed, if there was anything that could be. */
   suffer(harm: Harm, random: Random, others: Peers): Harm | undefined {
     this.powerCut();
-    this.contacts = others; // whom it is told to ask when it comes back with nothing
+    this.contacts = others; // the members that it asks when it comes back with nothing
     if (harm === "wiped") this.disk = this.newDisk();
     else if (harm === "damaged log" ? !damageLog(this.disk, random) : !this.damageSnapshot(random)) return undefined;
     this.harm = harm;
@@ -224,7 +224,7 @@ export class SimMember {
     const { sync, other } = this.diskTimes;
     const isSync = call.kind === "datasync" || call.kind === "syncDirectory";
     const time = isSync ? sync : other;
-    // The process that makes the call: the answer comes to it, or to nobody.
+    // The process that makes the call: the answer comes to it, or is lost.
     const forMs = time * (0.5 + this.parts.world.random.real());
     const { tickMs, electionTicks } = this.parts.settings;
     if (forMs > tickMs * electionTicks) this.parts.listener.count("sync longer than an election timeout");
@@ -332,7 +332,7 @@ export class SimMember {
     const { network } = this.parts;
     for (let turn = 0; ; turn++) {
       const contact = this.contacts[turn % this.contacts.length];
-      if (contact === undefined) throw new Error("nobody to ask is known");
+      if (contact === undefined) throw new Error("no member to ask is known");
       const peer = network.at(contact.url);
       if (peer?.handler !== undefined && network.canConnect(this.id, contact.id)) {
         const answer = await new Promise<Rejection | Peers | undefined>((resolve) => {

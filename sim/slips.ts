@@ -1,4 +1,4 @@
-// When operators slip (slip.ts tells what happens then): at a member's first start, before it or soon after it, and now and then later.
+// When operators slip (slip.ts has what happens then): before a member's first start, soon after it, and now and then later.
 
 import type { SimMember } from "./member.ts";
 import type { Plan } from "./plan.ts";
@@ -32,7 +32,7 @@ export class Slips {
     if (how === "slip at the first term") this.strikeAtTerm(member);
   }
 
-  /** As soon as it has heard of a term: one that joins saves it before it has any entry. */
+  /** As soon as it has heard of a term: a joining member saves the term before it has any entry. */
   private strikeAtTerm(member: SimMember): void {
     const { random, world, hasEnded } = this.parts;
     const term = member.running?.server.node.raft.term ?? 0;

@@ -12,7 +12,7 @@ import { root } from "../cli/index.ts";
 import { inProcess } from "../cli/testing.ts";
 import { readyloop, TestCluster } from "./cluster.ts";
 
-/** A URL where nobody listens. */
+/** A URL where nothing listens. */
 async function deadUrl(): Promise<string> {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -189,7 +189,7 @@ describe("the client commands", () => {
     expect(absent.stderr).toContain("there is no key");
   });
 
-  test("put takes what begins with a dash behind --, and numbers as they are typed", async () => {
+  test("put takes arguments that begin with a dash after --, and numbers as they are typed", async () => {
     const stored: [string[], string, string][] = [
       [["put", endpoints, "--", "-k", "-v"], "-k", "-v"],
       [["put", "--", "--help", endpoints], "--help", endpoints],

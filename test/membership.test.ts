@@ -76,7 +76,7 @@ describe("members that come and go", () => {
     expect(await again.json()).toMatchObject({ code: "ID_SPENT", next: expect.stringMatching(/id that no member/) });
   });
 
-  test("one that is removed while another is down says so, serves nobody, and ends when that one has heard of it", async () => {
+  test("a member that is removed while another is down says so, serves no client, and ends when the other has heard of it", async () => {
     cluster = await TestCluster.start(4);
     const lead = await cluster.leader();
     const [down, out] = [1, 2, 3, 4].filter((id) => id !== lead) as [number, number];

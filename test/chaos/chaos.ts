@@ -214,7 +214,7 @@ class Run {
     this.longestOutageMs = Math.max(this.longestOutageMs, this.recorder.takeLongestGapMs());
   }
 
-  /** Each member in turn is told to stop, and started again, while the clients work. */
+  /** Stops each member in turn, in order, and starts it again, while the clients work. */
   private async rollingRestart(): Promise<void> {
     const { members, recorder, tally } = this;
     recorder.takeLongestGapMs();

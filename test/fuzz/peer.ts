@@ -55,7 +55,7 @@ class DoorSession implements Session {
   static async open(spoil: (member: TestMember) => void): Promise<DoorSession> {
     const servers = await TestServers.create();
     const [target] = await servers.startCluster(3, { server: { tickMs: 20, electionTicks: 20 } });
-    // Until the log says which data a member has, whoever calls himself one is believed.
+    // Until the log has a member's incarnation, any process under its id is admitted.
     await until(() =>
       servers.all.every(({ server }) => incarnationsOf(server).every((incarnation) => incarnation > 0)),
     );

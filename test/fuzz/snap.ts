@@ -54,7 +54,7 @@ class SnapSession implements Session {
     if (contents instanceof SnapError) return `refused ${contents.code}`;
     expect(
       this.written.some((one) => isDeepStrictEqual(one.metadata, contents.metadata) && one.data.equals(contents.data)),
-      "a snapshot that nobody wrote",
+      "a snapshot that was never written",
     );
     expect(isDeepStrictEqual(metadata, contents.metadata), "the metadata alone is read otherwise");
     return "accepted";
