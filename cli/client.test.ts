@@ -22,7 +22,7 @@ describe("the value of put KEY -", () => {
     }
   });
 
-  test("readValue refuses more than that, also if the input never ends", async () => {
+  test("readValue refuses a larger value, also if the input never ends", async () => {
     const endless = new Readable({
       read() {
         this.push(Buffer.alloc(1024 * 1024));
@@ -45,7 +45,7 @@ describe("the value of put KEY -", () => {
     await expect(value).rejects.toThrow("EIO");
   });
 
-  test("put says on a terminal what it waits for, and writes what is typed", async () => {
+  test("put says on a terminal that it waits for input, and writes the typed text", async () => {
     let said = "";
     const spy = vi.spyOn(process.stderr, "write").mockImplementation((text) => {
       said += text;

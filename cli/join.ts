@@ -29,7 +29,7 @@ const timeoutMs = 2000;
 /** Rejects if the cluster will never take this member, or when the signal comes. */
 export async function join(flags: JoinFlags, log: PinoLogger): Promise<JoinAnswer> {
   const { id, incarnation, urls, signal } = flags;
-  let told = "";
+  let logged = "";
   for (;;) {
     const outcome = await askToJoin({ urls, id, incarnation, timeoutMs, signal });
     signal.throwIfAborted();
@@ -37,8 +37,8 @@ export async function join(flags: JoinFlags, log: PinoLogger): Promise<JoinAnswe
     const { text, isFinal } = explain(outcome, flags);
     if (isFinal) throw new Error(text);
     // The same answer again and again is worth one line.
-    if (text !== told) log.warn(`${text}; this member keeps asking`);
-    told = text;
+    if (text !== logged) log.warn(`${text}; this member keeps asking`);
+    logged = text;
     await sleep(pauseMs, undefined, { signal });
   }
 }

@@ -174,7 +174,7 @@ describe("what is not well written", () => {
     [["members", "list", "--jsn"], /there is no flag --jsn. Did you mean --json\?/],
     [["transfer"], /transfer: <id> is missing/],
     [["transfer", "x"], /not "x"/],
-  ])("is refused before anyone is asked: %j", async (args, message) => {
+  ])("is refused before any member is asked: %j", async (args, message) => {
     await expect(command(...args)).rejects.toThrow(message);
     expect(server.member.changes).toEqual([]);
   });

@@ -67,7 +67,7 @@ describe("input that is not HTTP, or not allowed", () => {
     ["headers over the limit", `GET /k HTTP/1.1\r\nHost: h\r\nX: ${"x".repeat(20_000)}\r\n\r\n`, 431],
     ["a path over the limit on headers", `GET /${"a".repeat(20_000)} HTTP/1.1\r\nHost: h\r\n\r\n`, 431],
     ["chunk extensions without end", `${put}Transfer-Encoding: chunked\r\n\r\n1;${"x".repeat(40_000)}`, 413],
-    ["an expectation that nobody meets", `${put}Expect: miracles\r\nContent-Length: 3\r\n\r\nabc`, 417],
+    ["an unknown expectation", `${put}Expect: miracles\r\nContent-Length: 3\r\n\r\nabc`, 417],
     ["a body over the limit", `${put}Content-Length: 1001\r\nConnection: close\r\n\r\n${"x".repeat(1001)}`, 413],
     ["a body beyond all measure", `${put}Content-Length: 9007199254740993\r\n\r\nx`, 413],
   ];
@@ -165,7 +165,7 @@ describe("a connection", () => {
     expect(statuses(await client.closed())).toEqual([204, 404, 405, 404]);
   });
 
-  test("is told when it has asked too much at once, after the answers that it gets, and nobody else waits for the rest", async () => {
+  test("gets 429 when it has asked too much at once, after its other answers, and no other client waits for the rest", async () => {
     const client = await RawClient.connect(server.port);
     client.send(`${get}\r\n`.repeat(1000));
     const found = statuses(await client.closed());
@@ -212,7 +212,7 @@ describe("a client that asks before it sends its body", () => {
   const ask = (path: string, size: number): string =>
     `PUT ${path} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: ${size}\r\n\r\n`;
 
-  test("is told to go on", async () => {
+  test("gets 100 Continue", async () => {
     const client = await RawClient.connect(server.port);
     client.send(ask("/k", 1));
     await client.until(/HTTP\/1\.1 100 /);
@@ -220,7 +220,7 @@ describe("a client that asks before it sends its body", () => {
     await client.until(/ 204 /);
   });
 
-  test("behind another request is told so before its own answer and not in the middle of it", async () => {
+  test("behind another request gets it before its own answer and not in the middle of one", async () => {
     const first = "PUT /k HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nv";
     const whole = await RawClient.connect(server.port);
     whole.send(`${first}${ask("/k", 1).replace("PUT", "POST")}v`);

@@ -41,7 +41,7 @@ describe("a key", () => {
     expect(Buffer.from(server.member.map.get("k") ?? [])).toEqual(Buffer.concat(pieces));
   });
 
-  test("is told of by HEAD as by GET, without the body", async () => {
+  test("has the same headers for HEAD as for GET, without the body", async () => {
     await put("/k", "12345");
     const head = await ask("/k", { method: "HEAD" });
     expect([head.status, head.headers.get("content-length"), await head.text()]).toEqual([200, "5", ""]);
@@ -89,7 +89,7 @@ describe("JSON", () => {
     expect(await problem(await ask("/k", { headers: json }))).toEqual([404, "NOT_FOUND"]);
   });
 
-  test("is not answered to a client that asks for something of a similar name, which is refused before the read", async () => {
+  test("is not sent to a client that asks for a form of a similar name, which is refused before the read", async () => {
     await put("/k", "v");
     for (const accept of ["application/json-seq", "application/jsonp", "text/html", "application/json;q=0"]) {
       expect(await problem(await ask("/k", { headers: { accept } }))).toEqual([406, "NOT_ACCEPTABLE"]);
@@ -99,7 +99,7 @@ describe("JSON", () => {
     expect(await (await ask("/k", { headers: { accept: "application/json-seq, */*;q=0.1" } })).text()).toBe("v");
   });
 
-  test("is refused where it would corrupt the value, or gives way to the bytes if they will do", async () => {
+  test("is refused where it would corrupt the value, or the bytes are sent if the client accepts them", async () => {
     await put("/k", Uint8Array.of(0xff, 0xfe));
     expect(await problem(await ask("/k", { headers: json }))).toEqual([406, "NOT_TEXT"]);
     expect((await ask("/k", { headers: json, method: "HEAD" })).status).toBe(406);
@@ -223,7 +223,7 @@ describe("what the member says", () => {
     expect((await response).status).toBe(204);
   });
 
-  test("is 500 and a line in the log when it fails in a way that nobody foresaw, and the server goes on", async () => {
+  test("is 500 and a line in the log when it fails unexpectedly, and the server goes on", async () => {
     server.member.nextWrite = () => Promise.reject(new Error("secret detail"));
     server.member.nextRead = () => Promise.reject(new Error("secret detail"));
     for (const response of [await put("/k", "v"), await ask("/k")]) {
@@ -292,7 +292,7 @@ describe("the names of the server", () => {
     expect(await problem(response)).toEqual([503, "NO_LEADER"]);
   });
 
-  test("/_health of a member that every peer refuses for its cluster says that, and not to wait for an election", async () => {
+  test("/_health of a member that every peer refuses for its cluster gives that reason, and not the advice to wait for an election", async () => {
     const message = "member 1 belongs to cluster 7, and all others to cluster 8";
     server.member.warnings = [{ code: "OTHER_CLUSTER", message }];
     expect((await ask("/_health")).status).toBe(200); // it knows a leader all the same

@@ -158,7 +158,7 @@ describe("the Host of a request", () => {
     expect((await send("GET /k HTTP/1.0", "Host: localhost", "Host: localhost")).code).toBe("BAD_HOST");
   });
 
-  test("is that of the target if the target has one, and the header does not count then, but must be there", async () => {
+  test("is that of the target if the target has one; the header then does not count, but must be there", async () => {
     const target = (url: string, ...headers: string[]): Promise<Answer> => send(`GET ${url} HTTP/1.1`, ...headers);
     expect((await target("http://evil.example/k", "Host: localhost")).code).toBe("MISDIRECTED");
     expect((await target("http://localhost:1/k", "Host: evil.example")).status).toBe(200);
@@ -307,7 +307,7 @@ describe("the form of a request", () => {
   });
 });
 
-test("the faults of a request are told in their order: form, host, origin, resource, what is asked for, body", async () => {
+test("a request with several faults gets the first one in this order: form, host, origin, resource, demand, body", async () => {
   const faults: [code: string, ...headers: string[]][] = [
     ["BAD_HOST", "Host: localhost", "Host: localhost"],
     ["MISDIRECTED", "Host: evil.example"],

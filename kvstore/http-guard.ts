@@ -69,7 +69,7 @@ function formProblem({
 }
 
 /**
- * A page in a browser can send requests to this port without anyone's consent, if a form or an image can make them. It cannot hide that: the
+ * A page in a browser can send any request to this port that a form or an image can make; the user is not asked. It cannot hide that: the
  * browser adds the page's origin. Reads of keys pass, since the browser does not show the page the answer; so does a user who follows a
  * link to a page of this server.
  */

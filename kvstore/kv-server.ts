@@ -10,7 +10,7 @@
 // Limits, since the defaults of node:http are made for friends: ten seconds for the headers, thirty for a whole request, a
 // minute for a socket on which nothing moves, 16 KiB of headers, and so many connections. What the connections may hold in
 // memory is bounded by maxConnections times the largest body: maxValueBytes, and for a POST, whose JSON may escape every byte, six times that.
-// node:http takes all requests that a packet holds, one after the other, before anyone else has a turn: so many may wait on a connection,
+// node:http takes all requests that a packet holds, one after the other, before any other connection has a turn: so many may wait on a connection,
 // one more ends it.
 //
 // The server answers bytes that are not HTTP with 400, 408, 413 or 431, and closes the connection, unless an earlier request on it still

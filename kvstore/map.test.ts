@@ -202,7 +202,7 @@ describe("a snapshot of the map", () => {
   });
 });
 
-describe("the values of before that are laid by for a snapshot", () => {
+describe("the overwritten values that are kept for a snapshot", () => {
   v8.setFlagsFromString("--expose-gc");
   const collectGarbage = vm.runInNewContext("gc") as () => void;
 

@@ -9,10 +9,10 @@
 //
 // A snapshot is read while commands are applied. The map is cut into shards, whose keys are those whose hash begins with the
 // shard's number, and a snapshot is read shard by shard; before a key is written in a shard that is yet to be read, its value
-// is laid by for the reader. So neither taking a snapshot nor any command takes time that grows with the map. (To copy a shard
+// is kept for the reader. So neither taking a snapshot nor any command takes time that grows with the map. (To copy a shard
 // at the first write to it would do as well, but a batch of a thousand commands meets nearly as many shards, and would copy a
 // good part of the map.) What grows with a shard is the time to sort it for a snapshot: a shard far larger than the others
-// comes about only if somebody chooses keys for their hashes. A shard is made with its first key: most of a small map's never are.
+// comes about only if a client chooses keys for their hashes. A shard is made with its first key: most of a small map's never are.
 
 import { CommandError, decodeCommand } from "./command.ts";
 import { encodeSnapshot, hashKey, SnapshotDecoder } from "./map-snapshot.ts";
@@ -82,8 +82,8 @@ function withValues(shard: Shard, values: ReadonlyMap<string, Stored | undefined
 export class KvMap {
   #shards = makeShards();
   /**
-   * The snapshots that are being read. Held weakly: one that is forgotten, neither read to its end nor returned, is collected with what was
-   * laid by for it. No result depends on when.
+   * The snapshots that are being read. Held weakly: an abandoned snapshot and its kept values can be
+   * collected. No result depends on when.
    */
   readonly #readers = new Set<WeakRef<PastState>>();
 
@@ -102,7 +102,7 @@ export class KvMap {
    * asked for, and takes a millisecond or two; it never waits, so a reader that does not wait either between two chunks blocks
    * the event loop.
    *
-   * Values are laid by for it until it was read to its end or returned, and also when it was never begun: such a one should be returned
+   * Overwritten values are kept for it until it was read to its end or returned, also when it was never begun: such a one should be returned
    * too, or forgotten whole.
    */
   snapshot(): AsyncIterableIterator<Uint8Array, undefined> {
@@ -152,7 +152,7 @@ export class KvMap {
     }
   }
 
-  /** Throws KvSnapshotError if what begins like this is no snapshot that restore takes, as one of another version. */
+  /** Throws KvSnapshotError if `head` cannot begin a snapshot that restore accepts, as one of another version. */
   checkSnapshot(head: Uint8Array): void {
     new SnapshotDecoder(() => undefined).push(head);
   }

@@ -190,7 +190,7 @@ describe("what the member says", () => {
     }
   });
 
-  test("is 500 and a line in the log when it fails in a way that nobody foresaw, and the server goes on", async () => {
+  test("is 500 and a line in the log when it fails unexpectedly, and the server goes on", async () => {
     server.member.nextChange = () => Promise.reject(new Error("secret detail"));
     for (const [, method, path, body] of all) {
       const response = await ask(method, path, body);
@@ -264,7 +264,7 @@ describe("a path", () => {
     expect(server.member.changes).toEqual([]);
   });
 
-  test("is told by the list of names, with an example of each body", async () => {
+  test("is in the list of names, with an example of each body", async () => {
     const { names } = (await (await ask("GET", "/_help")).json()) as { names: string[] };
     for (const [, method, path] of requests) {
       expect(names.join("\n")).toMatch(new RegExp(`^${method} ${path.replace(/\d/, ":id")} \\(`, "m"));

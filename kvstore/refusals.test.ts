@@ -61,7 +61,7 @@ const writesThatReach = (): number => {
   return proposed + changes.length + transferees.length;
 };
 
-test("the writes of these tests are carried out when nothing more is asked for", async () => {
+test("the writes of these tests are carried out without the extra demand", async () => {
   for (const [i, [line, headers, body]] of writes.entries()) {
     const { status } = await send(line, headers, body);
     expect([line, status]).toEqual([line, status === 204 ? 204 : 200]);
@@ -150,7 +150,7 @@ describe("a header", () => {
     expect(head).toMatch(/^accept-encoding: identity$/im);
   });
 
-  test("that only says what is so, or may be ignored, refuses nothing", async () => {
+  test("that does not change what the write means is ignored", async () => {
     const harmless = [
       "Content-Encoding: Identity",
       "Content-Transfer-Encoding: binary",
@@ -232,7 +232,7 @@ describe("a query parameter", () => {
     expect(server.member.reads).toBe(0);
   });
 
-  test("consistency is for reads of keys and of the snapshot, and for no other request", async () => {
+  test("consistency is a parameter of reads of keys and of the snapshot, and of no other request", async () => {
     await send("PUT /k", [], "v");
     for (const value of ["stale", "linearizable"]) {
       for (const [line, headers, body] of writes) {
@@ -255,7 +255,7 @@ describe("a query parameter", () => {
     }
   });
 
-  test("is none where the query is empty", async () => {
+  test("is absent where the query is empty", async () => {
     for (const [i, [line, headers, body]] of writes.entries()) {
       expect((await send(`${line}?`, headers, body)).status).toBeLessThan(300);
       expect(writesThatReach()).toBe(i + 1);
@@ -264,7 +264,7 @@ describe("a query parameter", () => {
     for (const line of reads) expect([line, (await send(`${line}?&`, [])).status]).toEqual([line, 200]);
   });
 
-  test("is named in the answer, cut to a length that one can read", async () => {
+  test("is named in the answer, cut to a readable length", async () => {
     const { message } = await send(`PUT /k?${"x".repeat(5000)}=1`, [], "v");
     expect(message).toMatch(/"x{60}\.\.\."/);
   });

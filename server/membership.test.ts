@@ -261,7 +261,7 @@ describe("who may be a member", () => {
     });
   });
 
-  test("a member that was away when it was removed is told so when it calls", async () => {
+  test("a member that was away when it was removed learns it when it dials", async () => {
     const members = await servers.startCluster(3);
     const leader = leaderOf(members);
     const away = followerOf(members);
@@ -310,7 +310,7 @@ describe("leadership", () => {
     }
   });
 
-  test("stays, and the asker is told so, if the member named does not take it, is a learner, or is none", async () => {
+  test("stays, and the asker gets a refusal, if the named member does not take it, is a learner, or is no member", async () => {
     const members = await servers.startCluster(3);
     const leader = leaderOf(members);
     const away = followerOf(members);

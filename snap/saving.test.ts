@@ -1,4 +1,4 @@
-// Saving: the order of what it does, what it leaves behind when the source or the disk fails, and that it holds nobody up.
+// Saving: the order of what it does, what it leaves behind when the source or the disk fails, and that it blocks no other work.
 
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { makeConfState } from "../raft/raftpb/index.ts";
@@ -119,7 +119,7 @@ describe("saving", () => {
     },
   );
 
-  it("leaves a whole file that nobody has confirmed when only its name cannot be made durable", async () => {
+  it("leaves a whole, unconfirmed file when only its name cannot be made durable", async () => {
     let broken = false;
     const fileSystem = watched((call, file) => {
       if (broken && call === "syncDirectory") throw new FileSystemError(call, file, "EIO", "input/output error");

@@ -118,7 +118,7 @@ describe("start-cluster prints", () => {
     expect(fs.readdirSync(directory)).toEqual(["1"]);
   });
 
-  test("why a member has ended, and goes on without it", async () => {
+  test("why a member has ended, and goes on without that member", async () => {
     start();
     await seen(/^ready/);
     fs.rmSync(path.join(directory, "2", "member", "wal"), { recursive: true });
@@ -135,7 +135,7 @@ describe("start-cluster prints", () => {
   test("that a log file cannot be written, and the members serve", async () => {
     fs.mkdirSync(path.join(directory, "1.log"));
     start(["--size=1"]);
-    await seen(/^member 1: its log cannot be written.*1\.log/);
+    await seen(/^member 1: its log file cannot be written.*1\.log/);
     await seen(/^ready/);
     expect(await put()).toBe(204);
   });
@@ -209,7 +209,7 @@ describe("start-cluster leaves no member behind", () => {
     await until(async () => (pids().some(isAlive) ? undefined : true));
   });
 
-  test("when its output is closed: it serves on, and ends all when told to", async () => {
+  test("when its output is closed: it serves on, and ends all members on a signal", async () => {
     start(["--log-level=debug"]);
     await seen(/^ready/);
     child.stdout?.destroy();

@@ -2,7 +2,7 @@
 //
 // TCP has a checksum of 16 bits, and devices on the way take it off and put a new one on. A raft message with a changed byte is nearly always
 // another valid raft message. So every frame of messages ends in its CRC-32, and what goes by HTTP has it in a header: the handshake's
-// over its own headers, a body's over the body. A header is checked where it is given. Every member gives it; somebody with curl need not.
+// over its own headers, a body's over the body. A header is checked where it is given. Every member gives it; a person with curl need not.
 //
 // This finds accidents. It does not stop an attacker: that takes TLS.
 

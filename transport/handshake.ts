@@ -65,7 +65,7 @@ export interface Asker {
   readonly incarnation: number;
 }
 
-/** Who opens a connection to whom. */
+/** The member that opens a connection, and the one that it dials. */
 export interface Identity extends Asker {
   readonly clusterId: number;
   readonly to: number;

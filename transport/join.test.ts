@@ -51,13 +51,13 @@ describe("one who asks to join", () => {
   test.each([
     ["removed", "member 4 was removed"],
     ["lost-data", "member 4 has other data"],
-  ] as const)("and is turned away as %s asks nobody else", async (kind, message) => {
+  ] as const)("and is refused as %s asks no other member", async (kind, message) => {
     const [b, c] = [await member({ kind, message }), await member()];
     expect(await ask(b.url, c.url)).toEqual({ kind, message, url: b.url });
     expect(c.asking).toEqual([]);
   });
 
-  test("and is not known to any that answers is told to be added first", async () => {
+  test("and is not known to any that answers gets the advice to be added first", async () => {
     const b = await member(unknown);
     expect(await ask(nobody, await other(200, "hello"), b.url)).toEqual({
       kind: "not-a-member",
@@ -66,13 +66,13 @@ describe("one who asks to join", () => {
     });
   });
 
-  test("under the id of the member that it asks is told that the id is taken", async () => {
+  test("under the id of the member that it asks learns that the id is taken", async () => {
     const b = await member();
     const outcome = await askToJoin({ urls: [b.url], id: 2, incarnation: 99, timeoutMs: 5000 });
     expect(outcome).toMatchObject({ kind: "lost-data", message: expect.stringMatching(/choose an id that is free/) });
   });
 
-  test("and reaches nobody learns why, address by address", async () => {
+  test("and reaches no member learns why, address by address", async () => {
     const starting = await new Member(3).listen();
     const empty = await member();
     empty.addresses = () => [];
@@ -107,7 +107,7 @@ describe("one who asks to join", () => {
     expect(await askToJoin({ ...question, timeoutMs: 3_600_000, signal: controller.signal })).toEqual(off);
   });
 
-  test("with an address that cannot be one is told so by an error", async () => {
+  test("with an address that cannot be one throws", async () => {
     await expect(ask("127.0.0.1:2380")).rejects.toMatchObject({ code: "BAD_PEER_URL" });
   });
 });
@@ -144,7 +144,7 @@ test("an answer that is too large is not read to its end", async () => {
 describe("askCluster", () => {
   const asks = (...urls: string[]): Promise<ClusterAnswer[]> => askCluster({ urls, clusterId, timeoutMs: 5000 });
 
-  test("tells members of the same cluster and of another one apart, whatever they think of the asker", async () => {
+  test("tells members of the same cluster and of another one apart, even if they would refuse the asker", async () => {
     const same = await member({ kind: "removed", message: "member 4 was removed" });
     const another = (await new Member(3).listen({}, { clusterId: 2 ** 52 - 1 })).start();
     expect(await asks(same.url, another.url)).toEqual([
@@ -160,7 +160,7 @@ describe("askCluster", () => {
     expect(await asks(starting.url)).toEqual([{ kind: "another-cluster", url: starting.url, clusterId: 78 }]);
   });
 
-  test("learns that nothing listens at an address, or nothing that is a member", async () => {
+  test("reports an address where nothing listens, and one where no member does", async () => {
     const url = await other(200, "hello");
     expect(await asks(nobody, `${url}/`)).toEqual([
       { kind: "no-answer", url: nobody, reason: expect.stringContaining("ECONNREFUSED") },
@@ -179,7 +179,7 @@ describe("askCluster", () => {
     expect(await asks(url)).toMatchObject([{ kind: "no-member", url }]);
   });
 
-  test("asks all at once: those that are silent cost one time limit, and those that answer are heard", async () => {
+  test("asks all at once: silent members cost one time limit, and the answers of the others count", async () => {
     const silent = createServer(() => {});
     await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
     onTestFinished(() => {

@@ -1,4 +1,4 @@
-// What a transport is given: who it is, whom it serves, where it logs, and how much it may hold.
+// The options of a transport: its identity, its handler, its logger and its limits.
 //
 // Every limit has a default that suits members in one data centre; tests make the durations small. Nothing here waits or queues
 // by itself: the limits are read by outgoing.ts (dialling and queues), incoming.ts (what is received), snapshot-sender.ts,

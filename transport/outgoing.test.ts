@@ -231,7 +231,7 @@ describe("dialling", () => {
     ]);
   });
 
-  /** A server that sends the text to whoever connects, and nothing more. */
+  /** A server that sends the text on every connection, and nothing more. */
   async function answering(text: string): Promise<string> {
     const server = createServer((socket) => {
       socket.on("error", () => {});

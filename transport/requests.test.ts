@@ -57,7 +57,7 @@ describe("a request", () => {
 
   test.each<[string, (a: Member, b: Member) => void | Promise<void>, RegExp]>([
     ["to a stranger", (a) => a.transport.removePeer(2), /address of member 2 is not known/],
-    ["that nobody listens to", (a) => a.transport.addPeer(2, "http://127.0.0.1:1"), /ECONNREFUSED/],
+    ["where nothing listens", (a) => a.transport.addPeer(2, "http://127.0.0.1:1"), /ECONNREFUSED/],
     ["to a member that has gone", (_a, b) => b.transport.close(), /ECONNREFUSED/],
     [
       "to a member that has not started",
@@ -281,7 +281,7 @@ describe("the peer port answers", () => {
     expect((await fetch(`${b.url}/raft/snapshot`)).status).toBe(426);
   });
 
-  test("nobody who does not end his body, and has room for the next one then", async () => {
+  test("no asker that does not end its body, and then has room for the next one", async () => {
     const [a, b] = await askers({ handshakeTimeoutMs: 60, maxRequests: 1 });
     const socket = connect(b.transport.port, "127.0.0.1");
     onTestFinished(() => void socket.destroy());

@@ -2,7 +2,7 @@
 //
 // Promises: the outcome is a value, never an error, and it is true only if the peer has said so. One chunk of the data lies in this
 // process at a time: the next is asked for when the system has taken the last one, and the event loop gets a turn between two
-// frames. The source is always ended, so that a file behind it is closed. Not the time that a transfer takes ends it, but silence.
+// frames. The source is always ended, so that a file behind it is closed. Silence ends a transfer, never its duration.
 //
 // Its counterpart upstream is etcd's rafthttp/snapshot_sender.go, which posts the whole as one HTTP body; a peer that dies without a word
 // holds it up until the keep-alive of TCP gives up.

@@ -53,7 +53,7 @@ describe("listening", () => {
     expect(transport.stats().peers.map(({ id, url }) => [id, url])).toEqual([[2, "http://127.0.0.1:2"]]);
   });
 
-  test("lets nobody in before the start, and takes them after it", async () => {
+  test("admits no peer before the start, and all after it", async () => {
     const a = await new Member(1).listen();
     const b = await new Member(2).listen();
     a.transport.addPeer(2, b.url);

@@ -5,7 +5,7 @@
 // before anything is written to disk. Until `start` the port asks a peer that connects to come again.
 //
 // Promises: `send` never blocks and never calls the handler; what is sent to one peer in one turn of the event loop leaves in one frame, and
-// a peer to whom something was dropped is reported once for that turn. After `close` the handler is not called again.
+// a peer whose messages were dropped is reported once for that turn. After `close` the handler is not called again.
 //
 // addPeer and removePeer set the peers that this member sends to; the handler decides, per connection, which peers it listens to. The two
 // sets differ while members come and go: a new member dials before this member has heard of it.
@@ -139,7 +139,7 @@ export class WebSocketTransport {
     return { kind: "unsent", message: why };
   }
 
-  /** From now on peers are told that this member is reached there: they may know an older address, or none. */
+  /** From now on the handshake announces this address of this member: peers may know an older one, or none. */
   announce(address: Address): void {
     this.address = address;
   }

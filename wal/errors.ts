@@ -60,7 +60,7 @@ export const replaceThisMember =
   "Do not edit or delete the log. If the other members still form a majority, replace this one: remove it from the cluster, " +
   "and add a new one, with a new id and an empty data directory. Otherwise restore the cluster from a backup.";
 
-/** Damage, told with its place and the way out. */
+/** Damage: the error has its place and the way out. */
 export function damaged(file: string, offset: number, reason: string): WalError {
   return new WalError("DAMAGED", `${file}: damaged at offset ${offset}: ${reason}. ${replaceThisMember}`, {
     file,

@@ -123,7 +123,7 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     expect(told.map((other) => other.line)).toEqual(others.map(() => "LOCKED"));
   }, 60_000);
 
-  it("refuses while the clock of ps, from which starts are told, has been set", async () => {
+  it("refuses while the clock of ps, which gives the starts, has been set", async () => {
     const directory = temporary();
     await locker("lockWithFile", directory);
     // All processes seem to have begun in another year: as after a step of the clock where starts are counted from the boot.
@@ -200,7 +200,7 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     expect(fs.readFileSync(fileOf(directory), "utf8")).toBe(text);
   });
 
-  it("refuses what is no file, and names a directory that it may not write to", async () => {
+  it("refuses a lock that is no file, and names a directory that it may not write to", async () => {
     const directory = temporary();
     fs.mkdirSync(fileOf(directory));
     await expect(lockWithFile(directory)).rejects.toMatchObject({ code: "LOCKED" });
@@ -227,7 +227,7 @@ describe("a process that cannot make the socket", () => {
     };
     main();`;
 
-  it("is told which runtime it is, and not that the disk failed", async () => {
+  it("gets an error that names the runtime, and not a failure of the disk", async () => {
     const directory = temporary();
     const { line } = await child(process.execPath, ["--import", "tsx", "-e", program(directory)]);
     const [name, code, message] = JSON.parse(line);

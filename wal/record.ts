@@ -118,7 +118,7 @@ export function writeFrame(
   into[p++] = TAG_CHECKSUM;
   const recordSize = p + CHECKSUM_SIZE - at - WORD_SIZE;
   writeLengthWord(into, at, recordSize);
-  // The chain has passed over the data: where the checksum came to them with another register, it leaves them with another.
+  // Combine with the chain's CRC, so that the data are hashed once.
   const throughData = crc32cCombine(chain ^ crc32c(into, offset ^ salt, at, start), crc, dataSize);
   const checksum = crc32c(into, throughData, start + dataSize, p);
   for (let i = 0; i < CHECKSUM_SIZE; i++) into[p++] = checksum >>> (8 * i);

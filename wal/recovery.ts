@@ -3,7 +3,7 @@
 // Nothing that opening returns can be taken back by a second crash, though the page cache may show what never reached the disk: not
 // written yet, or never to be written, after a sync that failed. The first a sync mends, so the names and each file are synced before they
 // are read. The second none mends: of the last segment, what no record states durable is written anew, to another file, before
-// anybody counts on it. Every earlier segment was durable when the next got its name.
+// a record relies on it. Every earlier segment was durable when the next got its name.
 //
 // Opening changes nothing before every reason to refuse has been looked at, so that a refused log stays as it was found. index.ts
 // tells the steps in order.

@@ -1,4 +1,4 @@
-// Torn tails and damage in real files. That each single bit and each length is told apart: test/durability/damage.test.ts.
+// Torn tails and damage in real files. For each single bit and each length see test/durability/damage.test.ts.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -285,7 +285,7 @@ describe("damage", () => {
     expect(await outcomeOf(directory)).toMatchObject({ code: "NOT_CONTIGUOUS", message: /renamed\.wal/ });
   });
 
-  it("that loses the end of the log whole is told by the commit index", async () => {
+  it("that loses the end of the log whole shows by the commit index", async () => {
     const log = await crashed(async (wal) => {
       await wal.save(hardState(1, 1, 0), entries(1, 4), true);
       await wal.save(hardState(1, 1, 9), [], true); // no raft would: it stands for entries that are gone
@@ -327,7 +327,7 @@ describe("what cannot be understood", () => {
     expect(await outcomeOf(temporary())).toMatchObject({ code: "NOT_FOUND" });
   });
 
-  it("is told for what it is where all that follows is another program's, and for damage otherwise", async () => {
+  it("is called another program's where all that follows is, and damage otherwise", async () => {
     const log = await withUnsyncedTail();
     const { bytes: pristine, start, end, chain } = continuedByEtcd(segmentsOf(log));
     const outcome = async (spoil: (bytes: Buffer) => Buffer): Promise<Recovered | WalError> => {

@@ -64,6 +64,6 @@ function checksums(bytes: Uint8Array, lo: number, hi: number): typeof crc32c {
     const n = Math.floor((at - lo) / STEP);
     return crc32c(bytes, upTo[n], lo + n * STEP, at);
   };
-  // The checksum up to `end` is that up to `start`, passed through the stretch: what it adds there, it adds once more and is gone.
+  // The CRC of the part before `start` enters twice, and xor cancels it.
   return (_, crc = 0, start = lo, end = hi) => crc32cCombine(before(start) ^ crc, before(end), end - start);
 }

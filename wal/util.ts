@@ -2,7 +2,7 @@
 //
 // A name is the segment's sequence number and the index of the first entry that it may hold, both as 16 hexadecimal digits.
 // Ports util.go. Differs: a name that ends in .wal and is not a segment's is refused rather than passed over with a warning,
-// because it may be a segment that somebody renamed.
+// because it may be a segment that an operator renamed.
 
 import { replaceThisMember, WalError } from "./errors.ts";
 import type { FileSystem } from "./file-system.ts";

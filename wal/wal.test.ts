@@ -326,7 +326,7 @@ describe("cutting", () => {
 });
 
 describe("a failure of the disk", () => {
-  it("is told again by every later call; nothing is retried", async () => {
+  it("is thrown again by every later call; nothing is retried", async () => {
     const calls: string[] = [];
     let failing = "";
     const disk = watched((call) => {

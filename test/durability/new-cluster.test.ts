@@ -272,7 +272,7 @@ describe("the file of snapshot save", () => {
     expect(there).toBeLessThan(crashes.states.size);
   });
 
-  it("is whole or not there when a call fails, which is told, and nothing else is left", async () => {
+  it("is whole or not there when a call fails, which throws, and nothing else is left", async () => {
     for (let nth = 1; ; nth++) {
       const disk = await prepare();
       const number = disk.calls + nth;

@@ -1,7 +1,7 @@
 // The peer port as a target, over real sockets, twice.
 //
 // `door`: whole connections, to one of three members that serve. Who is not let in changes nothing: no message of theirs reaches a node, and the
-// three go on and hold the same. Nobody is let in as one of the three. Who the mutator happens to get let in as somebody else (it takes the
+// three go on and hold the same. No connection is admitted as one of the three. Who the mutator happens to get let in as somebody else (it takes the
 // cluster's id and an address) is counted, and what it says is dropped.
 //
 // `frames`: what a peer sends once it is in, to a member of its own. Raft trusts its members, so what they say may well end leaderships and change
