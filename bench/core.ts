@@ -7,7 +7,7 @@
 // counted by V8's sampling heap profiler. The npm script exposes the collector, so that each stretch begins with a clean heap.
 
 import { Session } from "node:inspector/promises";
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
 import {
   discardLogger,
   MemoryStorage,

@@ -6,7 +6,7 @@
 // on to the next member. An unknown outcome (504, or a connection that broke) is counted as a failed write; the client writes again, as all
 // writes here may be repeated. At the end every acknowledged write is read back from every member.
 
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
 import { TestCluster, until } from "../test/cluster.ts";
 import { measure } from "./measuring.ts";
 

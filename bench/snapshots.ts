@@ -11,7 +11,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
 import { encodePut } from "../kvstore/command.ts";
 import { put, type TestMember, TestServers } from "../server/testing.ts";
 import { MemberProcess, TestCluster, until } from "../test/cluster.ts";

@@ -3,7 +3,7 @@
 // Any other answer comes from a login page, a proxy or another program, and throws NotOfMember: a command reports success only if a
 // member did. The readers ignore fields that a later release adds; a missing field, or one of another type, is an error.
 
-import type { MemberInfo, MemberStatus, PeerProgress, Warning } from "../server/interfaces.ts";
+import type { MemberInfo, MemberStatus, PeerProgress, Warning } from "../server/member.ts";
 import type { Head } from "./http-exchange.ts";
 import { printable } from "./printable.ts";
 

@@ -2,10 +2,10 @@
 
 import { PassThrough, Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { exitCode } from "../command-line/exit-codes.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
 import { MAX_VALUE_BYTES } from "./answers.ts";
 import { getValue, put, putValue, readValue } from "./client.ts";
-import { exitCode } from "./exit-codes.ts";
 import { onTerminal } from "./testing.ts";
 
 let server: Running;

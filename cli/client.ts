@@ -1,11 +1,13 @@
 // put, get and delete: a client on the command line. Each asks one member, the first of the endpoints that answers: see endpoints.ts.
 
 import type { Readable } from "node:stream";
+import { exitCode } from "../command-line/exit-codes.ts";
+import { toggle } from "../command-line/flags.ts";
+import { anyText } from "../command-line/kinds.ts";
 import { MAX_VALUE_BYTES, nothing, value } from "./answers.ts";
-import { command, toggle } from "./command.ts";
+import { command } from "./command.ts";
 import { ask, ClientError, clientFlags, type Endpoints } from "./endpoints.ts";
-import { exitCode } from "./exit-codes.ts";
-import { anyText, key } from "./flags.ts";
+import { key } from "./flags.ts";
 import { printStatus } from "./status.ts";
 
 const keyArgument = { kind: key, describe: "the key" } as const;

@@ -7,9 +7,9 @@
 // is gone, while others have theirs, is reported as missing: it has forgotten its promises and must not start.
 
 import path from "node:path";
-import type { FileSystem } from "../wal/index.ts";
-import { clusterIdOf } from "./cluster-id.ts";
-import { readMetadata } from "./data-directory.ts";
+import type { FileSystem } from "../disk/index.ts";
+import { readMetadata } from "../member/data-directory.ts";
+import { clusterIdOf } from "../member/identity.ts";
 import type { PeerFlag } from "./flags.ts";
 
 export const portStep = 100;

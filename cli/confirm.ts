@@ -3,7 +3,7 @@
 // It asks only on a terminal. A script cannot read the question, so it must give the flag that says yes: silence is not consent.
 
 import { createInterface } from "node:readline/promises";
-import { UsageError } from "./flags.ts";
+import { UsageError } from "../command-line/kinds.ts";
 
 /**
  * Whether the answer to the question is one of `yes`. Throws UsageError without a terminal; the error names `flag`.

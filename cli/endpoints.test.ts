@@ -4,11 +4,11 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { exitCode } from "../command-line/exit-codes.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
 import { membersAnswer, nothing } from "./answers.ts";
 import { getValue, putValue } from "./client.ts";
 import { ask, ClientError, type Endpoints, jsonBody } from "./endpoints.ts";
-import { exitCode } from "./exit-codes.ts";
 import { changeMembers } from "./members.ts";
 import { saveSnapshot } from "./snapshot-save.ts";
 import { slow, startStranger, strangers } from "./strangers.ts";
@@ -223,6 +223,9 @@ describe("a member that refuses", () => {
     good.member.nextRead = () => ({ kind: "timeout", message: "5 s passed" });
     const gone = await startKvServer();
     await gone.close();
+    const other = await startKvServer();
+    other.member.nextWrite = good.member.nextWrite;
+    other.member.nextRead = good.member.nextRead;
     const stranger = await startStranger(strangers["a login page with 200"]!, good.url);
     for (const args of [
       ["put", "k", "v"],
@@ -230,11 +233,12 @@ describe("a member that refuses", () => {
       ["get", "k"],
       ["snapshot", "save", "FILE"],
     ]) {
-      const { code, stderr } = await run(args, gone.url, good.url, stranger.url);
+      const { code, stderr } = await run(args, gone.url, good.url, stranger.url, other.url);
       expect({ args, code }).toEqual({ args, code: exitCode.refused });
-      expect(stderr).toMatch(/^readyloop: no member could do it\n( {2}http:.*\n){3} {2}What to do: .*\n$/);
+      expect(stderr).toMatch(/^readyloop: no member could do it\n( {2}http:.*\n){4} {2}What to do: .*\n$/);
     }
     await stranger.close();
+    await other.close();
   });
 
   test.each([

@@ -10,11 +10,12 @@
 // Time: at most (endpoints) x (a fifth of --timeout-ms for the status + --timeout-ms for the request), plus what http-exchange.ts
 // grants a large value. Each failure has one of the codes of exit-codes.ts, and lists what each endpoint said.
 
-import type { MemberStatus } from "../server/interfaces.ts";
+import { exitCode } from "../command-line/exit-codes.ts";
+import type { Flag, Flags } from "../command-line/flags.ts";
+import { integer } from "../command-line/kinds.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { type Answer, NotOfMember, type Problem, problemOf, statusAnswer } from "./answers.ts";
-import type { Flag, Flags } from "./command.ts";
-import { exitCode } from "./exit-codes.ts";
-import { integer, urls } from "./flags.ts";
+import { urls } from "./flags.ts";
 import { type Body, BodyTooLarge, ExchangeError, exchange, type HttpRequest } from "./http-exchange.ts";
 
 export interface Endpoints {

@@ -3,8 +3,8 @@
 // Promises a list of names in lower case, each once, or a UsageError. A name is never a pattern: `.example` in the list would admit
 // every name below it, and a stranger may register one.
 
+import { itemsOf, type Kind, shown, UsageError } from "../command-line/kinds.ts";
 import { isHostName } from "../kvstore/index.ts";
-import { itemsOf, type Kind, shown, UsageError } from "./flags.ts";
 
 export const hostNames: Kind<string[]> = {
   name: "hosts",

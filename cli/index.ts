@@ -5,14 +5,15 @@
 // the codes of exit-codes.ts.
 
 import fs from "node:fs";
+import { exitCode } from "../command-line/exit-codes.ts";
+import type { Environment } from "../command-line/read.ts";
 import { clientCommands } from "./client.ts";
 import { command, type Group } from "./command.ts";
 import { ClientError } from "./endpoints.ts";
-import { exitCode } from "./exit-codes.ts";
 import { completionFlag, helpText, showCompletionScript, showCompletions } from "./help.ts";
 import { members } from "./members.ts";
 import { hint } from "./program.ts";
-import { type Environment, find, noCommand, read } from "./read.ts";
+import { find, noCommand, read } from "./read.ts";
 import { recover } from "./recover.ts";
 import { snapshot } from "./snapshot.ts";
 import { startCluster } from "./start-cluster.ts";

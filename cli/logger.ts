@@ -6,7 +6,7 @@
 import pino, { type Logger as PinoLogger } from "pino";
 import { prettyFactory } from "pino-pretty";
 import type { Logger } from "../raft/index.ts";
-import type { Warning } from "../server/interfaces.ts";
+import type { Warning } from "../server/member.ts";
 import { LogOutput, withoutWaiting } from "./log-output.ts";
 
 export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;

@@ -5,7 +5,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
-import type { MemberInfo } from "../server/interfaces.ts";
+import type { MemberInfo } from "../server/member.ts";
 import { inProcess } from "./testing.ts";
 
 let server: Running;

@@ -4,14 +4,15 @@
 // members. The cluster refuses a change that would do harm, and says why and what to do instead; the command itself checks only the
 // spelling. The exit code is 0 only if the change was carried out.
 
+import { toggle } from "../command-line/flags.ts";
+import { printTable } from "../command-line/table.ts";
 import { type Members, membersAnswer } from "./answers.ts";
-import { command, type Group, toggle } from "./command.ts";
+import { command, type Group } from "./command.ts";
 import { ask, clientFlags, type Endpoints, jsonBody } from "./endpoints.ts";
 import { memberId, url } from "./flags.ts";
 import type { HttpRequest } from "./http-exchange.ts";
 import { printableJson } from "./printable.ts";
 import { hint } from "./program.ts";
-import { printTable } from "./table.ts";
 
 type OfMember = Endpoints & { id: number };
 

@@ -4,7 +4,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { MemberProcess, putUntilDone, TestCluster, until } from "../test/cluster.ts";
+import { type MemberProcess, putUntilDone, TestCluster, until } from "../test/cluster.ts";
 import { inProcess } from "./testing.ts";
 
 let cluster: TestCluster;
@@ -106,9 +106,7 @@ describe("recover", () => {
     expect(fs.readdirSync(cluster.dataDir(1))).toEqual(["member", "member.before-recovery"]);
     expect(fs.readdirSync(path.join(cluster.dataDir(1), "member.before-recovery"))).toEqual(before);
 
-    // With the line that recover prints: the old list names members that the new cluster has never had.
-    const alone = cluster.args(1).map((arg) => (arg.startsWith("--peers=") ? `--peers=1=${url}` : arg));
-    const member = await cluster.listening(new MemberProcess(1, alone));
+    const member = await cluster.startMember(1);
     await cluster.leader();
     for (let i = 0; i < 20; i++) expect(await value(member, `/key${i}`)).toBe(`value ${i}`);
     expect((await member.status()).members).toEqual([{ id: 1, peerUrl: url, role: "voter" }]);

@@ -9,7 +9,7 @@
 import { once } from "node:events";
 import fs from "node:fs";
 import type { Writable } from "node:stream";
-import { exitCode } from "./exit-codes.ts";
+import { exitCode } from "../command-line/exit-codes.ts";
 
 let hasFailed = false;
 

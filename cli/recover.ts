@@ -16,15 +16,17 @@
 // off, with a copy kept).
 
 import path from "node:path";
-import { nodeFileSystem } from "../wal/index.ts";
-import { drawClusterId, drawIncarnation } from "./cluster-id.ts";
-import { command, toggle } from "./command.ts";
+import { toggle } from "../command-line/flags.ts";
+import { text } from "../command-line/kinds.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { drawClusterId, drawIncarnation } from "../member/identity.ts";
+import { keysText, startLine } from "../member/new-directory.ts";
+import { acceptFlag, recoverDirectory, type State } from "../member/recover-directory.ts";
+import { command } from "./command.ts";
 import { confirm } from "./confirm.ts";
-import { memberId, text, url } from "./flags.ts";
+import { memberId, url } from "./flags.ts";
 import { makeLogger, textLogger } from "./logger.ts";
-import { keysText, startLine } from "./new-cluster.ts";
 import { hint } from "./program.ts";
-import { acceptFlag, recoverDirectory, type State } from "./recover-directory.ts";
 
 const yesFlag = "yes-i-know-that-acknowledged-writes-may-be-lost";
 

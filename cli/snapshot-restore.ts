@@ -6,11 +6,19 @@
 // is part of the id.
 
 import path from "node:path";
-import { nodeFileSystem } from "../wal/index.ts";
-import { drawIncarnation, idOf } from "./cluster-id.ts";
-import { type PeerFlag, UsageError } from "./flags.ts";
-import { adoptMember, buildMember, keysText, type NewMember, startLine, unfinishedName } from "./new-cluster.ts";
-import { type Contents, checkSnapshotFile, mapOf } from "./snapshot-file.ts";
+import { UsageError } from "../command-line/kinds.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { drawIncarnation, idOf } from "../member/identity.ts";
+import {
+  adoptMember,
+  buildMember,
+  keysText,
+  type NewMember,
+  startLine,
+  unfinishedName,
+} from "../member/new-directory.ts";
+import { type Contents, checkSnapshotFile, mapOf } from "../member/snapshot-file.ts";
+import type { PeerFlag } from "./flags.ts";
 
 type NewLog = Pick<NewMember, "fileSystem" | "incarnation" | "segmentBytes" | "random">;
 

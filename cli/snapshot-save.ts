@@ -4,15 +4,15 @@
 // neither a broken connection nor a full disk leaves a file that looks like a backup.
 
 import { createHash } from "node:crypto";
+import { nodeFileSystem } from "../disk/index.ts";
+import { refuseExisting, writeSnapshotFile } from "../member/snapshot-file.ts";
 import { type ConfState, makeConfState, makeSnapshot, type SnapshotMetadata } from "../raft/index.ts";
-import type { MemberInfo } from "../server/interfaces.ts";
+import type { MemberInfo } from "../server/member.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
-import { nodeFileSystem } from "../wal/index.ts";
 import { fieldsOf, memberList, NotOfMember, numberOf, requireBytes } from "./answers.ts";
 import { ask, type Endpoints } from "./endpoints.ts";
 import type { Head } from "./http-exchange.ts";
 import { Progress } from "./progress.ts";
-import { refuseExisting, writeSnapshotFile } from "./snapshot-file.ts";
 
 const checksumBytes = 32;
 /** Ten thousand members. */

@@ -1,8 +1,10 @@
 // snapshot: backups. Saves one from a running cluster, checks one, makes a new cluster from one.
 
-import { command, type Group, toggle } from "./command.ts";
+import { toggle } from "../command-line/flags.ts";
+import { text } from "../command-line/kinds.ts";
+import { command, type Group } from "./command.ts";
 import { clientFlags } from "./endpoints.ts";
-import { memberId, peers, text } from "./flags.ts";
+import { memberId, peers } from "./flags.ts";
 import { checkRestore, restoreSnapshot } from "./snapshot-restore.ts";
 import { saveSnapshot } from "./snapshot-save.ts";
 import { showSnapshot } from "./snapshot-status.ts";

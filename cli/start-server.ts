@@ -12,13 +12,11 @@ import type { Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import type { Logger as PinoLogger } from "pino";
+import { toggle } from "../command-line/flags.ts";
+import { choice, integer, text, UsageError } from "../command-line/kinds.ts";
+import { nodeFileSystem } from "../disk/index.ts";
 import { createKvServer, KvMap } from "../kvstore/index.ts";
-import type { Rejection } from "../server/interfaces.ts";
-import { Server } from "../server/server.ts";
-import { askCluster, WebSocketTransport } from "../transport/index.ts";
-import { nodeFileSystem } from "../wal/index.ts";
-import { clusterIdOf, drawIncarnation } from "./cluster-id.ts";
-import { command, toggle } from "./command.ts";
+import { realClock } from "../member/clock.ts";
 import {
   type DataDirectory,
   type DirectoryOptions,
@@ -26,12 +24,20 @@ import {
   type OpenedLog,
   openDataDirectory,
   readMetadata,
-} from "./data-directory.ts";
-import { DirectoryError } from "./directory-error.ts";
-import { choice, host, integer, memberId, type PeerFlag, peers, portOrFree, text, UsageError } from "./flags.ts";
+} from "../member/data-directory.ts";
+import { DirectoryError } from "../member/directory-error.ts";
+import { clusterIdOf, drawIncarnation } from "../member/identity.ts";
+import { type JoinAnswer, join } from "../member/join.ts";
+import { judgeCluster } from "../member/judge-cluster.ts";
+import { givenAddress, OwnAddress } from "../member/own-address.ts";
+import { checkMoved, checkMovedFlags } from "../member/peers-moved.ts";
+import { checkPorts, isLoopback, listenError, shownHost } from "../member/ports.ts";
+import { Server } from "../server/server.ts";
+import type { Rejection } from "../transport/contract.ts";
+import { askCluster, WebSocketTransport } from "../transport/index.ts";
+import { command } from "./command.ts";
+import { host, memberId, type PeerFlag, peers, portOrFree } from "./flags.ts";
 import { hostNames } from "./host-names.ts";
-import { type JoinAnswer, join } from "./join.ts";
-import { judgeCluster } from "./judge-cluster.ts";
 import {
   type LogFormat,
   type LogLevel,
@@ -41,11 +47,7 @@ import {
   type ProcessLog,
   textLogger,
 } from "./logger.ts";
-import { givenAddress, OwnAddress } from "./own-address.ts";
 import { endWithParent } from "./parent.ts";
-import { checkMoved, checkMovedFlags } from "./peers-moved.ts";
-import { checkPorts, isLoopback, listenError, shownHost } from "./ports.ts";
-import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
 
 export interface ServerFlags {

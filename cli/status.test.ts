@@ -1,9 +1,9 @@
 // status: the rows, the last line and the exit code, for what the endpoints may come to.
 
 import { afterEach, expect, test } from "vitest";
+import { exitCode } from "../command-line/exit-codes.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
-import type { MemberStatus, PeerProgress, Warning } from "../server/interfaces.ts";
-import { exitCode } from "./exit-codes.ts";
+import type { MemberStatus, PeerProgress, Warning } from "../server/member.ts";
 import { withoutUnused } from "./status.ts";
 import { type Stranger, slow, startStranger, strangers } from "./strangers.ts";
 import { inProcess } from "./testing.ts";

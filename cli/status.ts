@@ -7,11 +7,11 @@
 // The exit code is 0 if the members are of one cluster, with a leader and a majority of the voters; 5 if no member answered at all,
 // 4 if those that did refused, else 1.
 
-import type { MemberInfo, MemberStatus } from "../server/interfaces.ts";
+import { exitCode } from "../command-line/exit-codes.ts";
+import { printTable } from "../command-line/table.ts";
+import type { MemberInfo, MemberStatus } from "../server/member.ts";
 import { areDefaults, defaultTimeoutMs, type Endpoints, type Outcome, reasonOf, statusOf } from "./endpoints.ts";
-import { exitCode } from "./exit-codes.ts";
 import { printable, printableJson } from "./printable.ts";
-import { printTable } from "./table.ts";
 
 interface Found {
   readonly endpoint: string;

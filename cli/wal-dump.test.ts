@@ -4,6 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
 import { encodeDelete, encodePut } from "../kvstore/command.ts";
 import {
   ConfChangeTransition,
@@ -14,10 +15,10 @@ import {
   makeConfState,
   marshalConfChange,
 } from "../raft/index.ts";
-import { toConfChange } from "../server/changes.ts";
 import { encodeEnvelope } from "../server/envelope.ts";
-import { encodeNote } from "../server/notes.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { toConfChange } from "../server/membership/conf-change-context.ts";
+import { encodeNote } from "../server/membership/notes.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 import { inProcess } from "./testing.ts";
 
 const made: string[] = [];

@@ -16,6 +16,9 @@
 // or of entries alone, EntryNormal and so on.
 
 import path from "node:path";
+import { toggle } from "../command-line/flags.ts";
+import { choices, integer, text, UsageError } from "../command-line/kinds.ts";
+import { type FileSystem, nodeFileSystem } from "../disk/index.ts";
 import { CommandError, decodeCommand } from "../kvstore/command.ts";
 import {
   asV2,
@@ -33,20 +36,10 @@ import {
   goQuote,
   transitionName,
 } from "../raft/index.ts";
-import { contextOf } from "../server/changes.ts";
 import { decodeEnvelope, type RequestId } from "../server/envelope.ts";
-import {
-  decodeMetadata,
-  decodeSnapshotRecord,
-  endText,
-  type FileSystem,
-  type LogItem,
-  nodeFileSystem,
-  RecordType,
-  readRecords,
-} from "../wal/index.ts";
-import { command, toggle } from "./command.ts";
-import { choices, integer, text, UsageError } from "./flags.ts";
+import { contextOf } from "../server/membership/conf-change-context.ts";
+import { decodeMetadata, decodeSnapshotRecord, endText, type LogItem, RecordType, readRecords } from "../wal/index.ts";
+import { command } from "./command.ts";
 import { print } from "./output.ts";
 import { hint } from "./program.ts";
 

@@ -2,8 +2,9 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeEach, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
 import type { Entry } from "../raft/index.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 import { inProcess, onTerminal } from "./testing.ts";
 
 const fileSystem = nodeFileSystem;

@@ -10,10 +10,12 @@
 // Exit code 0: the log ends cleanly now, or did before. 1: it was left as it is.
 
 import path from "node:path";
-import { type LogItem, nodeFileSystem, readRecords, refusal, validSnapshots, Wal } from "../wal/index.ts";
-import { command, toggle } from "./command.ts";
+import { toggle } from "../command-line/flags.ts";
+import { text } from "../command-line/kinds.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { type LogItem, readRecords, refusal, validSnapshots, Wal } from "../wal/index.ts";
+import { command } from "./command.ts";
 import { confirm } from "./confirm.ts";
-import { text } from "./flags.ts";
 
 const fileSystem = nodeFileSystem;
 

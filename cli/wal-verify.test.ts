@@ -2,10 +2,12 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
+import { removeTemporary } from "../disk/testing.ts";
 import { type Entry, makeConfState, makeSnapshot } from "../raft/index.ts";
 import { Snapshotter } from "../snap/index.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
-import { continuedByEtcd, copyOf, removeTemporary, segmentsOf } from "../wal/testing.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
+import { continuedByEtcd, copyOf, segmentsOf } from "../wal/testing.ts";
 import { inProcess } from "./testing.ts";
 
 const made: string[] = [];

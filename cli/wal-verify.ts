@@ -12,6 +12,8 @@
 // what to do next.
 
 import path from "node:path";
+import { text } from "../command-line/kinds.ts";
+import { type FileSystem, nodeFileSystem } from "../disk/index.ts";
 import { decodeEntry, decodeHardState } from "../raft/index.ts";
 import { SnapError } from "../snap/index.ts";
 import { parseSnapshotName, type SnapshotPosition, samePosition } from "../snap/names.ts";
@@ -19,19 +21,16 @@ import { readSnapshot } from "../snap/read.ts";
 import {
   decodeSnapshotRecord,
   endText,
-  type FileSystem,
   type LogItem,
-  nodeFileSystem,
   RecordType,
   readRecords,
   refusal,
   replaceThisMember,
   WalError,
 } from "../wal/index.ts";
+import { listSegments, segmentsFrom } from "../wal/names.ts";
 import { ReadAll } from "../wal/read-all.ts";
-import { listSegments, segmentsFrom } from "../wal/util.ts";
 import { command } from "./command.ts";
-import { text } from "./flags.ts";
 
 export const walVerify = command({
   name: "verify",

@@ -16,7 +16,7 @@
 // are carried out.
 
 import express, { type NextFunction, type Request, type Response } from "express";
-import type { Member, MemberStatus, Warning } from "../server/interfaces.ts";
+import type { Member, MemberStatus, Warning } from "../server/member.ts";
 import { fail, methodNotAllowed } from "./key-handler.ts";
 import { badMemberId, membershipRoutes, type Route } from "./membership-api.ts";
 import { type Problem, sendJson, sendProblem } from "./problem.ts";

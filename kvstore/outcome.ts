@@ -5,7 +5,7 @@
 // only because doing either twice does no more than doing it once, provided that no other client wrote the key in between.
 
 import type { OutgoingHttpHeaders } from "node:http";
-import type { ChangeOutcome, Refused } from "../server/interfaces.ts";
+import type { ChangeOutcome, Refused } from "../server/member.ts";
 import type { Problem } from "./problem.ts";
 
 const again = { "retry-after": "1" } satisfies OutgoingHttpHeaders;

@@ -218,6 +218,9 @@ describe("a query parameter", () => {
     "consistency;stale",
     "_method=DELETE",
     "#fragment",
+    "?",
+    "?consistency=stale",
+    "?&consistency=stale",
   ])("that is unknown is 400 UNKNOWN_PARAMETER on every request: ?%s", async (query) => {
     for (const [line, headers, body] of writes) {
       const answer = await send(`${line}?${query}`, headers, body);

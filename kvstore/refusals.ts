@@ -133,7 +133,7 @@ const none: readonly string[] = [];
 
 /** The first parameter of the query that is not among the known. */
 export function unknownParameter(query: string, known: readonly string[]): Problem | undefined {
-  for (const name of new URLSearchParams(query).keys()) {
+  for (const name of parametersOf(query).keys()) {
     if (known.includes(name)) continue;
     return {
       status: 400,
@@ -147,6 +147,9 @@ export function unknownParameter(query: string, known: readonly string[]): Probl
   }
   return undefined;
 }
+
+/** A question mark at the start of a query is a part of the first name. URLSearchParams takes one off: it gets one more. */
+export const parametersOf = (query: string): URLSearchParams => new URLSearchParams(`?${query}`);
 
 /** The query of a target, without its question mark; "" if there is none. */
 export function queryOf(url: string): string {

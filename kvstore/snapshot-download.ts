@@ -18,7 +18,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
 import type { Request, Response } from "express";
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { fail } from "./key-handler.ts";
 import type { KvMap } from "./map.ts";
 import type { ApiOptions, Route } from "./membership-api.ts";

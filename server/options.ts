@@ -1,7 +1,8 @@
 // What a server is made of: its settings, and the parts that it is given.
 
 import type { Logger } from "../raft/index.ts";
-import type { Clock, LogStore, Recovered, Rejection, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
+import type { MemberAddress, Rejection } from "../transport/contract.ts";
+import type { Clock, LogStore, Recovered, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
 
 export interface ServerOptions {
   readonly id: number;
@@ -12,12 +13,13 @@ export interface ServerOptions {
   readonly recovered: Recovered | undefined;
   /**
    * `start`: the members of a new cluster, in ascending order of id, the same on each of them. `join`: members of a running cluster that may
-   * talk to this one until it knows them all from its log. Neither counts once the log names the members. `moved`: new addresses of members
-   * in the log, this one among them. They override the log's addresses of the time of the start, until a later entry gives one (move.ts).
+   * talk to this one until it knows them all from its log. Neither counts once the log names the members. `moved`: new addresses of
+   * members in the log, this one among them. They override those that the log had at the start, until a later entry gives one
+   * (membership/move.ts).
    */
   readonly peers: {
     readonly how: "start" | "join" | "moved";
-    readonly list: readonly { readonly id: number; readonly url: string }[];
+    readonly list: readonly MemberAddress[];
   };
   readonly tickMs: number;
   /** Ticks without a leader before an election; heartbeats go out every tick. */

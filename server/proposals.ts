@@ -7,7 +7,7 @@
 // is the order of deadlines.
 
 import { encodeEnvelope, type RequestId } from "./envelope.ts";
-import type { ProposeOutcome, Refused } from "./interfaces.ts";
+import type { ProposeOutcome, Refused } from "./member.ts";
 
 interface Waiting {
   readonly bytes: number;

@@ -17,7 +17,8 @@ import {
   makeSnapshot,
   proposed,
 } from "../raft/index.ts";
-import type { ChangeOutcome, LogStore } from "./interfaces.ts";
+import type { LogStore } from "./interfaces.ts";
+import type { ChangeOutcome } from "./member.ts";
 import { encodeSnapshotHeader } from "./snapshot-header.ts";
 import { leaderOf, put, type TestMember, TestServers, until } from "./testing.ts";
 

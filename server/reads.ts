@@ -7,7 +7,7 @@
 // context: with the old one a late answer could confirm a read that came after it (etcd#20418).
 
 import { encodeEnvelope, type RequestId } from "./envelope.ts";
-import type { ReadOutcome } from "./interfaces.ts";
+import type { ReadOutcome } from "./member.ts";
 
 interface Read {
   readonly deadline: number;

@@ -18,18 +18,18 @@ import {
   type MemoryStorage,
   type Message,
   makeSnapshot,
-  type RawNode,
+  type NodeView,
   type SnapshotMetadata,
 } from "../raft/index.ts";
 import type { LogStore, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
-import type { Members } from "./members.ts";
+import type { Members } from "./membership/members.ts";
 import { checkSnapshot, encodeSnapshotHeader, splitSnapshot } from "./snapshot-header.ts";
 
 export interface SnapshotParts {
   readonly store: SnapshotStore;
   readonly log: LogStore;
   readonly storage: MemoryStorage;
-  readonly node: RawNode;
+  readonly node: NodeView;
   readonly stateMachine: StateMachine;
   readonly members: Members;
   readonly transport: Transport;
@@ -90,14 +90,14 @@ export class Snapshots {
   takeIfDue(position: Position): void {
     const due = this.wanted || position.index - this.last >= this.limits.count;
     const busy = this.writing !== undefined || this.finished !== undefined || this.closed;
-    if (!due || busy || this.parts.node.raft.raftLog.hasNextOrInProgressSnapshot()) return;
+    if (!due || busy || this.parts.node.hasNextOrInProgressSnapshot()) return;
     this.wanted = false;
     if (position.index > this.last) this.take(position);
   }
 
   private take(position: Position): void {
     const { node, members, stateMachine, store, logger, now } = this.parts;
-    const metadata = { index: position.index, term: position.term, confState: node.raft.trk.confState() };
+    const metadata = { index: position.index, term: position.term, confState: node.confState() };
     const header = encodeSnapshotHeader(members.state());
     const state = stateMachine.snapshot();
     this.last = metadata.index;
@@ -206,9 +206,9 @@ export class Snapshots {
   }
 
   private isWanted(m: Message, { index, term, confState }: SnapshotMetadata): boolean {
-    const { raft } = this.parts.node;
-    if (m.term < raft.term || index <= raft.raftLog.committed || raft.raftLog.matchTerm({ term, index })) return false;
-    return names(confState, raft.id);
+    const { node } = this.parts;
+    if (m.term < node.term || index <= node.commit || node.matchTerm({ term, index })) return false;
+    return names(confState, node.id);
   }
 
   /**

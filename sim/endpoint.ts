@@ -6,7 +6,8 @@
 // handler is reported to the maker of the endpoint: no correct member sends one to another.
 
 import { type Message, MessageType } from "../raft/index.ts";
-import type { Address, RequestOutcome, Transport, TransportHandler } from "../server/interfaces.ts";
+import type { Transport } from "../server/interfaces.ts";
+import type { Address, RequestOutcome, TransportHandler } from "../transport/contract.ts";
 import { validateMessage, validateSnapshotMessage } from "../transport/validate.ts";
 import type { End, Network } from "./network.ts";
 import { streamSnapshot } from "./snapshot-stream.ts";

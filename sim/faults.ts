@@ -5,7 +5,7 @@
 // Changes of the members are drawn from the asked member's view of them. The cluster may well refuse one: refusing is its task.
 
 import { isNormal } from "../raft/index.ts";
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Harm, SimMember } from "./member.ts";
 import type { Network } from "./network.ts";

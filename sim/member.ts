@@ -1,13 +1,14 @@
 // One member of the simulated cluster: the real server on a fake disk, over all its lives.
 //
-// A life is a Process. Starting opens the data directory with the lines of the command line (cli/data-directory.ts). A crash ends the
+// A life is a Process. Starting opens the data directory with the lines of the command line (member/data-directory.ts). A crash ends the
 // process between two events; what the disk then holds is drawn by the disk. The machine's clock drifts by a rate of its own.
 
-import { type DirectoryOptions, makeLog, openDataDirectory } from "../cli/data-directory.ts";
+import type { FileSystem } from "../disk/index.ts";
+import { type DirectoryOptions, makeLog, openDataDirectory } from "../member/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
-import type { LogStore, Rejection } from "../server/interfaces.ts";
+import type { LogStore } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
-import type { FileSystem } from "../wal/index.ts";
+import type { Rejection } from "../transport/contract.ts";
 import { damageLog, damageSnapshot } from "./damage.ts";
 import { type DiskCall, FakeDisk } from "./disk.ts";
 import { Endpoint } from "./endpoint.ts";

@@ -3,7 +3,7 @@
 // It removes the member, adds a new one as a learner, and promotes the new one. It asks any member that runs, accepts a refusal and tries
 // again. It goes on after all other faults have ended, since the cluster owes a replacement for a lost disk. One replacement at a time.
 
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import type { SimMember } from "./member.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";

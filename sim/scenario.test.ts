@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { encodePut } from "../kvstore/command.ts";
 import { MessageType } from "../raft/index.ts";
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import { SimMember } from "./member.ts";
 import { Scenario } from "./scenario.ts";
 

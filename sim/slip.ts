@@ -3,9 +3,9 @@
 //
 // It calls the code of the real start: it reads the log's metadata, judges with the answers of the other cluster's peers, opens the directory.
 
-import { type DirectoryOptions, makeLog, openDataDirectory, readMetadata } from "../cli/data-directory.ts";
-import { DirectoryError } from "../cli/directory-error.ts";
-import { judgeCluster } from "../cli/judge-cluster.ts";
+import { type DirectoryOptions, makeLog, openDataDirectory, readMetadata } from "../member/data-directory.ts";
+import { DirectoryError } from "../member/directory-error.ts";
+import { judgeCluster } from "../member/judge-cluster.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import type { ClusterAnswer } from "../transport/index.ts";
 

@@ -26,7 +26,7 @@
 // do. Every protobuf reader takes such varints; 35 bits bound a file to 32 GiB. etcd itself writes the shortest form, and no data
 // field at all where there is no data: both are read here. The metadata follows the data, as the order of the fields has it anyway.
 //
-// The checksum covers the size of the data, which comes first and is known last: see wal/crc32c.ts.
+// The checksum covers the size of the data, which comes first and is known last: see disk/crc32c.ts.
 //
 // Read are files laid out like this, no others: fields in this order, none twice, none unknown in the head. The checksum proves
 // the snapshot, and the size of the file the bytes before it; so any flipped bit is found. Two limits are etcd's and not ours: it

@@ -1,9 +1,9 @@
 // Saving: the order of what it does, what it leaves behind when the source or the disk fails, and that it blocks no other work.
 
 import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { FileSystemError } from "../disk/file-system.ts";
+import { removeTemporary, text, unsynced, watched } from "../disk/testing.ts";
 import { makeConfState } from "../raft/raftpb/index.ts";
-import { FileSystemError } from "../wal/file-system.ts";
-import { removeTemporary, text, unsynced, watched } from "../wal/testing.ts";
 import { SnapError } from "./index.ts";
 import { chunksOf, closeStores, collect, filesIn, metadataAt, nameAt, noise, openStore } from "./testing.ts";
 import { PIECE_BYTES, SYNC_BYTES } from "./write.ts";

@@ -37,7 +37,7 @@ describe("members that come and go", () => {
     // Started first: it says what is to be done, and waits.
     const peerUrl = await cluster.addressFor(4);
     const early = new MemberProcess(4, cluster.args(4));
-    await early.line((l) => l.msg.includes("readyloop members add 4"));
+    await early.line((l) => l.msg.includes("members add 4"));
     const added = await asked.fetch("/_members", json("POST", { id: 4, peerUrl, learner: true }));
     expect(added.status).toBe(200);
     expect(((await added.json()) as { members: unknown[] }).members).toContainEqual({

@@ -79,6 +79,26 @@ describe("three members that start at new ports", () => {
     expect([await read(third, "/k"), await read(third, "/l")]).toEqual(["old", "new"]);
   }, 180_000);
 
+  test("with --peers-moved left in their scripts find a member that `members move` has moved again", async () => {
+    const members = await directory();
+    const ports = await freePorts(7);
+    await stoppedCluster(members, ports.slice(0, 3));
+    const fresh = ports.slice(3, 6);
+    const [first, , third] = await members.startAll(fresh, moved);
+    await members.leader(1, 2, 3);
+    await untilKnown(third as MemberProcess, fresh.map(urlOf));
+    const last = ports[6] as number;
+    const move = await readyloop("members", "move", "2", urlOf(last), `--endpoints=${first?.clientUrl}`);
+    expect(move).toMatchObject({ code: 0 });
+    for (const id of [1, 2, 3]) expect(await members.stop(id)).toBe(0);
+
+    const [one, , three] = fresh as [number, number, number];
+    await members.start(2, last, [one, last, three].map(urlOf));
+    for (const id of [1, 3]) await members.start(id, fresh[id - 1] as number, fresh.map(urlOf), moved);
+    await members.leader(1, 2, 3);
+    expect(await read(members.running.get(2) as MemberProcess, "/k")).toBe("old");
+  }, 180_000);
+
   test("without the flag log both addresses and the ways on, and members move ends the warning", async () => {
     const members = await directory();
     const ports = await freePorts(4);

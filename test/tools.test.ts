@@ -45,6 +45,12 @@ describe("a wrong operand", () => {
     ["test/conformance/run.ts", [missing], /^npm run conformance: \S+missing: there is no such file\n$/],
     ["test/conformance/run.ts", [], /^npm run conformance: no script to run: name a script or a directory.*\n$/],
     ["test/conformance/run.ts", ["--show", missing], /^npm run conformance: \S+missing: there is no such file\n$/],
+    ["test/conformance/run.ts", ["/dev/null"], /^npm run conformance: \/dev\/null: there is no step in it\n$/],
+    [
+      "test/conformance/run.ts",
+      ["--rewrite", "/dev/null"],
+      /^npm run conformance: \/dev\/null: there is no step in it\n$/,
+    ],
     ["test/fuzz/run.ts", ["--target=wal", `--input=${missing}`], /^npm run fuzz: \S+missing: there is no such file\n$/],
     ["test/fuzz/run.ts", [`--input=${missing}`], /^npm run fuzz: --input needs one --target\n$/],
     ["test/fuzz/run.ts", ["--target=nope"], /^npm run fuzz: there is no target nope: choose from raftpb, .*\n$/],

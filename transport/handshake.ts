@@ -17,7 +17,7 @@
 import { type IncomingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { checksumOf, fits } from "./checksum.ts";
-import type { Address, MemberAddress, Rejection, Remaining } from "./options.ts";
+import type { Address, MemberAddress, Rejection, Remaining } from "./contract.ts";
 import { originOf } from "./peer-url.ts";
 
 export const protocolVersion = 2;
@@ -58,7 +58,7 @@ export const bodyChecksumHeader = "x-readyloop-body-checksum";
 /** What the checksum is over: the values of these, each on a line. */
 const guarded = [header.version, header.from, header.incarnation, header.cluster, header.to, header.address];
 
-/** Who asks, before it knows the cluster. */
+/** The asking member, before it knows the cluster. */
 export interface Asker {
   readonly from: number;
   /** 0: unknown. */

@@ -1,4 +1,4 @@
-// The peer port: an HTTP server that finds out who asks, and hands a connection or a request over to the part that serves it.
+// The peer port: an HTTP server that identifies the asking peer, and hands a connection or a request over to the part that serves it.
 //
 // Every path but one asks the same questions in the same order: is this the path and the method, is this member ready, does the handshake
 // hold, does the handler admit the peer. The port itself answers refusals. Until it is opened, and again once it is closing, it asks a peer
@@ -10,6 +10,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
+import type { TransportHandler } from "./contract.ts";
 import {
   type Asked,
   checkHandshake,
@@ -22,13 +23,7 @@ import {
 } from "./handshake.ts";
 import { bodyHeaders } from "./http-client.ts";
 import { encodeMembers } from "./join.ts";
-import {
-  TransportError,
-  type TransportHandler,
-  type TransportLimits,
-  type TransportLogger,
-  type TransportOptions,
-} from "./options.ts";
+import { TransportError, type TransportLimits, type TransportLogger, type TransportOptions } from "./options.ts";
 import { RequestAnswerer } from "./requests.ts";
 import { maxSnapshotFrameBytes } from "./snapshot-frames.ts";
 

@@ -6,8 +6,8 @@
 //
 // Ports decoder.go; here a decoder reads one segment, and the chain is handed from one to the next.
 
-import { crc32c } from "./crc32c.ts";
-import type { File } from "./file-system.ts";
+import { crc32c } from "../disk/crc32c.ts";
+import type { File } from "../disk/file-system.ts";
 import { frameSize, HEAD_RECORDS, RecordType, readFrame, readLengthWord, type WalRecord, WORD_SIZE } from "./record.ts";
 
 const CHUNK_SIZE = 1024 * 1024;

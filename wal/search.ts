@@ -7,7 +7,7 @@
 //
 // Nothing of this is in etcd, whose decoder looks at the bad frame alone.
 
-import { crc32c, crc32cCombine } from "./crc32c.ts";
+import { crc32c, crc32cCombine } from "../disk/crc32c.ts";
 import { usedFrom, type Window } from "./decoder.ts";
 import { frameSize, looksLikeOurs, readFrame, readLengthWord, WORD_SIZE } from "./record.ts";
 

@@ -4,9 +4,9 @@
 // draws the faults; what they meet is up to real processes and clocks, and the verdict says so.
 
 import { randomInt } from "node:crypto";
-import { maybeAmountFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
-import { printTable } from "../../cli/table.ts";
-import { failed, npmRun, passed, refuse } from "../../cli/verdict.ts";
+import { maybeAmountFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../../command-line/script-flags.ts";
+import { printTable } from "../../command-line/table.ts";
+import { failed, npmRun, passed, refuse } from "../../command-line/verdict.ts";
 import { removeDirectory, runChaos } from "./chaos.ts";
 import { mutantPreload, mutants } from "./mutants.ts";
 import { rowsOf } from "./report.ts";

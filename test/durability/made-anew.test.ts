@@ -3,10 +3,10 @@
 // its saves stay.
 
 import { describe, expect, it } from "vitest";
-import { makeLog, openDataDirectory } from "../../cli/data-directory.ts";
+import type { FileSystem } from "../../disk/index.ts";
+import { makeLog, openDataDirectory } from "../../member/data-directory.ts";
 import { type Failure, FakeDisk } from "../../sim/disk.ts";
 import { Random } from "../../sim/random.ts";
-import type { FileSystem } from "../../wal/index.ts";
 import { choices } from "./choices.ts";
 
 const old = { nodeId: 1, clusterId: 7, incarnation: 5 };

@@ -4,7 +4,8 @@
 // acknowledged. So what a start finds must be what the records up to some point amount to, and that point must lie between the
 // last record that was acknowledged and the last that was written. The history works that out by itself, with no help of wal/ or snap/.
 
-import { makeLog, openDataDirectory } from "../../cli/data-directory.ts";
+import { crc32c, type FileSystem } from "../../disk/index.ts";
+import { makeLog, openDataDirectory } from "../../member/data-directory.ts";
 import {
   type Entry,
   type HardState,
@@ -16,7 +17,7 @@ import {
 import type { Recovered } from "../../server/interfaces.ts";
 import { Random } from "../../sim/random.ts";
 import type { Snapshotter } from "../../snap/index.ts";
-import { crc32c, type FileSystem, Wal } from "../../wal/index.ts";
+import { Wal } from "../../wal/index.ts";
 
 export const WAL = "/data/member/wal";
 export const SNAP = "/data/member/snap";
