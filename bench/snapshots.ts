@@ -37,7 +37,7 @@ async function fill({ server }: TestMember): Promise<void> {
   }
 }
 
-/** Writes at the given rate until it is told to stop; resolves to how many were acknowledged. */
+/** Writes at the given rate until it is stopped; resolves to how many writes were acknowledged. */
 function writeOn({ server }: TestMember): () => Promise<number> {
   const began = performance.now();
   const writes: Promise<unknown>[] = [];

@@ -23,7 +23,7 @@ describe("the value of put KEY -", () => {
     }
   });
 
-  test("readValue refuses more than that, also if the input never ends", async () => {
+  test("readValue refuses a larger value, also if the input never ends", async () => {
     const endless = new Readable({
       read() {
         this.push(Buffer.alloc(1024 * 1024));
@@ -32,7 +32,8 @@ describe("the value of put KEY -", () => {
     await expect(readValue(endless)).rejects.toMatchObject({
       name: "ClientError",
       exitCode: exitCode.usage,
-      message: "standard input holds more than 33554432 bytes, the most that a value may have; nothing was sent",
+      message:
+        "standard input holds more than 33554432 bytes, the largest value that a server accepts; nothing was sent",
     });
     expect(endless.destroyed).toBe(true);
   });

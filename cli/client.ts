@@ -37,7 +37,7 @@ export const clientCommands = [
   }),
   command({
     name: "status",
-    describe: "show every member: role, term, leader, how far its log is; exit code 1 without a leader or a majority",
+    describe: "show every member: role, term, leader and indexes; exit code 1 without a leader or a majority",
     flags: { json: toggle("print JSON"), ...clientFlags },
     run: printStatus,
   }),
@@ -113,7 +113,7 @@ export async function readValue(input: Readable & { isTTY?: boolean }): Promise<
       const limit = `${MAX_VALUE_BYTES} bytes`;
       throw new ClientError(
         exitCode.usage,
-        `standard input holds more than ${limit}, the most that a value may have; nothing was sent`,
+        `standard input holds more than ${limit}, the largest value that a server accepts; nothing was sent`,
       );
     }
     parts.push(part);

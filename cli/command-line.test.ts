@@ -12,7 +12,7 @@ import { readyloop, TestCluster } from "../test/cluster.ts";
 import { root } from "./index.ts";
 import { inProcess } from "./testing.ts";
 
-/** A URL where nobody listens. */
+/** A URL where nothing listens. */
 async function deadUrl(): Promise<string> {
   const server = net.createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -79,7 +79,7 @@ describe("a flag that is wrong gives one clear line and exit code 2", () => {
     ["an endpoint that is no URL", ["get", "k", "--endpoints=nowhere"], /not a URL/],
     ["put without a value", ["put", "k"], /put: <value> is missing/],
     ["put with nothing", ["put"], /put: <key> and <value> are missing/],
-    ["a key that is too long", ["delete", "k".repeat(4097)], /<key> has 4097 bytes, and a key at most 4096/],
+    ["a key that is too long", ["delete", "k".repeat(4097)], /<key> has 4097 bytes; a key has at most 4096/],
     ["a value with a line break", ["get", "k", "--endpoints=a\nb"], /"a\\nb" is not a URL/],
   ])("%s", async (_what, args, message) => {
     const { code, stderr, stdout } = await inProcess(...args);
@@ -192,7 +192,7 @@ describe("the client commands", () => {
     expect(absent.stderr).toContain("there is no key");
   });
 
-  test("put takes what begins with a dash behind --, and numbers as they are typed", async () => {
+  test("put takes arguments that begin with a dash after --, and numbers as they are typed", async () => {
     const stored: [string[], string, string][] = [
       [["put", endpoints, "--", "-k", "-v"], "-k", "-v"],
       [["put", "--", "--help", endpoints], "--help", endpoints],

@@ -1,5 +1,5 @@
-// How a command is declared: one table of its arguments and one of its flags, from which come the strict reading (read.ts), the help and the
-// shell completion (help.ts), and the types of what it runs with.
+// How a command is declared: a table of its arguments and a table of its flags. The strict reader (read.ts), the help and the shell
+// completion (help.ts), and the types of the command's parameters all come from these tables.
 
 import type { Flags, One, Values } from "../command-line/flags.ts";
 
@@ -20,7 +20,7 @@ export interface Command extends Text {
   /** In their order; each must be given. */
   readonly arguments: Flags;
   readonly flags: Flags;
-  /** What the flags must be together; throws UsageError. Nothing is opened before it has passed. */
+  /** Checks the flags against each other; throws UsageError. The command opens nothing before. */
   check?(values: object): void;
   /** Resolves to the exit code. */
   run(values: object): Promise<number>;
@@ -28,7 +28,7 @@ export interface Command extends Text {
 
 export interface Group extends Text {
   readonly commands: readonly (Command | Group)[];
-  /** One of its commands, as an example for those who named none. */
+  /** The command that an error shows as an example, when the user named none. */
   readonly example: string;
 }
 
@@ -39,7 +39,7 @@ interface Declared<A extends Flags, F extends Flags> extends Text {
   readonly run: (values: Arguments<A> & Values<F>) => Promise<number>;
 }
 
-// Without a table there are no flags, not any flags.
+// A command without a table has no flags; the type Flags would allow any.
 type None = Record<never, never>;
 
 export function command<const A extends Flags = None, const F extends Flags = None>(declared: Declared<A, F>): Command {

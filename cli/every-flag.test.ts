@@ -191,7 +191,7 @@ describe("on the command line", () => {
     }
   });
 
-  test.each(flags)("%s is taken with a good value", (_title, walked) => {
+  test.each(flags)("%s is accepted with a good value", (_title, walked) => {
     const { flag, command, declared } = walked;
     const { kind, required } = declared;
     const reading = (...words: string[]): unknown =>
@@ -216,7 +216,7 @@ describe("on the command line", () => {
       await refused("--", ...all.with(at, bad));
   });
 
-  test.each(operands)("%s stays as it was typed", (_title, walked) => {
+  test.each(operands)("%s reaches the command unchanged", (_title, walked) => {
     const { flag, command, declared } = walked;
     const { kind } = declared;
     const at = Object.keys(command.arguments).indexOf(flag);
@@ -243,7 +243,7 @@ describe("on the command line", () => {
   });
 
   const required = flags.filter(([, { declared }]) => declared.required === true);
-  test.each(required)("%s is missed by its name", async (_title, { name, flag, command }) => {
+  test.each(required)("%s is reported by its name if it is missing", async (_title, { name, flag, command }) => {
     await expectRefused(`${name}: --${flag} is missing`, ...name.split(" "), ...rest(command, flag));
   });
 });
@@ -263,7 +263,7 @@ describe("from the environment", () => {
     }
   });
 
-  test.each(settable)("%s is taken with a good value, unless the command line has another", (_title, walked) => {
+  test.each(settable)("%s is accepted with a good value, unless the command line has another", (_title, walked) => {
     const { flag, command, declared } = walked;
     const { kind } = declared;
     const reading = (words: readonly string[], value: string): unknown =>

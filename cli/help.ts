@@ -1,5 +1,5 @@
-// Help and shell completion, which yargs makes of the declared commands. What the command line says is read elsewhere, strictly (read.ts):
-// yargs runs no command, and refuses none.
+// Help and shell completion, which yargs makes from the declared commands. read.ts reads the command line itself, strictly: yargs runs no
+// command, and refuses none.
 
 import yargs, { type Argv, type PositionalOptions } from "yargs";
 import { exitCodesText } from "../command-line/exit-codes.ts";
@@ -8,7 +8,7 @@ import { optionOf, typeOf } from "../command-line/option.ts";
 import type { Command, Group } from "./command.ts";
 import { programName } from "./program.ts";
 
-/** What bash, zsh and fish call to complete a word; the words follow. */
+/** The flag with which bash, zsh and fish ask for completions; the words follow it. */
 export const completionFlag = "--get-yargs-completions";
 
 export async function helpText(root: Group, path: readonly string[]): Promise<string> {

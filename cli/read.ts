@@ -1,7 +1,7 @@
 // The one strict layer between the command line and every command: finds the command, and reads its flags and arguments.
 //
-// Promises: flags are read as command-line/read.ts promises; an argument is there, and none is left over. What is not so is a UsageError that
-// names it, thrown before the command begins.
+// Promises: flags are read as command-line/read.ts promises; every argument is there, and none is left over. Any other command line throws a
+// UsageError that names the fault, before the command begins.
 
 import { shown, UsageError } from "../command-line/kinds.ts";
 import { nearest } from "../command-line/nearest.ts";

@@ -206,7 +206,7 @@ describe("a log that has lost its end", () => {
     expect(fs.readdirSync(dataDir)).toEqual(["member"]);
   });
 
-  test("is taken as far as it goes when that is asked for, and the loss is told before", async () => {
+  test("is taken as far as it goes with the flag, after a warning of the loss", async () => {
     for (const withSnapshot of [false, true]) {
       await makeMember(withSnapshot);
       await loseEnd();

@@ -1,4 +1,4 @@
-// snapshot: backups. save from a running cluster, look at one, make a new cluster of it.
+// snapshot: backups. Saves one from a running cluster, checks one, makes a new cluster from one.
 
 import { toggle } from "../command-line/flags.ts";
 import { text } from "../command-line/kinds.ts";
@@ -15,7 +15,7 @@ const save = command({
   name: "save",
   describe: "save all keys and values of a running cluster in a new file",
   arguments: { file: fileArgument },
-  flags: { stale: toggle("take what the member itself has, which may lag: works without a leader"), ...clientFlags },
+  flags: { stale: toggle("take the member's own copy, which may lag; works without a leader"), ...clientFlags },
   run: saveSnapshot,
 });
 
@@ -60,7 +60,7 @@ const restore = command({
 
 export const snapshot: Group = {
   name: "snapshot",
-  describe: "save a backup, look at one, make a new cluster of one",
+  describe: "save a backup, check it, make a new cluster from it",
   about:
     "Backups. A backup is one file with all keys and values, and a checksum. It is not put back into a running cluster: " +
     "a new cluster begins with it.",

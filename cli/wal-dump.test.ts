@@ -200,7 +200,7 @@ describe("a log that is not sound", () => {
     return { dataDir, file, before };
   }
 
-  test("is shown up to the damage, which is told, with exit code 1", async () => {
+  test("is shown up to the damage, which standard error reports, with exit code 1", async () => {
     const { dataDir, file, before } = await spoilt(true);
     const { code, stderr, lines } = await dump(`--data-dir=${dataDir}`, "--from=2");
     expect(lines.slice(2).map((line) => line.trim().split(/ +/)[2])).toEqual(["2", "3"]);
@@ -226,7 +226,7 @@ describe("a log that is not sound", () => {
   });
 });
 
-test("whoever reads only the beginning, as head does, ends it quietly", async () => {
+test("a reader that takes only the beginning, as head does, ends it quietly", async () => {
   const dataDir = temporary();
   const wal = await makeLog(dataDir);
   const many = Array.from({ length: 20_000 }, (_, i) => normal(i + 1, bytes(`entry ${i + 1}`)));

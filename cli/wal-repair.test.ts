@@ -50,7 +50,7 @@ test("a torn tail is shown, cut off after a yes, and kept as a copy", async () =
   const { code, stdout } = await onTerminal("y\n", repair);
   expect(code).toBe(0);
   expect(stdout).toMatch(/\.wal: \d+ bytes from offset \d+ on are no sound record/);
-  expect(stdout).toMatch(/ends at offset \d+ now; what it was is kept in .*\.broken\n$/);
+  expect(stdout).toMatch(/ends at offset \d+ now; a copy of the file as it was is .*\.broken\n$/);
   const copy = fs.readFileSync(`${segment()}.broken`);
   expect(before.subarray(0, copy.length).equals(copy)).toBe(true);
   expect(copy.includes("entry 3")).toBe(true);

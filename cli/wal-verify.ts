@@ -42,7 +42,7 @@ export const walVerify = command({
   run: ({ dataDir }) => verify(path.join(dataDir, "member"), nodeFileSystem),
 });
 
-/** What is to be told: the report on standard output, what is wrong on standard error. */
+/** The report for standard output, and the problems for standard error. */
 interface Findings {
   readonly report: (readonly [what: string, text: string])[];
   readonly problems: string[];
@@ -150,7 +150,7 @@ interface Trial {
   last(): SnapshotPosition;
 }
 
-/** For records that are read anyway; else there is verifyFrom (wal/inspect.ts). */
+/** For records that are read anyway; verifyFrom (wal/inspect.ts) reads them itself. */
 async function tryStart(fileSystem: FileSystem, directory: string, start: SnapshotPosition): Promise<Trial> {
   const all = new ReadAll(start, "without data");
   let first = "";

@@ -1,4 +1,4 @@
-// What a command's exit code says, the same for every command; `--help` of each lists those that it can end with.
+// The exit codes, the same for every command; each command's `--help` lists those that it can end with.
 //
 // A reader that closes the pipe of standard output, such as `head`, does not change it. Output that cannot be written for another reason
 // turns `done` into `failed`.

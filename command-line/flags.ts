@@ -1,5 +1,5 @@
-// How flags are declared: one table, from which come the strict reading (read.ts), the help (option.ts), and the types of what a command runs
-// with.
+// How flags are declared: one table. The strict reader (read.ts), the help (option.ts), and the types of a command's parameters all come
+// from it.
 
 import { type Kind, onOff } from "./kinds.ts";
 
@@ -8,9 +8,9 @@ export interface Flag<T = unknown> {
   readonly describe: string;
   readonly required?: true;
   readonly default?: T;
-  /** What the help shows for the value that is used where none is given. */
+  /** The default, as the help shows it. */
   readonly defaultText?: string;
-  /** The command line alone sets it: a consent in a variable would be given for all time. */
+  /** Only the command line sets it: a consent in an environment variable would hold for every later run. */
   readonly environment?: false;
   /** It may be given more than once; its value is an array. */
   readonly repeats?: true;
@@ -20,10 +20,10 @@ export type Flags = Readonly<Record<string, Flag>>;
 
 type CamelCase<S extends string> = S extends `${infer A}-${infer B}` ? `${A}${Capitalize<CamelCase<B>>}` : S;
 
-/** What one flag comes to. */
+/** The value of one flag. */
 export type One<F extends Flag> = F extends { kind: Kind<infer T> } ? (F extends { repeats: true } ? T[] : T) : never;
 
-/** What a table's flags come to: `data-dir` is dataDir; undefined where neither a value nor a default is given. */
+/** The values of a table's flags: `data-dir` becomes dataDir; undefined without a value and a default. */
 export type Values<F extends Flags> = {
   [K in keyof F & string as CamelCase<K>]: F[K] extends { required: true } | { default: unknown }
     ? One<F[K]>

@@ -2,7 +2,7 @@
 //
 // A kind reads a text and refuses what it does not take, with a UsageError that names the flag and the value. It takes one spelling only:
 // numbers are plain decimals (not 1e3, 0x10, +5 or 007), and nothing is trimmed. Which flags a command has is declared beside the command
-// (flags.ts); that each is given once, and with a value, is checked in read.ts.
+// (flags.ts); read.ts checks that each is given once and with a value.
 
 /** The command line is wrong: exit code 2. */
 export class UsageError extends Error {
@@ -61,7 +61,7 @@ export const integer = (min: number, max: number = Number.MAX_SAFE_INTEGER): Kin
   },
 });
 
-/** A number above 0, not always a whole one. */
+/** A number above 0, with or without a fraction. */
 export const amount: Kind<number> = {
   name: "amount",
   read: (value, name) => {
@@ -102,7 +102,7 @@ export const choices = (all: readonly string[]): Kind<ReadonlySet<string>> => ({
   },
 });
 
-/** The parts of a list; none is empty, and none stands in it twice. */
+/** The items of a list; none is empty, and none occurs twice. */
 export function itemsOf(value: string, name: string): string[] {
   const items = value.split(",");
   if (items.includes("")) throw new UsageError(`${name} has a comma too many: ${shown(value)}`);
@@ -110,7 +110,7 @@ export function itemsOf(value: string, name: string): string[] {
   return items;
 }
 
-/** Throws UsageError if an item is there twice; `what` is what the items are. */
+/** Throws UsageError if an item occurs twice; `what` names the items in the error. */
 export function refuseTwice(items: readonly (string | number)[], name: string, what = ""): void {
   const twice = items.find((item, i) => items.indexOf(item) !== i);
   if (twice !== undefined) throw new UsageError(`${name} names ${what}${twice} twice`);

@@ -1,8 +1,8 @@
-// What a mistyped word may have been meant to be.
+// Finds the word that a user may have mistyped.
 
 /**
- * The candidate that differs by the fewest letters, if it differs by so few that it is a slip of the fingers: by one, or by two in a word of
- * more than four letters; the first letter is right. So `stauts` is status, while `ls` and `set` are not taken for other words.
+ * The nearest candidate, if it differs by one letter, or by two in a word of more than four; the first letter must be right. So `stauts` is
+ * status, while `ls` and `set` are not taken for other words.
  */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const most = word.length <= 4 ? 1 : 2;

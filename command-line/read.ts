@@ -1,8 +1,8 @@
 // Reads flags, strictly.
 //
-// Promises: a flag is known, given once unless it repeats, and has one value of its kind. What is not so is a UsageError that names it. A flag
-// that the command line does not give is taken from READYLOOP_<FLAG> of the environment that is handed in, which is read as strictly;
-// variables of other flags are not looked at. Behind -- everything is an argument.
+// Promises: every flag is known, given once unless it repeats, and has one value of its kind. Any other command line throws a UsageError that
+// names the fault. A flag that the command line does not give is taken from READYLOOP_<FLAG> of the given environment, read as strictly;
+// variables of other flags are ignored. After -- every word is an argument.
 
 import type { Flag, Flags } from "./flags.ts";
 import { shown, UsageError } from "./kinds.ts";
@@ -10,7 +10,7 @@ import { nearest } from "./nearest.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What each flag comes to, and those that are required and not there. */
+/** The value of each flag, and the names of required flags that are missing. */
 export function readFlags(
   flags: Flags,
   given: ReadonlyMap<string, readonly string[]>,
@@ -36,7 +36,7 @@ export function readFlags(
   return { values, missing };
 }
 
-/** Reads the value of a flag or an argument that the user calls `name`. */
+/** Reads the value of a flag or an argument; the user knows it as `name`. */
 export function readOne({ kind }: Flag, text: string, name: string): unknown {
   if (text === "" && kind.takesEmpty !== true) {
     throw new UsageError(`${name} is empty: give it a value, or leave it out`);

@@ -1,6 +1,6 @@
 // The flags of the npm scripts that measure and test: the simulator, the chaos run, the fuzzer, the benchmarks.
 //
-// Promises: --help says what there is; what is wrong gives one clear line on standard error and exit code 2, before anything has begun.
+// Promises: --help lists the flags; a wrong command line gives one clear line on standard error and exit code 2, before anything begins.
 
 import { availableParallelism } from "node:os";
 import yargs from "yargs";
@@ -15,11 +15,11 @@ export interface Script<F extends Flags> {
   /** What it does, in a sentence or two. */
   readonly does: string;
   readonly flags: F;
-  /** What stands behind the flags, like "FILE"; without it nothing may. */
+  /** The arguments after the flags, like "FILE"; undefined: there are none. */
   readonly operands?: string;
 }
 
-/** Reads the command line; ends the process on --help, and if something is wrong. */
+/** Reads the command line; ends the process on --help, and if the command line is wrong. */
 export function readFlags<const F extends Flags>(script: Script<F>): Values<F> & { readonly _: readonly string[] } {
   const { name, flags, operands: takes } = script;
   const words = process.argv.slice(2);
@@ -45,15 +45,15 @@ function showHelp({ name, does, flags, operands }: Script<Flags>): void {
   parser.parseSync(); // prints it, and ends the process
 }
 
-/** A whole number, not below `least`, and what it is if it is not given. */
+/** A whole number, not below `least`, with a default. */
 export const countFlag = (_flag: string, fallback: number, describe: string, least = 1) =>
   ({ kind: integer(least), describe, default: fallback }) as const;
 
-/** A whole number that need not be given. */
+/** An optional whole number. */
 export const maybeCountFlag = (_flag: string, describe: string, least = 1) =>
   ({ kind: integer(least), describe }) as const;
 
-/** A number above 0, not always a whole one, that need not be given. */
+/** An optional number above 0, with or without a fraction. */
 export const maybeAmountFlag = (_flag: string, describe: string) => ({ kind: amount, describe }) as const;
 
 export const jobsFlag = () => countFlag("jobs", availableParallelism(), "threads");

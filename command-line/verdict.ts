@@ -1,4 +1,4 @@
-// How the npm scripts that test end: one last line that says OK or FAILED, and the exit code that says the same.
+// The end of every npm script that tests: a last line that says OK or FAILED, and an exit code that says the same.
 //
 // Promises: the verdict is a single line, and the last; that of a failure has the command that shows it again, ready to be pasted into a shell.
 // What is wrong with an operand, such as a file that is not there, is one line on standard error and exit code 2.

@@ -39,8 +39,8 @@ export interface FileSystem {
   list(directory: string): Promise<string[] | undefined>;
   /**
    * Makes the directory and its missing parents with mode 0700, each name durable before the next is made (only this call knows which
-   * parents were missing). No error if it is there; its name is then synced all the same, or that of the last parent that is there: who made
-   * it may have been killed in between.
+   * parents were missing). No error if it exists; its name, or that of the last existing parent, is then synced all the same: the process
+   * that made it may have been killed in between.
    */
   makeDirectory(directory: string): Promise<void>;
   syncDirectory(directory: string): Promise<void>;
@@ -52,20 +52,20 @@ export interface FileSystem {
 }
 
 const notADirectory =
-  "a file, or a link that leads nowhere, is where a directory should be: move it away, or choose another directory";
+  "a file or a broken link is in the place of a directory: move it away, or choose another directory";
 const mounted = "it is a mount point, or a mount lies in between: mount the disk at the data directory itself";
 
-/** What people can do about the system's codes. */
+/** What an operator can do about the system's codes. */
 const remedies: Readonly<Record<string, string>> = {
   EIO: "mend or replace the disk",
   ENOSPC: "make room on the disk",
   SHORT_WRITE: "make room on the disk",
   EDQUOT: "make room on the disk, or raise the quota",
-  EROFS: "make the disk writable; if nobody has made it read-only, it has failed: mend or replace it",
+  EROFS: "make the disk writable; if no operator made it read-only, it has failed: mend or replace it",
   EACCES: "give this user access to it",
   EPERM: "give this user access to it",
   ENOTDIR: notADirectory,
-  ELOOP: "links lead in a circle: mend them, or choose another directory",
+  ELOOP: "symbolic links form a loop: mend them, or choose another directory",
   ENAMETOOLONG: "choose a shorter path",
   EBUSY: mounted,
   EXDEV: mounted,

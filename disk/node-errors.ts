@@ -1,4 +1,4 @@
-// What Node throws for a call to the system, as the error of the seam.
+// Turns the errors of Node's file system calls into FileSystemError.
 
 import { FileSystemError } from "./file-system.ts";
 

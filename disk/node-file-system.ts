@@ -86,12 +86,12 @@ async function makeDirectory(directory: string): Promise<void> {
   const missing: string[] = [];
   let present = path.resolve(directory);
   for (; !(await isDirectory(present)); present = path.dirname(present)) missing.unshift(present);
-  // Whoever made it may have been killed before its name was synced. A parent that we may not read is not one of ours.
+  // The process that made it may have been killed before its name was synced. A parent that we may not read is not one of ours.
   await syncDirectory(path.dirname(present)).catch((error: unknown) => {
     if (!["EACCES", "EPERM"].includes(codeOf(error) ?? "")) throw error;
   });
   for (const made of missing) {
-    // Not recursive: that hides why it failed. Another process may have made it.
+    // Not recursive, which would hide why it failed. Another process may make the directory first.
     await fs.promises.mkdir(made, 0o700).catch(async (cause) => {
       if (codeOf(cause) !== "EEXIST" || !(await isDirectory(made))) throw failure("mkdir", made, cause);
     });

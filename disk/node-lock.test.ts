@@ -174,7 +174,7 @@ env PATH=/bin:/usr/bin ps "$@" | sed 's/Mon/Mo/; s/Tue/Di/; s/Wed/Mi/; s/Thu/Do/
     const directory = temporary();
     writeHolder(directory, { pid: 77, host: "elsewhere", afterFirst: 5 });
     await expect(lockWithFile(directory)).rejects.toThrow(
-      /process 77 of host elsewhere, which cannot be asked from here/,
+      /lock says that process 77 of host elsewhere has this directory open, and this host cannot check that/,
     );
     writeHolder(directory, { pid: process.pid, host: os.hostname() });
     await expect(lockWithFile(directory)).rejects.toThrow(/has this directory open.*delete/);

@@ -7,9 +7,9 @@
 //
 // The file holds the process id, the host, and how many seconds after process 1 the holder began. That number is the same in every time zone
 // and locale, and stays the same when the clock is set, since both processes are read at once. A file is taken over only if its holder is
-// certainly gone: there is no such process on this host, or another one has its id. Whatever leaves a doubt is refused, with the way out: a
-// file of another host, of an earlier release (a local time), without contents or with strange ones, and a living process of which no `ps` tells
-// the start. Two processes that find the same stale file in the same instant can both take it; the socket has no such gap.
+// certainly gone: there is no such process on this host, or another one has its id. Any doubt is a refusal that names the way out: a file of
+// another host, of an earlier release (a local time), an empty or strange file, and a living process whose start `ps` does not show. Two
+// processes that find the same stale file in the same instant can both take it; the socket has no such gap.
 
 import { execFile } from "node:child_process";
 import fs from "node:fs";
@@ -25,7 +25,7 @@ const largestLockFileBytes = 4096;
 const largestPid = 2 ** 31 - 1;
 const largestPsBytes = 16 * 1024 * 1024;
 const psPatienceMs = 10_000;
-/** Starts are told in whole seconds, so that the difference of two may be off by one. */
+/** ps gives starts in whole seconds, so that the difference of two may be off by one. */
 const toleranceSeconds = 1;
 
 function locked(directory: string, by: string, otherwise = ""): FileSystemError {
@@ -33,7 +33,7 @@ function locked(directory: string, by: string, otherwise = ""): FileSystemError 
   return new FileSystemError("lock", directory, "LOCKED", detail);
 }
 
-/** An abstract socket that nobody talks to. */
+/** An abstract socket that serves no one: it only holds the name. */
 export async function lockWithSocket(directory: string): Promise<DirectoryLock> {
   const { dev, ino } = await attempt("lock", directory, () => fs.promises.stat(directory, { bigint: true }));
   // All 108 bytes that a name can have: some versions of Node fill a shorter one up with zeros and some do not, which makes two names.
@@ -64,7 +64,7 @@ function noSocket(directory: string, cause: unknown): FileSystemError {
   return new FileSystemError("lock", directory, "NO_LOCK", detail);
 }
 
-/** What a lock file says of its holder. */
+/** The contents of a lock file. */
 interface Holder {
   readonly pid: number;
   /** Undefined in a file of an earlier release. */
@@ -78,7 +78,7 @@ const psLine = new RegExp(
   `^\\s*(\\d+)\\s+[A-Z][a-z]{2} (${months.join("|")}) +(\\d+) (\\d\\d):(\\d\\d):(\\d\\d) (\\d{4})\\s*$`,
 );
 
-/** How many seconds after process 1 the process began, or undefined: it is gone, or there is no ps that tells. */
+/** How many seconds after process 1 the process began; undefined if it is gone, or ps does not show it. */
 async function secondsAfterFirst(pid: number): Promise<number | undefined> {
   if (process.platform === "win32") return undefined;
   // Nothing else of this process's environment: ps has more variables that change what it prints.
@@ -131,7 +131,7 @@ async function readHolder(directory: string, file: string): Promise<Holder | und
   const holder = parseHolder(text ?? "");
   if (holder !== undefined) return holder;
   const what = text === "" ? "is empty" : "is not what a lock writes";
-  const detail = `${file} ${what}: a process that takes this directory now or crashed at it. If no process has it open, delete that file.`;
+  const detail = `${file} ${what}: a process is taking this directory right now, or crashed while it did. If no process has it open, delete that file.`;
   throw new FileSystemError("lock", directory, "LOCKED", detail);
 }
 
@@ -139,7 +139,7 @@ async function readHolder(directory: string, file: string): Promise<Holder | und
 async function mustBeGone(holder: Holder, directory: string, file: string): Promise<void> {
   const { pid, host, afterFirst } = holder;
   if (host !== undefined && host !== os.hostname()) {
-    const detail = `process ${pid} of host ${host}, which cannot be asked from here, has this directory open, says ${file}. If it has ended, delete that file.`;
+    const detail = `${file} says that process ${pid} of host ${host} has this directory open, and this host cannot check that. If the process has ended, delete that file.`;
     throw new FileSystemError("lock", directory, "LOCKED", detail);
   }
   try {
@@ -166,7 +166,7 @@ function create(file: string, text: string): boolean {
   }
   try {
     fs.writeFileSync(fd, text);
-    fs.fsyncSync(fd); // after a power cut it is whole or missing: an empty one would need a person to delete it
+    fs.fsyncSync(fd); // after a power cut it is whole or missing: an operator would have to delete an empty one
   } catch (cause) {
     fs.rmSync(file, { force: true });
     throw cause;

@@ -116,7 +116,7 @@ function noLeader(message: string): Problem {
     status: 503,
     code: "NO_LEADER",
     message,
-    next: "wait for an election; if none succeeds, see that a majority of the members is up and connected",
+    next: "wait for an election; if none succeeds, check that a majority of the members is up and connected",
     headers: { "retry-after": "1" },
     details: { health: false },
   };

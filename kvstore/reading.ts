@@ -1,4 +1,4 @@
-// What the reads have in common: the one query parameter that they take, and the headers of values.
+// Shared by all reads: the one query parameter that they take, and the headers of values.
 
 import type { Problem } from "./problem.ts";
 import { parametersOf, unknownParameter } from "./refusals.ts";

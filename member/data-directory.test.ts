@@ -147,7 +147,7 @@ describe("a directory in which nothing was ever saved", () => {
     },
   );
 
-  test("is one no more with a snapshot that the log has no record of", async () => {
+  test("is no longer one with a snapshot that the log has no record of", async () => {
     await begun();
     const { snapshots, begun: found } = await openDataDirectory(where());
     expect(found).toMatchObject(identity);

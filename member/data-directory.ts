@@ -3,13 +3,13 @@
 //     <data-dir>/member/wal/   the log            <data-dir>/member/snap/   snapshots
 //
 // Promises: a member starts from the newest snapshot that its log confirms and whose checksum holds, and from the log behind it. If a
-// snapshot is damaged it is set aside and the one before it is taken, as long as the log reaches back that far. It never starts empty where
-// there was something: a member that forgets what it has promised can undo what the cluster has acknowledged.
+// snapshot is damaged it is set aside and the one before it is taken, as long as the log reaches back that far. A member that has saved
+// anything never starts empty: a member that forgets its promises can undo what the cluster has acknowledged.
 //
-// A log in which nothing was ever saved binds nobody: a first start that failed, or had a slip in its flags, leaves one. Its identity is
-// replaced when a start asks for another. Its incarnation stays, since peers may have seen it: it stands for promises, and none was made.
+// A log in which nothing was ever saved holds no promise: a first start that failed, or had a slip in its flags, leaves one. A start with
+// another identity replaces it. The incarnation stays: peers may have seen it, and would take another one for a lost log.
 //
-// The disk is handed in, so that the simulator and the tests of durability open their members by these very lines.
+// The file system is a parameter, so that the simulator and the durability tests open their members with this code.
 
 import { type FileSystem, FileSystemError } from "../disk/index.ts";
 import type { Logger, SnapshotMetadata } from "../raft/index.ts";
@@ -28,7 +28,7 @@ export interface DirectoryOptions {
   /** Of the member. */
   readonly id: number;
   readonly logger?: Logger | undefined;
-  /** As the log and the snapshots have it, if not given. */
+  /** Default: that of the log and of the snapshots. */
   readonly segmentBytes?: number | undefined;
   readonly pause?: (() => Promise<void>) | undefined;
   /** For the salts of the log's segments; node:crypto's unless given. */
@@ -39,7 +39,7 @@ export interface DataDirectory {
   readonly snapshots: Snapshotter;
   /** Undefined if nothing was ever saved here: makeLog makes one. */
   readonly log: OpenedLog | undefined;
-  /** Of a log in which nothing was ever saved, which is not open. */
+  /** The metadata of a log in which nothing was ever saved; that log is not open. */
   readonly begun: Required<Metadata> | undefined;
 }
 
@@ -48,15 +48,15 @@ export interface OpenedLog {
   readonly clusterId: number;
   /** Drawn when the log was made; 0 for a log of another program. */
   readonly incarnation: number;
-  /** Undefined if nothing was ever saved in it, or not completely. */
+  /** Undefined if nothing was saved in it, or the first save was cut short. */
   readonly recovered: Recovered | undefined;
   /** Set if the log ended in a torn write, which was cut off. */
   readonly repaired: Repaired | undefined;
 }
 
 /**
- * Opens what is there, which no two processes can. Throws DirectoryError, WalError, SnapError or FileSystemError for what cannot be
- * trusted, and DirectoryError OTHER_MEMBER for what another member has saved, before anything is changed.
+ * Opens the directory, and locks it against other processes. Throws DirectoryError, WalError, SnapError or FileSystemError if the data
+ * cannot be trusted. Throws DirectoryError OTHER_MEMBER, before it changes anything, if the data are another member's.
  */
 export async function openDataDirectory(options: DirectoryOptions): Promise<DataDirectory> {
   const { fileSystem, path, id, logger, pause } = options;
@@ -72,14 +72,14 @@ export async function openDataDirectory(options: DirectoryOptions): Promise<Data
   await fileSystem.makeDirectory(`${path}/member`);
   const snapshots = await Snapshotter.open({ fileSystem, directory: `${path}/member/snap`, logger, pause });
   try {
-    // Once more: now nobody else can write.
+    // Read again: from here on the lock keeps other processes from writing.
     const head = await readMetadata(fileSystem, path);
     refuseOther(path, id, head);
     const hasSnapshots = (await snapshots.list()).length > 0;
     if (head === undefined && hasSnapshots) {
       throw new DirectoryError(
         "INCOMPLETE",
-        `${path} holds snapshots but no log, which says what this member has promised since. Put the log back; if it is lost, ` +
+        `${path} holds snapshots but no log, and only the log has what this member has promised since. Put the log back; if it is lost, ` +
           "remove this member from the cluster and add a new one, with a new id and an empty data directory",
       );
     }
@@ -92,7 +92,7 @@ export async function openDataDirectory(options: DirectoryOptions): Promise<Data
   }
 }
 
-/** As readMetadata, before the directory is locked: another process may delete a segment between two calls. */
+/** readMetadata, before the directory is locked: another process may delete a segment between two calls. */
 async function readBeside(fileSystem: FileSystem, path: string): Promise<LogHead | undefined> {
   try {
     return await readMetadata(fileSystem, path);
@@ -145,12 +145,12 @@ async function openLog(options: DirectoryOptions, snapshots: Snapshotter, head: 
   const confirmed = await validSnapshots(fileSystem, walOf(path));
   const newest = await snapshots.newest(confirmed);
   const { wal, recovered } = await openBehind(options, newest, confirmed.at(-1)?.index ?? 0);
-  // A snapshot that the log has no record of stays: the leader was sending it. If no majority is left, it may be all that there is of some
+  // Keep a snapshot that the log has no record of: the leader was sending it. If the majority is lost, it may hold the only copy of some
   // writes.
   const { hardState, entries, repaired } = recovered;
   const from = newest === undefined ? "" : `snapshot at index ${newest.index}, `;
   logger?.info?.(`recovered ${from}${entries.length} entries, commit ${hardState?.commit ?? 0}`);
-  // Entries without a hard state are what a crash left of the first save. Nobody was promised anything: the member begins again.
+  // Entries without a hard state are a first save that a crash cut short. The member has promised nothing, and begins again.
   const isEmpty = newest === undefined && hardState === undefined;
   return {
     wal,

@@ -1,4 +1,4 @@
-// Why a data directory cannot be started from, when no disk has failed: what is in it does not fit what was asked for.
+// Why a member cannot start from a data directory although no disk has failed: the content does not fit the flags.
 
 export type DirectoryErrorCode =
   /** It is another member's. */

@@ -1,4 +1,4 @@
-// The ids that nobody chooses: a cluster's, which all its members work out alike, and a log's own, which no other has.
+// The ids that no operator chooses: the cluster id, which all members compute alike, and the incarnation, which differs for every log.
 
 import { createHash, randomInt } from "node:crypto";
 import type { PeerFlag } from "../cli/flags.ts";
@@ -11,8 +11,8 @@ export const clusterIdOf = (peers: readonly PeerFlag[]): number =>
 export const idOf = (text: string): number =>
   Number.parseInt(createHash("sha256").update(text).digest("hex").slice(0, 13), 16);
 
-/** For a cluster whose members no list names: of one that is made from what one member has. */
+/** For a cluster made by `recover`, which has no founding list. */
 export const drawClusterId = (): number => randomInt(1, 2 ** 47);
 
-/** Of a log that is made now (wal/metadata.ts). */
+/** For a new log (wal/metadata.ts). */
 export const drawIncarnation = (): number => randomInt(1, 2 ** 47);

@@ -1,7 +1,7 @@
-// Joining: a new member learns from those that are there which cluster it belongs to and where they all are.
+// Joining: a new member asks the existing ones for the cluster id and for all members' addresses.
 //
-// It asks until it is told, so that it does not matter whether the member is added first or started first. Nothing is written to
-// disk before. "Removed" and "lost-data" are final: this id will never be let in again.
+// It asks until the cluster has it as a member, so it may be started before it is added. Nothing is written to disk before that answer.
+// "Removed" and "lost-data" are final: the cluster will never let this id in again.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger as PinoLogger } from "pino";
@@ -15,7 +15,7 @@ export interface JoinAnswer {
 
 export interface JoinFlags {
   readonly id: number;
-  /** That of the log that is there, 0 if there is none yet. */
+  /** That of the existing log; 0 without one. */
   readonly incarnation: number;
   readonly urls: readonly string[];
   /** Where peers will reach this member. */
@@ -29,7 +29,7 @@ const timeoutMs = 2000;
 /** Rejects if the cluster will never take this member, or when the signal comes. */
 export async function join(flags: JoinFlags, log: PinoLogger): Promise<JoinAnswer> {
   const { id, incarnation, urls, signal } = flags;
-  let told = "";
+  let logged = "";
   for (;;) {
     const outcome = await askToJoin({ urls, id, incarnation, timeoutMs, signal });
     signal.throwIfAborted();
@@ -37,8 +37,8 @@ export async function join(flags: JoinFlags, log: PinoLogger): Promise<JoinAnswe
     const { text, isFinal } = explain(outcome, flags);
     if (isFinal) throw new Error(text);
     // The same answer again and again is worth one line.
-    if (text !== told) log.warn(`${text}; asking again until then`);
-    told = text;
+    if (text !== logged) log.warn(`${text}; this member keeps asking`);
+    logged = text;
     await sleep(pauseMs, undefined, { signal });
   }
 }

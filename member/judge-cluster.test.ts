@@ -114,7 +114,7 @@ const add = (id: number, learner = false): MemberChange => ({ kind: "add", id, p
 const fine = { outcome: undefined, asked: [] };
 
 describe("readLogMembers", () => {
-  test("applies the committed changes behind the newest snapshot, and tells those that are not committed apart", async () => {
+  test("applies the committed changes after the newest snapshot, and keeps the uncommitted ones apart", async () => {
     for (const snapshot of [false, true]) {
       const disk = await directory({
         founders: list(1, 2, 3),
@@ -140,8 +140,8 @@ describe("readLogMembers", () => {
   });
 });
 
-describe("judgeCluster asks nobody and has nothing to say", () => {
-  test("of the list that the cluster began with, whatever became of it", async () => {
+describe("judgeCluster accepts, without asking a peer, a list", () => {
+  test("of the founding members, whatever changes came after", async () => {
     const disk = await directory({
       founders: list(1, 2, 3),
       changes: [[{ kind: "update", id: 2, peerUrl: url(2, "b") }], [{ kind: "remove", id: 3 }]],
@@ -149,7 +149,7 @@ describe("judgeCluster asks nobody and has nothing to say", () => {
     expect(await judge(disk, list(1, 2, 3))).toEqual(fine);
   });
 
-  test("of the members that the log has, or some of them, or ones that were removed", async () => {
+  test("of the members in the log, of some of them, or of removed ones", async () => {
     const disk = await directory({
       founders: list(1, 2, 3),
       changes: [[add(4)], [{ kind: "remove", id: 3 }]],
@@ -182,7 +182,7 @@ describe("judgeCluster asks nobody and has nothing to say", () => {
 });
 
 describe("judgeCluster, where the list does not fit the log", () => {
-  test("has nothing to say if a peer says that it is of this cluster, though another does not", async () => {
+  test("does not warn if one peer is of this cluster, although another is not", async () => {
     const disk = await directory({ founders: list(1, 2, 3) });
     const moved = [...list(1), { id: 2, url: url(2, "b") }, { id: 4, url: url(4) }];
     expect(await judge(disk, moved, { [url(2, "b")]: "same", [url(4)]: 99 })).toEqual({
@@ -191,7 +191,7 @@ describe("judgeCluster, where the list does not fit the log", () => {
     });
   });
 
-  test("refuses it if peers say that they are of another, naming directory, clusters, peers and the ways out", async () => {
+  test("refuses the directory if peers are of another cluster, naming directory, clusters, peers and the ways out", async () => {
     const founders = list(1, 2, 3);
     const disk = await directory({ founders, snapshot: true });
     const others = [1, 2, 3].map((id) => ({ id, url: url(id, "b") }));
@@ -213,8 +213,8 @@ describe("judgeCluster, where the list does not fit the log", () => {
     expect(asked).toEqual([url(2, "b"), url(5)]);
     expect((outcome as Doubt).message).toBe(
       `--peers does not fit the log in /data, and no peer on the list has said that it is of cluster ${clusterIdOf(list(1, 2, 3))}: member 2 ` +
-        `is at ${url(2)} in the log, and at ${url(2, "b")} in --peers; the log has no member 5, and --peers has it at ${url(5)}. The members ` +
-        "in the log are used",
+        `is at ${url(2)} in the log, and at ${url(2, "b")} in --peers; the log has no member 5, and --peers has it at ${url(5)}. This member ` +
+        "uses the members in its log",
     );
   });
 
@@ -251,7 +251,7 @@ describe("judgeCluster, where the list does not fit the log", () => {
     ).toEqual([url(2, "b")]);
   });
 
-  test("warns of a log that names no member, as one that has only voted", async () => {
+  test("warns about a log that names no member, as one that has only voted", async () => {
     const disk = await directory({ founders: [] });
     expect((await judge(disk, list(1, 2))).outcome).toMatchObject({
       message: expect.stringMatching(/the log has no member 1, and --peers has it at/),

@@ -24,9 +24,9 @@ export interface Claim {
   /** --peers. With `joins` their ids mean nothing: they are any members of the cluster. */
   readonly peers: readonly Peer[];
   readonly joins: boolean;
-  /** Of a cluster that would start with this list. */
+  /** The id of a cluster founded with this list. */
   readonly clusterId: number;
-  /** Where this member itself will be reached: never asked. */
+  /** This member's own URL, which is never asked. */
   readonly ownUrl: string;
   /** Asks those peers at once which cluster they belong to. */
   readonly ask: (urls: readonly string[]) => Promise<readonly ClusterAnswer[]>;
@@ -53,7 +53,7 @@ export async function judgeCluster(claim: Claim): Promise<Doubt | undefined> {
   return new Doubt(text, judge);
 }
 
-/** What the list says of members that the log says otherwise. */
+/** The contradictions between the list and the log, one text for each member. */
 function differences(peers: readonly Peer[], { members, removed, pending }: LogMembers): string[] {
   return peers.flatMap(({ id, url }) => {
     const member = members.find((one) => one.id === id);
@@ -70,8 +70,8 @@ function strangeUrls(peers: readonly Peer[], { members, pending }: LogMembers): 
 }
 
 /**
- * The log of a single voter is the whole truth: no other member can have added one. A cluster that was restored or recovered is left to the
- * answers of peers: its member may still be started with the list of the cluster that its data came from.
+ * The log of a single voter has every change: no other member can have added one. For a restored or recovered cluster only the answers of
+ * peers count: its member may still be started with the list of the cluster that its data came from.
  */
 function refuseStrangersOfOne(claim: Claim, { members, removed, pending }: LogMembers): void {
   const { path, head, peers } = claim;
@@ -81,8 +81,8 @@ function refuseStrangersOfOne(claim: Claim, { members, removed, pending }: LogMe
   const strangers = peers.filter(({ id }) => !members.some((one) => one.id === id) && !removed.includes(id));
   if (strangers.length === 0) return;
   throw other(
-    `${path} is of cluster ${head.clusterId}, in which member ${head.nodeId} alone votes, and --peers names ${listed(strangers)}, of which ` +
-      `that cluster has never had ${strangers.length === 1 ? "this id" : "these ids"}. To add members to that cluster, start this one with ` +
+    `${path} is of cluster ${head.clusterId}, whose only voter is member ${head.nodeId}. --peers names ${listed(strangers)}, and that cluster ` +
+      `has never had ${strangers.length === 1 ? "this id" : "these ids"}. To add members to it, start this one with ` +
       `--peers=${listed(members)} and use readyloop members add; for another cluster start with another --data-dir`,
   );
 }

@@ -1,5 +1,5 @@
-// Whose log lies in a data directory, and whether anything was ever saved in it. Changes nothing, takes no lock, reads a few records: it works
-// beside the member that has the directory open.
+// Reads which member and cluster the log in a data directory belongs to, and whether anything was ever saved in it. It changes nothing,
+// takes no lock and reads few records, so that it works while a member has the directory open.
 
 import type { FileSystem } from "../disk/index.ts";
 import { decodeHardState } from "../raft/raftpb/index.ts";
@@ -14,8 +14,8 @@ import {
 
 export interface LogHead extends Required<Metadata> {
   /**
-   * Whether it holds a snapshot, a hard state or an entry. A torn save that opening the log would cut off is none: it was acknowledged to
-   * nobody.
+   * Whether it holds a snapshot, a hard state or an entry. A torn save does not count: it was never acknowledged, and opening the log cuts
+   * it off.
    */
   readonly isSaved: boolean;
 }
@@ -23,8 +23,8 @@ export interface LogHead extends Required<Metadata> {
 export const walOf = (dataDir: string): string => `${dataDir}/member/wal`;
 
 /**
- * Undefined if there is no log. Throws an Error for a log that does not say whose it is, and for a directory that cannot be read. Of a log
- * that runs, what was just saved may be missing; whose it is never changes.
+ * Undefined if there is no log. Throws an Error if the log has no metadata or the directory cannot be read. While a member runs, its latest
+ * saves may be missing; the metadata never changes.
  */
 export async function readMetadata(fileSystem: FileSystem, dataDir: string): Promise<LogHead | undefined> {
   const directory = walOf(dataDir);
@@ -37,17 +37,19 @@ export async function readMetadata(fileSystem: FileSystem, dataDir: string): Pro
   // A log goes on to a second segment only with what was saved in the first.
   let isSaved = segments.length > 1;
   for await (const item of readRecords(fileSystem, directory)) {
-    // Opening a damaged log refuses it with the reason.
+    // A damaged log counts as saved, so that it is opened: that refuses it, with the reason.
     if (item.kind !== "record") isSaved ||= item.kind === "damaged";
     else if (item.record.type === RecordType.metadata) metadata ??= decodeMetadata(item.record.data);
     else isSaved ||= saves(item.record);
     if (isSaved && metadata !== undefined) break;
   }
   if (metadata !== undefined) return { ...metadata, isSaved };
-  throw new Error(`${directory}: the log does not say whose it is: readyloop wal verify tells what is wrong with it`);
+  throw new Error(
+    `${directory}: the log has no metadata, which names its member: readyloop wal verify shows what is wrong with it`,
+  );
 }
 
-/** Not the head of an empty log: its checksum, and the snapshot of index 0. Closing a log adds a hard state of zeros. */
+/** False for the records of every empty log: the checksum, the snapshot of index 0, and the hard state of zeros that closing it adds. */
 function saves({ type, data }: WalRecord): boolean {
   if (type === RecordType.crc) return false;
   if (type === RecordType.snapshot) return decodeSnapshotRecord(data).index > 0;

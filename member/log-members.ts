@@ -1,5 +1,5 @@
-// Who the members of a cluster are, as far as one member's log tells: its newest snapshot, and the committed changes behind it, applied by the
-// server's own code. Changes nothing and takes no lock, so that a start can look before it opens anything.
+// The members of a cluster, as one member's log has them: its newest snapshot, and the committed changes after it, applied by the server's
+// own code. It changes nothing and takes no lock, so that a start can look before it opens anything.
 
 import type { FileSystem } from "../disk/index.ts";
 import {
@@ -30,7 +30,7 @@ export interface LogMembers {
   readonly pending: readonly { readonly id: number; readonly url: string }[];
 }
 
-/** What the records of a log say of its members. */
+/** The records of a log that determine its members. */
 interface Found {
   /** Committed, the newest first. */
   readonly snapshots: readonly SnapshotMetadata[];
@@ -39,7 +39,7 @@ interface Found {
   readonly commit: number;
 }
 
-/** Undefined if it cannot be told, of a damaged log say: opening it tells why. */
+/** Undefined if the log cannot be read, because it is damaged for example: opening it reports why. */
 export async function readLogMembers(
   fileSystem: FileSystem,
   dataDir: string,
@@ -69,7 +69,7 @@ async function readChanges(fileSystem: FileSystem, directory: string): Promise<F
     }
     if (type !== RecordType.entry) continue;
     const e = decodeEntry(data);
-    // It replaces one of the same index and what followed that one.
+    // An entry replaces the earlier one at its index, and all after that.
     while ((changes.at(-1)?.index ?? 0) >= e.index) changes.pop();
     // The record's bytes lie in a buffer that the next one overwrites.
     if ((e.type ?? EntryType.EntryNormal) !== EntryType.EntryNormal) changes.push({ ...e, data: e.data?.slice() });

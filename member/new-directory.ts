@@ -3,15 +3,15 @@
 //     member.new/snap/<term>-<index>.snap    the members of the new cluster, then the map
 //     member.new/wal/0000...wal              metadata: id, new cluster id, new incarnation; the snapshot's record; a hard state that commits it
 //
-// That is what a member has that the leader has just sent a snapshot to, and nothing else; so it starts as any member does, and all members of
-// the new cluster agree on term, index and configuration. Index and term are the old cluster's: they only have to be equal on all, and
-// whoever looks can see where the data came from. None has voted in that term, and the first election is in the next one.
+// A member that has just received the leader's snapshot has exactly this; so it starts as any member does, and all members of the new cluster
+// agree on term, index and configuration. Index and term are the old cluster's: they only have to be equal on all members, and they show
+// where the data came from. No member has voted in that term, and the first election is in the next one.
 //
 // What is not kept, and why: incarnations, since every log is new (the leader notes them as the members appear); removed ids, since a member of
 // the old cluster has the old cluster's id in its log, which keeps it out whatever its own id.
 //
 // Promises: `member` appears by one rename, when all in it is durable. A crash before leaves `member.new`, which the next try builds anew.
-// All goes through the file system that is handed in, so that tests can cut its power at every call.
+// All I/O goes through `fileSystem`, so that tests can cut the power at every call.
 
 import path from "node:path";
 import type { PeerFlag } from "../cli/flags.ts";
@@ -28,13 +28,13 @@ export interface NewMember {
   readonly dataDir: string;
   readonly id: number;
   readonly clusterId: number;
-  /** Of the log that is made for it. */
+  /** Of the new log. */
   readonly incarnation: number;
   /** All members of the new cluster; each votes. */
   readonly peers: readonly PeerFlag[];
   /** That of the data. */
   readonly position: SnapshotPosition;
-  /** As the log has it, if not given. */
+  /** Default: the log's. */
   readonly segmentBytes?: number | undefined;
   /** For the log's salts; node:crypto's unless given. */
   readonly random?: ((n: number) => number) | undefined;
@@ -54,7 +54,7 @@ export async function buildMember(
   const confState = makeConfState({ voters: peers.map((peer) => peer.id) });
   const snapshots = await Snapshotter.open({ fileSystem, directory: path.join(unfinished, "snap") });
   try {
-    // Of a try that was cut short; the lock is held, so it is over.
+    // Left by a try that was cut short; we hold the lock, so that try is over.
     await snapshots.discardUnconfirmed([]);
     for (const name of (await fileSystem.list(directory)) ?? []) await fileSystem.unlink(path.join(directory, name));
     await snapshots.save({ index, term, confState }, withMembers(peers, index, map));
@@ -87,7 +87,7 @@ async function* withMembers(
   yield* map;
 }
 
-/** For people: how to start it. */
+/** The command that starts the member, for the user to type. */
 export function startLine(id: number, dataDir: string, peers: readonly PeerFlag[]): string {
   const list = peers.map((peer) => `${peer.id}=${peer.url}`).join(",");
   const { port } = new URL((peers.find((peer) => peer.id === id) as PeerFlag).url);

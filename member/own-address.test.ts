@@ -72,7 +72,7 @@ test.each([
   expect(message).toMatch(/readyloop members move 1 http:\/\/(127.0.0.1|HOST):2380; .*--peers-moved/);
 });
 
-test("OwnAddress takes a change of the address in the log as news, and an equal one not", async () => {
+test("OwnAddress warns again when the address in the log changes, and not when it stays equal", async () => {
   const own = make("127.0.0.1");
   await own.look("http://127.0.0.1:1");
   expect(own.warnings()).toHaveLength(1);
@@ -83,7 +83,7 @@ test("OwnAddress takes a change of the address in the log as news, and an equal 
   expect(lines).toHaveLength(2);
 });
 
-test("OwnAddress does not let a slow answer about an old address stand above a newer one", async () => {
+test("OwnAddress ignores a slow answer about an earlier address", async () => {
   const own = make("127.0.0.1");
   const slow = own.look("http://a.test:2380"); // waits for its name
   await own.look("http://127.0.0.1:2380");
@@ -97,7 +97,7 @@ test("OwnAddress gives up on a name that is not resolved in time", async () => {
   expect(own.warnings()[0]?.message).toContain("slow.test does not resolve");
 });
 
-test("OwnAddress judges what --peers has until the log has an address, or for a move another one", async () => {
+test("OwnAddress judges the address in --peers until the log has one, or for a move another one", async () => {
   const url = "http://127.0.0.1:2380";
   const first = make("127.0.0.1", 1, { url, isMove: false });
   await first.look(undefined);
@@ -112,7 +112,7 @@ test("OwnAddress judges what --peers has until the log has an address, or for a 
   expect(moved.warnings()[0]?.message).toMatch(/^the log has member 1 at http:\/\/127.0.0.1:8,/);
 });
 
-test("givenAddress is that of a new member, or of one that has moved, and else the log's to say", () => {
+test("givenAddress is the address in --peers of a new or moved member, and undefined for any other", () => {
   const list = [{ id: 1, url: "http://a.test:1" }];
   expect(givenAddress(1, { how: "start", list }, true)).toEqual({ url: "http://a.test:1", isMove: false });
   expect(givenAddress(1, { how: "join", list }, true)).toEqual({ url: "http://a.test:1", isMove: false });

@@ -1,10 +1,10 @@
-// Whether a member is reached where the others look for it: the address that the log, or --peers, has for it against the one it listens on.
+// Compares the address that the log, or --peers, has for this member with the address that it listens on.
 //
 // The two may differ for good reasons, as a proxy or a container may map one port to another. So it is a warning, in the log and in status,
 // and never a refusal. It is given when the ports differ, and when the host of the address is known not to be the one that it listens on: the
 // host is resolved, and a name that does not resolve is worth the warning as well, since other members may fare no better.
 //
-// The address is looked at again when the log gives another one: a member that is moved with a request loses its warning.
+// A new address in the log is compared again: a member that is moved with a request loses its warning.
 
 import { lookup } from "node:dns/promises";
 import net from "node:net";
@@ -22,11 +22,11 @@ export interface Listening {
 
 export interface Given {
   readonly url: string;
-  /** The log knows better when it names any address; of members that have moved, when it names another than at the start. */
+  /** False: the log's address counts as soon as it has one. True: as soon as it has another one than at the start. */
   readonly isMove: boolean;
 }
 
-/** What the start says of this member's address, if it says more than the log: it is new, or has moved. */
+/** This member's address in --peers, if that is newer than the log's: the member is new, or has moved. */
 export function givenAddress(id: number, { how, list }: ServerOptions["peers"], isNew: boolean): Given | undefined {
   const url = list.find((peer) => peer.id === id)?.url;
   return url === undefined || !(isNew || how === "moved") ? undefined : { url, isMove: how === "moved" };
@@ -50,7 +50,7 @@ export class OwnAddress {
   private judged: string | undefined;
   private warning: Warning | undefined;
 
-  /** `given`: what the start has said, until the log says it. */
+  /** `given`: the address in --peers, until the log has it. */
   constructor(at: Listening, given: Given | undefined, log: PinoLogger, resolve: Resolve = resolveName) {
     this.at = at;
     this.given = given;
@@ -58,7 +58,7 @@ export class OwnAddress {
     this.resolve = resolve;
   }
 
-  /** Looks now and then what the log says; undefined while it has not been applied. The returned function ends that. */
+  /** Compares now, and again and again; `inLog` gives undefined until the log is applied. The returned function ends this. */
   follow(inLog: () => string | undefined): () => void {
     const look = (): void => void this.look(inLog());
     look();
@@ -93,13 +93,13 @@ export class OwnAddress {
       ? ""
       : "; or, if all members have moved, start each of them with --peers-moved and the new --peers";
     return (
-      `${source} member ${id} at ${url}, and it listens on ${shownHost(host)}:${port}: ${why}. The other members dial the first. If that does ` +
-      "not lead here, start it with the --peer-port and --host of that address; or, if this member alone has moved, run " +
+      `${source} member ${id} at ${url}, and it listens on ${shownHost(host)}:${port}: ${why}. The other members dial ${url}. If that does ` +
+      "not lead here, start this member with the --peer-port and --host of that address; or, if only this member has moved, run " +
       `readyloop members move ${id} ${own}${allMoved}`
     );
   }
 
-  /** Why peers that dial this address may not get here; undefined if they do, or nobody can tell. */
+  /** Why peers that dial this address may not reach this member; undefined if they do, or if that is unknown. */
   private async differs(text: string): Promise<string | undefined> {
     const { host, port } = this.at;
     const url = new URL(text);
@@ -123,7 +123,7 @@ export class OwnAddress {
 
 const withoutBrackets = (host: string): string => host.replace(/^\[|\]$/g, "");
 
-/** One spelling for each address: IPv6 as a URL has it, and an IPv4 address that is written as IPv6 as IPv4. */
+/** One spelling for each address: IPv6 as in a URL, and an IPv4-mapped IPv6 address as IPv4. */
 function plain(address: string): string {
   if (net.isIPv6(address) && !address.includes("%")) {
     const shown = withoutBrackets(new URL(`http://[${address}]`).hostname);

@@ -1,4 +1,4 @@
-// --peers-moved: what must hold before a member takes the addresses of --peers for those of the members in its log.
+// --peers-moved: the checks before a member takes the addresses in --peers instead of those in its log.
 
 import type { PeerFlag } from "../cli/flags.ts";
 import { UsageError } from "../command-line/kinds.ts";
@@ -11,7 +11,7 @@ export interface MovedFlags {
   readonly join: boolean;
 }
 
-/** What the flags alone tell. Throws UsageError. */
+/** Checks the flags alone. Throws UsageError. */
 export function checkMovedFlags({ id, peers, join }: MovedFlags): void {
   if (join) {
     throw new UsageError(
@@ -36,7 +36,7 @@ export async function checkMoved(
       `--peers-moved: ${dataDir} holds no member that could have moved: start without it, or with the right --data-dir`,
     );
   }
-  // Opening a log that cannot be read says what is wrong with it.
+  // If the log cannot be read, opening it says why.
   const known = await readLogMembers(fileSystem, dataDir, id);
   if (known === undefined) return;
   const ids = new Set([...known.members, ...known.pending].map((member) => member.id));
@@ -46,6 +46,6 @@ export async function checkMoved(
   const list = known.members.map((member) => member.id).join(", ");
   throw new UsageError(
     `--peers-moved: member ${stranger.id} in --peers ${what}; ${dataDir} has the members ${list}: write --peers as id=url, and leave out ` +
-      "those that it does not have; it learns their addresses from the others",
+      "members that are not in its log; it learns their addresses from the others",
   );
 }

@@ -16,7 +16,7 @@ async function taken(): Promise<number> {
 }
 
 describe("checkPorts", () => {
-  test("names the port that is in use, whose it is, and the flag, and lets go of the others", async () => {
+  test("names the port in use, its purpose and its flag, and frees the other ports", async () => {
     const port = await taken();
     await expect(
       checkPorts([
@@ -38,7 +38,7 @@ describe("checkPorts", () => {
     await checkPorts([{ who: "peers", host: "127.0.0.1", port }]);
   });
 
-  test("says of a host that is no address of this machine what to give instead", async () => {
+  test("says what to give instead of a host that is no address of this machine", async () => {
     await expect(checkPorts([{ who: "peers", host: "203.0.113.7", port: 0 }])).rejects.toThrow(
       /\(EADDRNOTAVAIL\): 203\.0\.113\.7 is no address of this machine: give --host one that is/,
     );

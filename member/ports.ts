@@ -1,4 +1,4 @@
-// The ports of a member: the address to listen on, and what to do when it cannot be had.
+// The ports of a member: the address to listen on, and an error that says what to do when it is not free.
 
 import { once } from "node:events";
 import net from "node:net";
@@ -40,7 +40,7 @@ export function listenError(at: Listening, cause: unknown): Error {
   return new Error(text, { cause });
 }
 
-/** Takes all of them for a moment, so that a start which cannot have one leaves nothing behind. Throws a listenError. */
+/** Takes all ports for a moment, so that a start which fails on a port leaves nothing behind. Throws a listenError. */
 export async function checkPorts(all: readonly Listening[]): Promise<void> {
   const servers: net.Server[] = [];
   try {

@@ -7,9 +7,9 @@
 // A crash in between leaves one of these three. In the first and the last a start finds a whole member; in the second it says that a recovery
 // was cut short. Whatever was left, running recover again is right: it puts the old member back first, and begins anew.
 //
-// The state is the newest snapshot and every entry behind it (recover.ts tells why). It is read from a directory that is opened as for a
-// start, so that what a start would refuse is refused, and nobody else can open it meanwhile. One refusal alone can be overruled: a log
-// that lost its end is sound as far as it goes, and may be all that is left.
+// The state is the newest snapshot and every entry after it (recover.ts says why). The directory is opened as a start opens it: recover
+// refuses what a start refuses, and no other process can open the directory meanwhile. A flag overrules one refusal: a log that lost its
+// end is sound as far as it goes, and may be all that is left.
 
 import path from "node:path";
 import type { PeerFlag } from "../cli/flags.ts";
@@ -39,7 +39,7 @@ export interface Recovery {
   /** Goes on where acknowledged entries are missing at the log's end. */
   readonly acceptLostTail: boolean;
   readonly logger: Logger;
-  /** Asked before anything is made. What a start repairs has been repaired by then: a torn end is cut off, a copy kept. */
+  /** Called before anything is made. The repairs of a start are done by then: a torn tail is cut off, a copy kept. */
   readonly isSure: (state: State) => Promise<boolean>;
   /** Of both logs; as they have it, if not given. */
   readonly segmentBytes?: number | undefined;
@@ -58,7 +58,7 @@ export interface State {
   readonly further: readonly string[];
 }
 
-/** A log that may be read, and nobody else can open until it is closed. */
+/** The old member's log: read, and locked until it is closed. */
 interface OldMember {
   readonly snapshots: Snapshotter;
   readonly recovered: Recovered | undefined;
@@ -81,7 +81,7 @@ export async function recoverDirectory(recovery: Recovery): Promise<{ state: Sta
   }
   const kept = keptAs(lastKept((await fileSystem.list(dataDir)) ?? []) + 1);
   await fileSystem.rename(path.join(dataDir, "member"), path.join(dataDir, kept));
-  // Of two renames a power cut may keep the second alone, and that would take the place of the old member.
+  // Sync between the renames: a power cut may keep the second alone, and the new member would replace the old one.
   await fileSystem.syncDirectory(dataDir);
   await adoptMember(fileSystem, dataDir);
   return { state, kept };
@@ -98,7 +98,7 @@ async function putBack({ fileSystem, dataDir, logger }: Recovery): Promise<void>
   }
   const segments = (await fileSystem.list(path.join(dataDir, "member", "wal"))) ?? [];
   if (segments.some((name) => name.endsWith(".wal"))) return;
-  const hint = last === 0 ? "" : ` What it was before a recovery is in ${keptAs(last)}`;
+  const hint = last === 0 ? "" : ` The member as it was before a recovery is in ${keptAs(last)}`;
   throw new Error(`${dataDir} holds no member's log: is --data-dir the one that the member was started with?${hint}`);
 }
 
@@ -127,10 +127,10 @@ async function openOld(recovery: Recovery): Promise<OldMember> {
   }
 }
 
-/** Reads what is left of a log that opening has refused for its lost end, and for nothing else. The log stays as it is. */
+/** Reads what is left of a log that opening refused because its end is lost, and for no other reason. The log stays as it is. */
 async function openWithoutEnd({ fileSystem, dataDir, logger }: Recovery): Promise<OldMember> {
   const directory = path.join(dataDir, "member", "wal");
-  // Its lock is the one that a start takes first.
+  // A start takes this lock first.
   const snapshots = await Snapshotter.open({ fileSystem, directory: path.join(dataDir, "member", "snap"), logger });
   try {
     const snapshot = await snapshots.newest(await validSnapshots(fileSystem, directory));
@@ -174,8 +174,8 @@ function applyTo(map: KvMap, entry: Entry): void {
 }
 
 const insteadOfLostTail =
-  `Or recover from the directory of another member, if one is left: ${hint("wal verify")} tells how far each reaches. If this one is all that is ` +
-  `left, --${acceptFlag} goes on without what is lost.`;
+  `Or recover from the directory of another member, if one is left: ${hint("wal verify")} shows how far each reaches. If this one is all that is ` +
+  `left, --${acceptFlag} goes on without the lost entries.`;
 
 const keptName = "member.before-recovery";
 

@@ -1,8 +1,8 @@
 // A snapshot as a file of its own, outside of any data directory: under any name, and the same bytes as a member's own snapshot
 // (snap/index.ts draws them): the members, then the map, and a checksum over all.
 //
-// Promises: a file is there under its name only when it is whole and durable, and no file that is there is ever replaced; what is returned
-// of a file has been checked to its last byte.
+// Promises: a file has its name only when it is whole and durable, and never replaces an existing file; the contents of a file are returned
+// only after it was checked to its last byte.
 
 import { randomBytes } from "node:crypto";
 import path from "node:path";
@@ -38,7 +38,7 @@ export class SnapshotFileError extends Error {
   readonly code = "SNAPSHOT_FILE";
 }
 
-/** Reads the file to its end, twice: whether it is what was written, then what that is. Throws SnapshotFileError, FileSystemError. */
+/** Reads the file to its end, twice: first for the checksum, then for the contents. Throws SnapshotFileError, FileSystemError. */
 export async function checkSnapshotFile(fileSystem: FileSystem, file: string): Promise<Contents> {
   const open = await fileSystem.open(file, "read");
   try {
@@ -46,7 +46,7 @@ export async function checkSnapshotFile(fileSystem: FileSystem, file: string): P
     return await progress.during(() => checkOpen(open, progress));
   } catch (error) {
     if (error instanceof SnapError && error.code !== "DISK_FAILED") throw unsound(file, error);
-    // The checksum holds: it is somebody's snapshot, but no map.
+    // The checksum holds: a sound snapshot, but not of a map.
     if (error instanceof KvSnapshotError) throw unsound(file, error);
     throw error;
   } finally {
@@ -74,7 +74,7 @@ function unsound(file: string, cause: Error): SnapshotFileError {
   return new SnapshotFileError(`${file} cannot be used: ${cause.message}`, { cause });
 }
 
-/** Where the snapshot belongs is in the file itself, and its name may be any. */
+/** Reads index and term from the file itself, since its name may be any. */
 async function readEnds(open: File, size: number): Promise<{ metadata: SnapshotMetadata; checksum: number }> {
   try {
     const head = new Uint8Array(Math.min(size, longestHeadBytes));
@@ -104,7 +104,7 @@ export async function* mapOf(
   }
 }
 
-/** Throws an Error if there is something of this name. */
+/** Throws an Error if the name is taken. */
 export async function refuseExisting(fileSystem: FileSystem, file: string): Promise<void> {
   const names = await fileSystem.list(path.dirname(path.resolve(file)));
   if (names === undefined)
@@ -121,7 +121,7 @@ export async function writeSnapshotFile(
   metadata: SnapshotMetadata,
   chunks: AsyncIterable<Uint8Array>,
 ): Promise<void> {
-  // Not the process's id: in a container that is the same each time, and what a crash left would be in the way.
+  // Not the process's id: in a container that is the same each time, and the file that a crash left would be in the way.
   const temporary = `${file}.${randomBytes(4).toString("hex")}.tmp`;
   const open = await fileSystem.open(temporary, "create");
   try {
@@ -133,7 +133,7 @@ export async function writeSnapshotFile(
     await refuseExisting(fileSystem, file);
     await fileSystem.rename(temporary, file);
   } catch (error) {
-    await fileSystem.unlink(temporary).catch(() => undefined); // what failed first is what to tell
+    await fileSystem.unlink(temporary).catch(() => undefined); // the first failure is the one to report
     throw error;
   }
   await fileSystem.syncDirectory(path.dirname(path.resolve(file)));

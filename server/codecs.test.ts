@@ -96,7 +96,7 @@ describe("a request between members", () => {
     expect(decodeOutcome(odd)).toStrictEqual({ kind: "unknown", message: "m" });
   });
 
-  test("that is none is refused, and an answer that is none says that nobody knows", () => {
+  test("that is none is refused, and an answer that is none leaves the outcome unknown", () => {
     const wrong = [
       "",
       "null",

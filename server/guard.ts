@@ -44,10 +44,10 @@ export function violationOf(node: NodeView, m: Message): string | undefined {
   }
 }
 
-/** Whether the message is to be passed over: its sender will ask again, or give up. */
+/** Whether to drop the message: its sender will ask again, or give up. */
 export function isUntimely(node: NodeView, m: Message, appliedTerm: number): boolean {
   const leading = node.raftState === "StateLeader";
-  // A follower would pass it on to whom it takes for the leader; only the leader itself is to be asked.
+  // A follower would forward it to the leader that it knows; accept it only on the leader.
   if (m.type === MessageType.MsgTransferLeader) return !leading;
   if (m.type !== MessageType.MsgReadIndex || !leading) return false;
   return !mayReadIndex(node, appliedTerm) || node.pendingReads >= maxForwardedReads;

@@ -100,7 +100,7 @@ export class Inbox implements TransportHandler {
     return this.held.length > 0;
   }
 
-  /** Nobody is going to take them: their senders have given up by now. */
+  /** Drops the held messages: their senders have given up by now. */
   forgetHeld(): void {
     this.held = [];
     this.heldBytes = 0;

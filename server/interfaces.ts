@@ -15,7 +15,7 @@ export interface LogStore {
   save(hardState: HardState | undefined, entries: readonly Entry[], mustSync: boolean): Promise<void>;
   /** Records that this snapshot's file is durable; resolves once the record survives a power cut. */
   saveSnapshot(snapshot: { index: number; term: number; confState: ConfState }): Promise<void>;
-  /** Deletes what nobody needs who starts at a snapshot of this index or a later one. */
+  /** Deletes the part of the log that a start from a snapshot of this index, or a later one, does not need. */
   release(index: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -58,7 +58,7 @@ export interface Transport {
   announce(address: Address): void;
   /**
    * Sends a MsgSnap, whose snapshot has no data, and behind it the data, on a stream of its own. Resolves to true once the peer has taken it,
-   * to false when it has not or nobody can tell; never rejects. Ends early when the peer is removed or the transport is closed.
+   * to false when it has not or that is unknown; never rejects. Ends early when the peer is removed or the transport is closed.
    */
   sendSnapshot(message: Message, chunks: AsyncIterable<Uint8Array>): Promise<boolean>;
   /** Passes a request on to a peer, whose handler answers it; never rejects. */
@@ -81,7 +81,7 @@ export interface StateMachine {
    */
   restore(chunks: AsyncIterable<Uint8Array>): Promise<void>;
   /**
-   * Throws an Error if no snapshot that begins like this can be restored from: one that another version wrote, say. `head` is the first 64
+   * Throws an Error if `head` cannot begin a snapshot that restore accepts, as one that another version wrote. `head` is the first 64
    * bytes, or all if there are fewer. Asked before a snapshot that a peer sends is written down; if there is no such method, each is taken.
    */
   checkSnapshot?(head: Uint8Array): void;

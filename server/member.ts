@@ -70,9 +70,9 @@ export interface PeerProgress {
   readonly inflight: number;
 }
 
-/** A condition that an operator should know of although the member runs. */
+/** A condition that an operator should know of while the member runs. */
 export interface Warning {
-  /** For programs: UPPER_CASE, and it stays the same. */
+  /** For programs: UPPER_CASE, the same in every release. */
   readonly code: string;
   /** One sentence: what is wrong, with its values, and what to do next. */
   readonly message: string;

@@ -127,7 +127,7 @@ export class Reads {
     return this.waiting;
   }
 
-  /** Nobody can confirm what is not confirmed yet. */
+  /** Refuses the reads that are not confirmed yet: no leader can confirm them now. */
   refuse(code: "NO_LEADER" | "STOPPING", message: string): void {
     const reads = [...(this.asked?.reads ?? []), ...this.queued];
     this.asked = undefined;

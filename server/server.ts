@@ -267,7 +267,7 @@ export class Server implements Member {
   private tick(): void {
     const now = this.parts.clock.now();
     const stalled = now - (this.loop.waitingForDiskSince ?? now);
-    // By now the others have another leader, since no heartbeat has left; and nobody knows whether the disk will ever come back.
+    // By now the others have another leader, since no heartbeat has left; and the disk may never come back.
     if (this.options.diskStallMs > 0 && stalled > this.options.diskStallMs) {
       this.failed(new Error(`the disk has not finished a write for ${Math.round(stalled)} ms (--disk-stall-ms)`));
       return;
@@ -284,7 +284,7 @@ export class Server implements Member {
     const { config, raftState, id } = this.node;
     this.departure.tick();
     if (this.closing === undefined) this.move.tick();
-    // A single voter disturbs nobody and waits for nobody.
+    // A single voter campaigns at once: there is no other leader to disturb or to wait for.
     const alone = this.node.isSingleton() && config.voters.has(id) && raftState === "StateFollower";
     this.step(() => (alone ? this.node.campaign() : this.node.tick()));
   }

@@ -1,9 +1,9 @@
 // One member's end of the simulated network: the Transport that its server is given.
 //
-// Follows the real transport's rules: a peer is dialled as soon as its address is known, again and again with a growing pause; whoever is
-// dialled asks its handler whether the caller may come in, and answers with a rejection if not; what is sent to a peer that is not
-// connected is dropped and reported; a message passes the transport's own checks before the handler sees it. A message that breaks a rule
-// of the handler's is told to whoever made the endpoint: no correct member sends one to another.
+// Follows the real transport's rules: a peer is dialled as soon as its address is known, again and again with a growing pause; the dialled
+// member asks its handler whether to admit the caller, and answers with a rejection if not; a message to a peer that is not connected is
+// dropped and reported; a message passes the transport's own checks before the handler sees it. A message that breaks a rule of the
+// handler is reported to the maker of the endpoint: no correct member sends one to another.
 
 import { type Message, MessageType } from "../raft/index.ts";
 import type { Transport } from "../server/interfaces.ts";
@@ -14,7 +14,7 @@ import { streamSnapshot } from "./snapshot-stream.ts";
 import type { Process } from "./world.ts";
 
 const backoffMs = { least: 50, most: 800 };
-/** Time after which nobody waits any longer for an answer. */
+/** Time after which a member no longer waits for an answer. */
 const requestTimeoutMs = 6000;
 const handshakeTimeoutMs = 3000;
 const idleTimeoutMs = 5000;

@@ -1,8 +1,8 @@
 // The faults that come now and then: each kind strikes at random times of its own, and ends what it began.
 //
-// Whoever is struck is any member that runs, and the leader more often than others, because most of what can go wrong goes wrong there. Members
-// that are down come up again by themselves, as under a supervisor; one whose disk has failed after a power cut only (member.ts tells why).
-// Changes of the members are drawn from what the asked member knows of them, and may well be refused: the product is to say no.
+// A fault strikes any member that runs, and the leader more often than others, because most failures happen there. Members that are down
+// start again by themselves, as under a supervisor; one whose disk has failed only after a power cut (member.ts says why).
+// Changes of the members are drawn from the asked member's view of them. The cluster may well refuse one: refusing is its task.
 
 import { isNormal } from "../raft/index.ts";
 import type { MemberChange } from "../server/member.ts";

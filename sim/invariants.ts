@@ -146,7 +146,7 @@ export class Invariants {
       );
     }
     // What it took in an earlier term a leader of a later one may have replaced before it was written. That leader was elected without the
-    // entry, so no majority had it, and none will: whoever voted takes nothing of the earlier term any more.
+    // entry, so no majority had it, and none will: its voters take nothing of the earlier term any more.
     const isCurrent = m.term >= (durable.hardState?.term ?? 0);
     if (m.type === MessageType.MsgAppResp && isCurrent && m.index > durable.lastIndex) {
       throw new InvariantError(
@@ -156,7 +156,7 @@ export class Invariants {
   }
 
   /**
-   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or nobody might lead for a while. Judged once,
+   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or the cluster might have no leader for a while. Judged once,
    * when the message is first seen: one that is stuck behind a slow disk may leave after the leader has given the transfer up and gone on.
    */
   #offers(id: number, m: Message, own: number): void {

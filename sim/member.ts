@@ -38,7 +38,7 @@ export interface MemberSettings {
 export interface MemberListener {
   count(what: string): void;
   log(id: number, text: string): void;
-  /** False if nobody wants the lines: then none is made. */
+  /** False: no line is wanted, and none is made. */
   readonly isTracing: boolean;
 }
 
@@ -73,7 +73,7 @@ export class SimMember {
   readonly id: number;
   /** Where it listens from its next start on. */
   url: string;
-  /** What its next start is told with --peers-moved; undefined: that flag is not given. */
+  /** The list of --peers-moved at its next start; undefined: that flag is not given. */
   moved: Peers | undefined;
   running: Running | undefined;
   /** Why it will not start again. */
@@ -100,7 +100,7 @@ export class SimMember {
   readonly #founders: Peers | undefined;
   #contacts: Peers;
 
-  /** `founders` for a member of the first hour; `contacts` for one that joins. */
+  /** `founders` for a founding member; `contacts` for one that joins. */
   constructor(id: number, parts: MemberParts, peers: { founders?: Peers; contacts?: Peers }) {
     this.id = id;
     this.url = urlOf(id);

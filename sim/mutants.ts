@@ -111,7 +111,7 @@ function applied(node: RawNode, cc: ConfChangeV2): void {
   try {
     node.applyConfChange(cc);
   } catch {
-    // It does not fit: whoever applies it says so.
+    // It does not fit: the member that applies it says so.
   }
 }
 

@@ -8,7 +8,7 @@ import type { TakesForNothing } from "./slip.ts";
 
 /** Breaks a part on purpose, to see whether that is found. */
 export interface Mutation {
-  /** Of the log, beneath whoever watches it: what it says is believed. */
+  /** Of the log, beneath its watcher, which believes it. */
   readonly log?: (log: LogStore, fileSystem: FileSystem) => LogStore;
   readonly fileSystem?: (fileSystem: FileSystem) => FileSystem;
   /** Of the parts as the server sees them: what it does with them is watched. */

@@ -1,7 +1,7 @@
-// Whoever looks after the cluster: replaces a member that will never come back, with the calls that a real one has.
+// The operator of the cluster: replaces a member that will never come back, with the calls that a real operator has.
 //
-// Removes it, adds a new one as a learner, promotes that one. Asks whoever runs, takes no for an answer and tries again; goes on after all other
-// faults have ended, since the cluster owes that to whoever lost a disk. One replacement at a time.
+// It removes the member, adds a new one as a learner, and promotes the new one. It asks any member that runs, accepts a refusal and tries
+// again. It goes on after all other faults have ended, since the cluster owes a replacement for a lost disk. One replacement at a time.
 
 import type { MemberChange } from "../server/member.ts";
 import type { SimMember } from "./member.ts";
@@ -90,7 +90,7 @@ export class Operator {
       this.#asking = false;
       this.#parts.log(`${text}: ${outcome}`);
     };
-    const forget = running.process.whenDead(() => ended("nobody is left to answer"));
+    const forget = running.process.whenDead(() => ended("the asked process has ended"));
     running.process.after(1, () => {
       void running.server.changeMembers([change]).then((outcome) => {
         forget();

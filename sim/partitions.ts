@@ -1,7 +1,7 @@
 // The shapes in which a network falls apart.
 //
 // Whole halves that cannot talk are the least of it: a link that works in one direction only lets a leader be heard and not hear, or the
-// other way round, and a member in the middle that reaches both halves makes elections that nobody can finish.
+// other way round, and a member in the middle that reaches both halves makes elections that no candidate can win.
 
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -17,7 +17,7 @@ export const shapes = [
 ] as const;
 export type Shape = (typeof shapes)[number];
 
-/** One alone more often than the others: a leader that does not know yet that it leads nobody is what stale reads come of. */
+/** One alone more often than the others: a leader that does not know yet that it has no followers is what makes stale reads. */
 export const drawShape = (random: Random): Shape => (random.chance(0.3) ? "one alone" : random.pick(shapes));
 
 /** Cuts the network between the members `ids`, of which `one` is in the middle of it. */

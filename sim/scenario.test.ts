@@ -205,14 +205,14 @@ describe("a cluster whose members come back at new addresses", () => {
       [1, 2, 3].every((id) => [1, 2, 3].every((of) => urls(scenario, id)[of - 1] === urlOf(of))),
     );
 
-  test("finds no leader unless it is told that they have moved", async () => {
+  test("finds no leader without --peers-moved", async () => {
     const scenario = await stopped();
     for (const id of [1, 2, 3]) start(scenario, id, at, false);
     await scenario.world.runUntil(scenario.world.now + 60_000);
     expect([1, 2, 3].some((id) => scenario.leads(id))).toBe(false);
   });
 
-  test("goes on, has the addresses in its log, and starts from them without being told again", async () => {
+  test("goes on, has the addresses in its log, and starts from them without the flag", async () => {
     const scenario = await stopped();
     for (const id of [1, 2, 3]) start(scenario, id, at);
     await settled(scenario, at);
@@ -240,7 +240,7 @@ describe("a cluster whose members come back at new addresses", () => {
     if (!isTold) expect(urls(scenario, 3)[2]).toBe(SimMember.urlOf(3));
   });
 
-  test("reaches a third that comes later at yet another address than the two were told", async () => {
+  test("reaches a third that comes later at another address than the two have for it", async () => {
     const scenario = await stopped();
     for (const id of [1, 2]) start(scenario, id, at);
     await scenario.until("both are in the log", () => urls(scenario, 1)[0] === at(1) && urls(scenario, 2)[1] === at(2));
@@ -259,7 +259,7 @@ describe("a cluster whose members come back at new addresses", () => {
     await written(scenario);
   });
 
-  test("lets a later change of an address count, and does not ask for its own again", async () => {
+  test("lets a later change of an address count, and does not ask for its own address again", async () => {
     const scenario = await stopped();
     for (const id of [1, 2, 3]) start(scenario, id, at);
     await settled(scenario, at);

@@ -87,7 +87,7 @@ const json = (method: string, body: object): RequestInit => ({
 });
 
 describe("start-server, after a first start that failed", () => {
-  test("because a port was taken: it has left no directory, and works with other flags", async () => {
+  test("because a port was in use: it has left no directory, and works with other flags", async () => {
     const [place, other] = await places();
     const server = net.createServer().listen(0, "127.0.0.1");
     await once(server, "listening");

@@ -1,4 +1,4 @@
-// Writes doc/disk.md: the two pages that head wal/index.ts and snap/index.ts, put together. Whoever changes one runs
+// Writes doc/disk.md: the two pages that head wal/index.ts and snap/index.ts, put together. After a change of one run
 //
 //     npm run disk-page
 //

@@ -6,7 +6,7 @@ import { readyloop, TestCluster, until } from "./cluster.ts";
 let cluster: TestCluster;
 afterEach(() => cluster.stop());
 
-test("every client command passes over a leader that hangs, which does none of their work when it goes on", async () => {
+test("every client command passes over a hung leader, which carries out none of their requests when it goes on", async () => {
   cluster = await TestCluster.start(3);
   const hung = cluster.member(await cluster.leader());
   const others = [...cluster.members.values()].filter((member) => member !== hung);

@@ -55,7 +55,7 @@ describe("members that come and go", () => {
     expect(removed.status).toBe(200);
     expect(await gone.end()).toBe(0);
     expect(gone.lines.map((l) => l.msg)).toContain(
-      `member ${lead} was removed from the cluster. This member stops; its data directory is of no use any more`,
+      `member ${lead} was removed from the cluster. This member stops; its data directory is of no further use`,
     );
     await putUntilDone(() => fourth, "/after", "yes");
     expect(await (await asked.fetch("/after")).text()).toBe("yes");
@@ -76,7 +76,7 @@ describe("members that come and go", () => {
     expect(await again.json()).toMatchObject({ code: "ID_SPENT", next: expect.stringMatching(/id that no member/) });
   });
 
-  test("one that is removed while another is down says so, serves nobody, and ends when that one has heard of it", async () => {
+  test("a member that is removed while another is down says so, serves no client, and ends when the other has heard of it", async () => {
     cluster = await TestCluster.start(4);
     const lead = await cluster.leader();
     const [down, out] = [1, 2, 3, 4].filter((id) => id !== lead) as [number, number];

@@ -38,7 +38,7 @@ const codes = async (member: MemberProcess): Promise<string[]> => (await member.
 
 const newest = (member: MemberProcess): string[] => warningsOf(member).filter((line) => line.includes("listens on"));
 
-describe("three members that are started at new ports", () => {
+describe("three members that start at new ports", () => {
   test("with --peers-moved lead on with their keys, list the new addresses, and start again without the flag", async () => {
     const members = await directory();
     const ports = await freePorts(6);
@@ -79,7 +79,7 @@ describe("three members that are started at new ports", () => {
     expect([await read(third, "/k"), await read(third, "/l")]).toEqual(["old", "new"]);
   }, 180_000);
 
-  test("with --peers-moved left in their scripts find a member that members move has taken elsewhere", async () => {
+  test("with --peers-moved left in their scripts find a member that `members move` has moved again", async () => {
     const members = await directory();
     const ports = await freePorts(7);
     await stoppedCluster(members, ports.slice(0, 3));
@@ -99,7 +99,7 @@ describe("three members that are started at new ports", () => {
     expect(await read(members.running.get(2) as MemberProcess, "/k")).toBe("old");
   }, 180_000);
 
-  test("without the flag say both addresses and the ways on, and members move takes the warning away", async () => {
+  test("without the flag log both addresses and the ways on, and members move ends the warning", async () => {
     const members = await directory();
     const ports = await freePorts(4);
     await stoppedCluster(members, ports.slice(0, 3));
@@ -131,7 +131,7 @@ test("start-server says at its first start that --peers has another port than th
   expect(await codes(member)).toEqual(["ADDRESS_DIFFERS"]);
 }, 120_000);
 
-test("start-server --peers-moved is refused with exit code 2 and one line where it can mean nothing", async () => {
+test("start-server refuses --peers-moved with exit code 2 and one line where it makes no sense", async () => {
   const members = await directory();
   const [port] = (await freePorts(1)) as [number];
   const flags = ["--peer-port=0", "--client-port=0", moved, `--data-dir=${members.dataDir(1)}`];

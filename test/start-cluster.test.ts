@@ -140,7 +140,7 @@ describe("start-cluster prints", () => {
     expect(fs.readdirSync(directory)).toEqual(["1"]);
   });
 
-  test("why a member has ended, and goes on without it", async () => {
+  test("why a member has ended, and goes on without that member", async () => {
     start();
     await seen(/^ready/);
     fs.rmSync(path.join(directory, "2", "member", "wal"), { recursive: true });
@@ -157,7 +157,7 @@ describe("start-cluster prints", () => {
   test("that a log file cannot be written, and the members serve", async () => {
     fs.mkdirSync(path.join(directory, "1.log"));
     start(["--size=1"]);
-    await seen(/^member 1: its log cannot be written.*1\.log/);
+    await seen(/^member 1: its log file cannot be written.*1\.log/);
     await seen(/^ready/);
     expect(await put()).toBe(204);
   });
@@ -272,7 +272,7 @@ describe("start-cluster leaves no member behind", () => {
     await until(async () => (pids().some(isAlive) ? undefined : true));
   });
 
-  test("when its output is closed: it serves on, and ends all when told to", async () => {
+  test("when its output is closed: it serves on, and ends all members on a signal", async () => {
     start(["--log-level=debug"]);
     await seen(/^ready/);
     child.stdout?.destroy();
@@ -317,7 +317,7 @@ describe("start-cluster refuses", () => {
   test("a port that is in use, before any member is started", async () => {
     const other = net.createServer().listen(base + 101, "127.0.0.1");
     await once(other, "listening");
-    await refused([], new RegExp(`peer port ${base + 101} cannot be had: it is in use.*--peer-port`));
+    await refused([], new RegExp(`peer port ${base + 101} is not free: another program uses it.*--peer-port`));
     other.close();
   });
 

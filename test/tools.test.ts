@@ -164,7 +164,7 @@ describe("npm run fuzz", () => {
     ]);
   });
 
-  test("says of a port's failure that it depends on time; --keep-in names where its input goes", async () => {
+  test("says that a port's failure depends on time; --keep-in names the directory of its input", async () => {
     const plant = failing("attackTarget", "test/fuzz/attack.ts");
     const args = ["--target=attack", "--inputs=1", "--seed=7", `--keep-in=${path.join(temporary, "kept")}`];
     const { code, last } = await run(
@@ -200,7 +200,7 @@ wrong
     ]);
   });
 
-  test("--rewrite writes what was named, and nothing at all if one script has an unknown command or is none", async () => {
+  test("--rewrite writes the named scripts, and none at all if one is no script or has an unknown command", async () => {
     const directory = path.join(temporary, "scripts");
     fs.mkdirSync(directory);
     const outside = write("outside.txt", script);

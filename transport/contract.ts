@@ -30,13 +30,13 @@ export interface TransportHandler {
    */
   admit(from: number, incarnation: number, address: Address | undefined): Rejection | undefined;
   /**
-   * A peer has turned this member away for a reason that will not pass ("removed" or "lost-data"); called at each such
-   * answer.
+   * A peer has refused this member for good ("removed" or "lost-data"); called at each such answer.
    */
   rejectedBy(id: number, rejection: Rejection): void;
   /**
-   * A dial of this peer at this address has ended: with the cluster that the answer names, or undefined if no answer
-   * names one. Another cluster than this member's own means that the dial was refused for it; that may pass.
+   * A dial of this peer at this address has ended. `clusterId` is the cluster that the answer named; undefined without
+   * an answer that named one. A cluster other than this member's own was the reason of a refusal; the next dial may find
+   * another.
    */
   dialled(id: number, url: string, clusterId: number | undefined): void;
   /** All members with their addresses, for one that joins; none while this member does not know them. */

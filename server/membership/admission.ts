@@ -1,14 +1,14 @@
 // Who may talk to this member, who has talked lately, and where the others are reached.
 //
-// A member that was removed, or that comes back with another incarnation than the one that is noted, is told so: neither will pass. Anyone
-// else of this cluster may talk: this member's own log may be behind, and not know yet who leads the others. It learns their addresses from
-// the log, and from themselves: each says in its handshake where it is reached, and as of which entry of the log, so that of two addresses the
-// newer one counts. Without that a member that was away while the others were replaced, or have moved, could hear them and not answer.
-// An operator's word that members have moved (--peers-moved) stands above the addresses that the log held then, and below later ones. The
-// flag may have stayed in a script while the log learnt better: a member that a dial does not find where its operator says is looked for where
-// the log has it, and the other way round. The handshake sees to it that no other member is taken for it.
-// (What stands against strangers is the cluster's id, and the network: see transport/handshake.ts.) Who asks whether it may join says no
-// address, and is told if it is not a member.
+// This member refuses, for good, a removed member and one that comes back with another incarnation than the noted one. Any other member of
+// this cluster may talk: this member's own log may be behind, and not know yet which member leads the others. It learns their addresses from
+// the log, and from the members: each gives its address in its handshake, and the index of the log as of which it holds, so that of two
+// addresses the newer one counts. Without that a member that was away while the others were replaced, or have moved, could hear them and not
+// answer. The addresses of --peers-moved override those that the log held at the start; later ones override them. The flag may have stayed in
+// a script after the log got newer addresses: so a dial that fails at the address of the flag is tried at that of the log, and the other way
+// round. The handshake ensures that no other member passes for the dialled one.
+// (The cluster id and the network keep strangers out: see transport/handshake.ts.) A member that asks whether it may join gives no address,
+// and is refused if it is not a member.
 //
 // The incarnations that peers show are what the leader's notes are made of (notes.ts): each is proposed once, and again only when that has
 // come to nothing within an election timeout.
@@ -48,9 +48,9 @@ export class Peers {
   private readonly members: Members;
   private readonly electionMs: number;
   private readonly parts: PeersParts;
-  /** The newest address that is known of each, from whatever source. */
+  /** The newest known address of each, from any source. */
   private readonly addresses = new Map<number, Address>();
-  /** Where members are by their operator's word, which counts over the entries of the log up to `movedAsOf`. */
+  /** The addresses of --peers-moved, which override the entries of the log up to `movedAsOf`. */
   private readonly movedTo = new Map<number, string>();
   private movedAsOf = 0;
   /** Members that were not found where they were dialled: when to try another of their addresses, and how long to wait after that. */
@@ -58,7 +58,7 @@ export class Peers {
   private readonly heard = new Map<number, number>();
   /** What each member has shown in its latest handshake. */
   private readonly seen = new Map<number, number>();
-  /** Who is reached by its own or another peer's word alone, and is no member as far as this one knows; the oldest first. */
+  /** Unconfirmed ids: their addresses come from handshakes alone, and this member's log does not have them; oldest first. */
   private readonly strangers = new Set<number>();
   private readonly proposedAt = new Map<number, number>();
   private readonly otherCluster: OtherCluster;
@@ -72,23 +72,23 @@ export class Peers {
     this.seen.set(self.id, self.incarnation);
   }
 
-  /** What the start has said of the members; the log ends at `lastIndex`. */
+  /** The members' addresses as the start gave them; the log ends at `lastIndex`. */
   given({ how, list }: ServerOptions["peers"], lastIndex: number): void {
     if (how === "join") for (const { id, url } of list) this.learn(id, { url, since: 0 });
     if (how === "moved") this.moved(list, lastIndex);
   }
 
-  /** Members that are reached elsewhere than the log said up to this index. This one, if it is among them, says so to the others. */
+  /** Members with other addresses than the log has up to this index. This member, if it is among them, announces its own. */
   private moved(list: ServerOptions["peers"]["list"], asOf: number): void {
     this.movedAsOf = asOf;
     for (const { id, url } of list) {
       this.movedTo.set(id, url);
-      // The others are known only as well as the log knew them: what one of them says of itself may be newer.
+      // `since: 0` for the others: an address that one of them announces itself may be newer.
       this.learn(id, { url, since: id === this.self.id ? asOf + 1 : 0 });
     }
   }
 
-  /** Members of the cluster that this member was removed from, as one that knew of that has told it. */
+  /** The remaining members of the cluster that this member was removed from, as reported by a peer. */
   contactRemaining({ asOf, members }: Remaining): void {
     for (const { id, url } of members)
       if (url !== "" && id !== this.self.id) this.learnByWord(id, { url, since: asOf });
@@ -116,7 +116,7 @@ export class Peers {
       return { kind: "lost-data", message };
     }
     this.otherCluster.forget(id);
-    // Also of one that is not known yet: its connection may outlast the entry that makes it known.
+    // Also for an id that the log does not have yet: its connection may outlast the entry that adds it.
     if (incarnation !== 0) this.seen.set(id, incarnation);
     if (address !== undefined) this.learnByWord(id, address);
     return undefined;
@@ -141,7 +141,7 @@ export class Peers {
     this.dialAt(id, places[(places.indexOf(url) + 1) % places.length] as string);
   }
 
-  /** What to answer to a request while no leader is known. */
+  /** The message that refuses a request while no leader is known. */
   noLeader(): string {
     const why = this.otherCluster.warning()?.message;
     return why ?? "this member knows no leader at the moment: an election is probably under way";
@@ -198,7 +198,7 @@ export class Peers {
     this.parts.transport.removePeer(id);
   }
 
-  /** What is only said is believed of not too many at a time. */
+  /** Bounds the unconfirmed addresses that are kept. */
   private learnByWord(id: number, address: Address): void {
     const { strangers } = this;
     if (this.members.get(id) === undefined) {
@@ -217,7 +217,7 @@ export class Peers {
   private learnFromLog({ id, url, since }: KnownMember): void {
     const moved = since <= this.movedAsOf ? this.movedTo.get(id) : undefined;
     const known = this.addresses.get(id);
-    // Of two with one index the log is right, and the other was only said.
+    // Of two addresses as of one index the log's is right: the other comes from a handshake.
     if (known?.since === since) this.addresses.delete(id);
     this.learn(id, { url: moved ?? url, since });
   }
@@ -235,7 +235,7 @@ export class Peers {
     try {
       transport.addPeer(id, url);
     } catch (error) {
-      // An address that nobody can dial is an operator's mistake, committed; it must not stop the members that hear of it.
+      // An address that cannot be dialled is an operator's mistake, committed; it must not stop the members that apply it.
       logger.error?.(`member ${id} cannot be reached: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

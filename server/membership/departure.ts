@@ -1,21 +1,21 @@
 // How a member goes that the cluster has no place for any more.
 //
-// One that has lost what it had promised goes at once: whatever it said would rest on nothing. One that was removed goes when nobody needs
-// it any longer. Its removal is committed, but the others may not know that yet. Until they do they count on its vote, and a leader of
+// A member that has lost its promises goes at once: no answer of it could be trusted. A removed member goes when no other member needs it
+// any longer. Its removal is committed, but the others may not know that yet. Until they do they count on its vote, and a leader of
 // theirs on its copy of the log: of two voters, the one that stays cannot be elected alone before it has heard that it is alone. Even a
 // majority that has heard is not enough: the log of one that has not may be the longest, and then the others cannot be elected, and it
-// cannot without the removed member. raft has no message that tells of a commit, other than a leader's.
+// cannot without the removed member. In raft only a leader's messages carry the commit index.
 //
 // So the removed member answers its peers as before, calls each member again and again, learners too, since they may vote one day, and goes
 // when all of them have turned it away because it was removed. Each does so only when the commit is on its disk (ready-loop.ts), and says
-// with it who is left by now, since the list of one that was away may name members that are long gone. A member that is down holds it up.
-// If that one never comes back, it is removed as well, or whoever started the removed one stops it. So it is when all that it knows are
-// gone.
+// with it which members remain, since a removed member that was away may know only members that are long gone. A member that is down delays
+// it. If that member never comes back, the operator removes it as well, or stops the removed one. Likewise if every member that the
+// removed one knows is gone.
 
 import type { Logger } from "../../raft/index.ts";
 import type { Rejection, Remaining } from "../../transport/contract.ts";
 
-/** Whom it waits for is said after one election timeout, and then each time so many have passed. */
+/** It logs the members that it waits for after one election timeout, and then each time so many have passed. */
 const reminderInElections = 10;
 
 export interface DepartureParts {
@@ -31,7 +31,7 @@ export class Departure {
   private readonly parts: DepartureParts;
   private rejection: Rejection | undefined;
   private remaining: Remaining = { asOf: 0, members: [] };
-  /** Who has said that it knows. */
+  /** Members that have shown that they know of the removal. */
   private readonly know = new Set<number>();
   private remindAt = 0;
   private hasGone = false;
@@ -54,7 +54,7 @@ export class Departure {
     if (rejection.kind === "lost-data") this.go(rejection);
   }
 
-  /** A member has turned this one away, which is decided to go. Returns those who are left, if that is news. */
+  /** A member has refused this one, which has decided to go. Returns the remaining members, if they are news. */
   turnedAwayBy(id: number, { kind, remaining }: Rejection): Remaining | undefined {
     const { rejection } = this;
     if (rejection === undefined || kind !== "removed") return undefined;

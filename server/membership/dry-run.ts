@@ -1,8 +1,8 @@
 // A change of the membership, tried before it is proposed: what raft would make of it, and what it would cost the cluster.
 //
 // raft takes any change that is well formed, then replaces one that comes too early by an empty entry, without a word, and stops the
-// process at one that leads nowhere. Nor does it mind a voter that nobody can reach, which in a small cluster is one majority less. So
-// the leader tries each change on a copy of its configuration first, and says no while nothing has happened yet.
+// process at one that has no result. It also accepts a voter that no member can reach, which in a small cluster can cost the majority. So
+// the leader tries each change on a copy of its configuration first, and refuses it while nothing has happened yet.
 //
 // Its counterpart upstream is etcd's strict reconfiguration check (server/etcdserver/server.go, mayAddMember, mayRemoveMember,
 // isLearnerReady). Stricter here: a new voter counts as one that is away, also beside a single member.
@@ -37,7 +37,8 @@ export function tryChanges(changes: readonly MemberChange[], view: View): Confli
     const found = wrongWith(change, changes, view);
     if (found !== undefined) return found;
     if (!("peerUrl" in change)) continue;
-    if (urls.has(change.peerUrl)) return conflict("INVALID_CHANGE", `${change.peerUrl} stands there twice`, ownUrl);
+    if (urls.has(change.peerUrl))
+      return conflict("INVALID_CHANGE", `${change.peerUrl} would be the address of two members`, ownUrl);
     urls.add(change.peerUrl);
   }
   const cc = toConfChange(changes, { member: 0, epoch: 0, counter: 0 });

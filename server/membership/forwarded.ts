@@ -26,7 +26,7 @@ export function decodeRequest(body: Uint8Array): MemberRequest {
   throw new Error("a peer passed on a request that this version does not know");
 }
 
-/** What nobody can read says nothing about what was done. */
+/** An answer that cannot be read leaves the outcome unknown. */
 export function decodeOutcome(body: Uint8Array): ChangeOutcome {
   const value = parseJson(body);
   if (isObject(value)) {

@@ -3,7 +3,7 @@
 //
 // Promises: equal logs give equal members on every member. An id that was removed never comes back: a member that missed its removal could
 // otherwise vote for what it no longer remembers. An incarnation, once noted, stays: it is the random number that was drawn when the member's
-// log was made, so whoever comes back under the id with another one has lost that log, and with it what it had promised.
+// log was made, so a member that comes back under the id with another one has lost that log, and with it its promises.
 //
 // Changes come from the log alone: --peers counts only when a cluster is started or joined.
 
@@ -78,7 +78,7 @@ export class Members {
     return { addresses, gone };
   }
 
-  /** A member has started with this incarnation; only the first that is told of counts. */
+  /** A member has started with this incarnation; only the first one noted counts. */
   started(id: number, incarnation: number): void {
     const member = this.known.get(id);
     if (member !== undefined && member.incarnation === 0) this.known.set(id, { ...member, incarnation });
@@ -95,9 +95,9 @@ export class Members {
     for (const id of removed) this.removed.add(id);
   }
 
-  /** Whom one that was removed has to tell, once the entry at `asOf` has been applied. */
+  /** The members that a removed one has to wait for, once the entry at `asOf` has been applied. */
   remaining(config: TrackerConfig, asOf: number): Remaining {
-    // A learner that no member has seen yet has never voted, nor led, and need not be told.
+    // A learner that no member has seen yet has never voted, nor led, and need not know of the removal.
     const has = (id: number): boolean => this.known.get(id)?.incarnation !== 0;
     const list = this.list(config).filter(({ id, role }) => role === "voter" || has(id));
     return { asOf, members: list.map(({ id, peerUrl }) => ({ id, url: peerUrl })) };

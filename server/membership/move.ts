@@ -1,12 +1,12 @@
-// A member that was started at a new address, as its operator says (--peers-moved), has that address written into the log.
+// Writes the new address of a member that was started with --peers-moved into the log.
 //
-// While all members are where the log says, an address is changed with a request to the leader. When all have moved at once there is no
-// leader, since no member reaches another: so each dials the others where its operator says (admission.ts), and once they have a leader each asks
-// for its own new address, as an ordinary change of the members. Only its own: the others know better where they are, and may not have moved.
-// The exception is an address that another member has in the log and leaves now, as when two members swap theirs: no order of single
-// changes would do, as no two members may have one address. Then the change moves that one as well.
+// While the members are where the log has them, a request to the leader changes an address. When all have moved at once there is no leader,
+// since no member reaches another. So each dials the others at the addresses in --peers (admission.ts), and once they have a leader each asks
+// for its own new address, as an ordinary change of the members. Only for its own: the others know theirs better, and may not have moved.
+// There is one exception: the address belongs to another member in the log, which leaves it now, as when two members swap theirs. No order
+// of single changes would do, as no two members may have one address. Then the change moves that member as well.
 //
-// It asks until the log has the address, or has given this member another one since: then an operator has decided anew.
+// It asks until the log has the address, or until a later entry gives this member another one: then an operator has decided anew.
 
 import type { Logger, NodeView } from "../../raft/index.ts";
 import type { ChangeOutcome, MemberChange } from "../member.ts";
@@ -16,7 +16,7 @@ import type { Members } from "./members.ts";
 export interface MoveParts {
   readonly node: NodeView;
   readonly members: Members;
-  /** Its term: that of the last applied entry. */
+  /** `term`: that of the last applied entry. */
   readonly applier: { readonly term: number };
   readonly now: () => number;
   readonly logger: Logger;
@@ -25,7 +25,7 @@ export interface MoveParts {
 
 export class Move {
   private readonly id: number;
-  /** Where the members are, by their operator's word. */
+  /** The members' addresses in --peers. */
   private readonly list: ServerOptions["peers"]["list"];
   /** The last index at the start: an address that a later entry gives is newer than the list. */
   private readonly asOf: number;
@@ -49,7 +49,7 @@ export class Move {
   tick(): void {
     const { node, applier, now } = this.parts;
     if (this.isDone || this.isAsking || now() < this.nextTry) return;
-    // With an entry of the leader's term everything before it has been applied here: no address is taken for the present one too early.
+    // Once an entry of the leader's term is applied, so is everything before it: no older address passes for the present one.
     if (!node.hasLeader() || applier.term !== node.term) return;
     const changes = this.changes();
     if (changes.length === 0) this.isDone = true;
@@ -65,12 +65,12 @@ export class Move {
     const text =
       outcome.kind === "applied"
         ? `the log has member ${this.id} at its new address now`
-        : `the new address of member ${this.id} is not in the log yet, and is tried again: ${outcome.message}`;
+        : `the new address of member ${this.id} is not in the log yet; trying again: ${outcome.message}`;
     if (text !== this.said) logger.info?.(text);
     this.said = text;
   }
 
-  /** What the log must still be told; nothing if it has the address, or a later one, or does not have this member any more. */
+  /** The changes that the log still needs; none if it has the address, or a later one, or no longer has this member. */
   private changes(): MemberChange[] {
     const { id, list, asOf } = this;
     const { members } = this.parts;

@@ -22,17 +22,17 @@ test("OtherCluster warns once every other member has refused, with both cluster 
   dialled(3, 8);
   expect(cluster.warning()).toEqual({ code: "OTHER_CLUSTER", message: said[0] });
   expect(said[0]).toContain("member 1 belongs to cluster 7,");
-  expect(said[0]).toContain(`belongs to cluster 8 (member 2 at ${url(2)}, member 3 at ${url(3)})`);
+  expect(said[0]).toContain(`belong to cluster 8 (member 2 at ${url(2)}, member 3 at ${url(3)})`);
   expect(said[0]).toMatch(/--data-dir.*--peers-moved.*new id and an empty data directory/);
 });
 
-test("OtherCluster names each cluster that answers, when they are not the same", () => {
+test("OtherCluster names each cluster that answers, if they differ", () => {
   dialled(2, 8);
   dialled(3, 9);
   expect(said[0]).toContain(`cluster 8 (member 2 at ${url(2)}) and cluster 9 (member 3 at ${url(3)})`);
 });
 
-test("OtherCluster says the same once, however often the peers refuse, go and come back", () => {
+test("OtherCluster logs the same message once, however often the peers refuse, go and come back", () => {
   for (let i = 0; i < 3; i++) {
     for (const id of [2, 3]) dialled(id, 8);
     dialled(3, undefined);
@@ -43,7 +43,7 @@ test("OtherCluster says the same once, however often the peers refuse, go and co
 
 test.each<[string, () => void]>([
   ["a dial finds a member of the same cluster", () => dialled(3, 7)],
-  ["a dial finds nobody", () => dialled(3, undefined)],
+  ["a dial finds no listener", () => dialled(3, undefined)],
   ["a peer is let in", () => cluster.forget(3)],
   ["the log names a member that has not refused", () => know(1, 2, 3, 4)],
   ["the log names no other member", () => know(1)],
@@ -54,7 +54,7 @@ test.each<[string, () => void]>([
   expect(cluster.warning()).toBeUndefined();
 });
 
-test("OtherCluster is not concerned with those that are no members any more", () => {
+test("OtherCluster ignores removed members", () => {
   dialled(2, 8);
   know(1, 2);
   expect(cluster.warning()?.message).toContain("member 2");

@@ -1,8 +1,8 @@
-// Members that refuse this one because it belongs to another cluster than they do, and what to say when all of them do.
+// Counts the peers that refuse this member because it belongs to another cluster, and warns when all of them do.
 //
 // One such refusal may be a slip: another cluster's process has taken a peer's port, or an address is wrong. It passes as soon as the right
-// process listens there, so nothing is given up. When every other member that this one knows has refused its latest dial so, this member
-// cannot reach its cluster at all, and waiting will not help. That is said once in the log, and in status for as long as it is true.
+// process listens there, so the member keeps dialling. When every other member that this one knows has refused its latest dial so, this
+// member cannot reach its cluster at all, and waiting will not help. It says so once in the log, and in its status for as long as it is true.
 
 import type { Logger } from "../../raft/index.ts";
 import type { Warning } from "../member.ts";
@@ -17,9 +17,9 @@ export class OtherCluster {
   private readonly own: Own;
   private readonly members: Members;
   private readonly logger: Logger;
-  /** The cluster that a peer named when it refused the latest dial, and where it was dialled. */
+  /** By peer: the cluster that it named when it refused the latest dial, and the dialled address. */
   private readonly refusals = new Map<number, { readonly clusterId: number; readonly url: string }>();
-  /** What the log has last said of this. */
+  /** The message that was logged last. */
   private said = "";
 
   constructor(own: Own, members: Members, logger: Logger) {
@@ -36,7 +36,7 @@ export class OtherCluster {
     }
     this.refusals.set(id, { clusterId, url });
     const message = this.warning()?.message;
-    // Peers that come and go must not make it say the same again and again.
+    // Peers that come and go must not repeat the message in the log.
     if (message === undefined || message === this.said) return;
     this.said = message;
     this.logger.error?.(message);
@@ -60,8 +60,8 @@ export class OtherCluster {
     if (named.size === 0) return undefined;
     const theirs = [...named].map(([theirId, who]) => `cluster ${theirId} (${who.join(", ")})`).join(" and ");
     const message =
-      `member ${self} belongs to cluster ${clusterId}, and what answers at the address of every other member belongs to ${theirs}: ` +
-      "they refuse it, and it can serve nothing. If this is the wrong data directory, start with the right --data-dir. If the addresses are " +
+      `member ${self} belongs to cluster ${clusterId}, and the processes at all other members' addresses belong to ${theirs}: ` +
+      "they refuse this member, and it can serve nothing. If this is the wrong data directory, start with the right --data-dir. If the addresses are " +
       "out of date, start with the right --peers and --peers-moved. If the other cluster is the one to keep, stop this member, and join that " +
       "cluster with a new id and an empty data directory";
     return { code: "OTHER_CLUSTER", message };

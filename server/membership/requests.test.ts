@@ -35,7 +35,7 @@ const rolesOf = ({ server }: TestMember): string =>
     .members.map(({ id, role }) => `${id}:${role}`)
     .join(" ");
 
-/** Waits until the log knows everyone's incarnation: from then on no entry comes that nobody asked for. */
+/** Waits until the log has every member's incarnation: from then on only requests make entries. */
 const allNoted = (members: readonly TestMember[]): Promise<void> =>
   until(() =>
     members.every((m) => members.every(({ id }) => m.server.inbox.admit(id, 0, undefined)?.kind === "lost-data")),
@@ -173,7 +173,7 @@ describe("a change of the members", () => {
     const outcome = await followerOf(members).server.changeMembers([{ kind: "promote", id: 4 }, remove(old.id)]);
     expect(outcome).toEqual(applied);
     await until(() => old.rejections.length > 0);
-    await old.shutDown(); // as a process does that is told that it was removed
+    await old.shutDown(); // as a removed member's process does
     const soFar = acknowledged.length;
     await until(() => acknowledged.length > soFar + 100);
     done = true;
@@ -261,7 +261,7 @@ describe("who may be a member", () => {
     });
   });
 
-  test("a member that was away when it was removed is told so when it calls", async () => {
+  test("a member that was away when it was removed learns it when it dials", async () => {
     const members = await servers.startCluster(3);
     const leader = leaderOf(members);
     const away = followerOf(members);
@@ -310,7 +310,7 @@ describe("leadership", () => {
     }
   });
 
-  test("stays, and the asker is told so, if the member named does not take it, is a learner, or is none", async () => {
+  test("stays, and the asker gets a refusal, if the named member does not take it, is a learner, or is no member", async () => {
     const members = await servers.startCluster(3);
     const leader = leaderOf(members);
     const away = followerOf(members);

@@ -9,7 +9,7 @@
 //                                     +-- proposed -- applied -- (a joint configuration is left) -- answered
 //
 // Requests wait, within their deadline, while there is no leader, while leadership is handed over, and while a new leader has not yet applied
-// an entry of its own term: none of these lasts, and nobody needs to hear of it. Each is settled once. Bounded: at most `maxAsked` at a time.
+// an entry of its own term: none of these lasts, and no client needs to see it. Each is settled once. Bounded: at most `maxAsked` at a time.
 //
 // Ports the thesis's 3.10 (transfer) and 4.2 to 4.3; upstream's counterpart is configure() and MoveLeader of etcd's server.go.
 
@@ -132,7 +132,7 @@ export class Membership {
     else one.settle({ kind: "applied" });
   }
 
-  /** This member was removed: whoever asked for that is told so while there is time. */
+  /** This member was removed: answers the requests that asked for it while there is time. */
   removed(id: number): void {
     for (const one of this.passed) {
       const { request } = one;
@@ -177,7 +177,7 @@ export class Membership {
     }
   }
 
-  /** Settles all: what is still only asked was never proposed, of the rest nobody can tell. */
+  /** Settles all: a request that is still only asked was never proposed; of the others the outcome is unknown. */
   stop(message: string): void {
     this.stopped = message;
     if (this.transferring !== undefined) this.endTransfer({ kind: "unknown", message }); // may put its request back
@@ -221,7 +221,7 @@ export class Membership {
     return true;
   }
 
-  /** Who has just begun to lead has not heard of everyone yet. */
+  /** A new leader has not heard from every member yet. */
   private isNewLeader(): boolean {
     return this.parts.now() - this.led.since <= this.parts.electionMs;
   }
@@ -238,7 +238,7 @@ export class Membership {
     this.passed.delete(one);
     const moved = outcome.kind === "refused" && (outcome.code === "NO_LEADER" || outcome.code === "STOPPING");
     const again = moved && this.stopped === undefined;
-    // It leads no more, or not yet, or is about to hand over: the next tick feeds this member, and whoever leads then is asked.
+    // The asked member leads no more, or not yet, or is about to hand over: the next tick asks the leader of that time.
     if (again && one.deadline > this.parts.now()) this.asked.push(one);
     else one.settle(outcome);
   }

@@ -1,7 +1,7 @@
 // The nodes of a world as automata: numbered states, numbered inputs, and what each input makes of each state.
 //
 // The core is deterministic and knows nothing of the other nodes, so what an input does to a node depends on that node's state alone. The
-// real core therefore runs once for each pair of node state and input; whoever explores the world looks the rest up. A world has far fewer
+// real core therefore runs once for each pair of node state and input; the explorer looks the rest up. A world has far fewer
 // states of nodes than states of the cluster: that is what makes a full walk affordable.
 //
 // States and messages are numbered by their whole canonical text, kept in a map, not by a hash: two different ones cannot be confused. A real

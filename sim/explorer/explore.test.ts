@@ -186,7 +186,7 @@ describe("a planted bug is found", () => {
 
   test.each<[name: string, wrong: RegExp, moves: number]>([
     ["the vote is forgotten in a crash", /^one vote: member/, 4],
-    ["a vote is told before it is on the disk", /^one vote: member/, 8],
+    ["a vote is sent before it is on the disk", /^one vote: member/, 8],
     ["an append is acknowledged before it is on the disk", /^durability: member 1 commits 2\/3 .* no quorum/, 6],
     ["a vote is given to a candidate with an older log", /^leader completeness: /, 8],
     ["a learner counts in the quorum", /^durability: .* no quorum of \(1 2\) has/, 5],

@@ -102,7 +102,7 @@ export const mutants: readonly Mutant[] = [
     mutation: { crash: forgetsVote },
   },
   {
-    name: "a vote is told before it is on the disk",
+    name: "a vote is sent before it is on the disk",
     world: worldNamed("slow election"),
     mutation: { isPromise: isPromiseBut(MsgVoteResp) },
   },

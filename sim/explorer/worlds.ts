@@ -14,7 +14,7 @@
 import type { World } from "./world.ts";
 
 const three = { nodes: 3 } as const;
-/** All nodes are alike, and nobody leads. */
+/** All nodes are alike, and none leads. */
 const equals = { ...three, isSymmetric: true } as const;
 /** Node 1 leads. */
 const led = { ...three, leader: 1 } as const;

@@ -72,7 +72,7 @@ function hiddenText<O extends Operation>({ earlier, earlierOpen }: Layout<O>): s
   return `${count(earlier, "earlier operation")} of this key not shown.${open}`;
 }
 
-/** Who may have written what the contradiction saw: the first question of whoever looks for the fault. */
+/** The operations that may have written what the contradiction saw: the first question in the search for the fault. */
 function origin<O extends Operation, S>(
   { operations, contradiction: { operation: stuck, order } }: Failure<O, S>,
   model: Model<O, S>,

@@ -4,8 +4,8 @@
 //  - Jepsen's logs of etcd (test_data/jepsen/*.log), one register with read, write and compare-and-set:
 //        INFO  jepsen.util - 2	:invoke	:cas	[3 0]
 //        INFO  jepsen.util - 2	:ok	:cas	[3 0]
-//    ":fail :cas" is an answer: the register held something else. ":fail :read" is a read that timed out. ":info" says that nobody
-//    knows; Jepsen then goes on under another process number.
+//    ":fail :cas" is an answer: the register held something else. ":fail :read" is a read that timed out. ":info" is an unknown
+//    outcome; Jepsen then goes on under another process number.
 //  - A map with get, put and append (test_data/kv/*.txt), where a key that was never written reads as "":
 //        {:process 0, :type :invoke, :f :append, :key "4", :value "x 0 1 y"}
 // A call without an end has an unknown outcome.

@@ -1,7 +1,7 @@
 // Finds a return that no order can explain, without a search: what it needs is a state that nothing called by then can have left.
 //
-// A value that is damaged, that belongs to another key, or that nobody has put yet: to be sure that no order has it, the search would try
-// all of them, and run out of its budget. Here it takes one look at each operation.
+// A value that is damaged, that belongs to another key, or that no client has put yet: to be sure that no order has it, the search would
+// try all of them, and run out of its budget. Here it takes one look at each operation.
 // Sound for every model with `reach`: in any order an operation finds either the initial state or one that an operation before it left,
 // which was called before this one returned, and did not fail. Nothing else is found here: a stale read saw what was once written.
 

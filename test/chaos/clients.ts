@@ -1,7 +1,7 @@
 // The clients: each does one operation after the other over HTTP, on a few keys that all of them share, and notes how it ended.
 //
 // What an answer means is what kvstore/outcome.ts promises: 204 a write is done, 200 and 404 a read is; 4xx and 503 nothing was done and
-// never will be; 504, 500, a connection that broke or an answer that did not come: nobody knows. The checker holds the members to that: a
+// never will be; 504, 500, a connection that broke or an answer that did not come: unknown. The checker holds the members to that: a
 // refused write that shows up later is as much of a failure as an acknowledged one that does not.
 //
 // Every put has a value of its own, made long by padding, so that a damaged message is likely to be damaged there; the history has it

@@ -1,8 +1,8 @@
 // One run of a member: a child process of main.ts, its log, and its end.
 //
-// Promises: the whole log goes to a file, its last lines stay in memory. An end that nobody asked for is a violation, and so is a line of
+// Promises: the whole log goes to a file, its last lines stay in memory. An unexpected end is a violation, and so is a line of
 // the log at level error or above, or one that speaks of a broken invariant, or anything on standard error: that is where Node writes an
-// exception that nobody caught.
+// uncaught exception.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

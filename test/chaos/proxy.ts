@@ -3,9 +3,9 @@
 // All peers of a member share its address, since the cluster's id is made of the list of addresses, so the port alone does not tell who
 // dials. The first lines of a connection do: every connection between members begins as an HTTP request whose headers name the sender. The
 // proxy reads that far, finds the two links between dialler and member, and lets each carry its direction of the connection, those first
-// lines included. A connection that names nobody is closed and counted.
+// lines included. A connection that names no member is closed and counted.
 //
-// The member's own port may change, as it does with every start; while it is unknown, or nobody listens there, connections are reset.
+// The member's own port may change, as it does with every start; while it is unknown, or no process listens there, connections are reset.
 
 import { once } from "node:events";
 import net from "node:net";
@@ -80,7 +80,7 @@ export class PeerProxy {
       this.#linkBetween(from, this.id).carry(dialler, member, head);
       this.#linkBetween(this.id, from).carry(member, dialler, Buffer.alloc(0));
     });
-    // Whoever hangs up before that has not been heard by the member.
+    // The member has not heard a dialler that hangs up before that.
     dialler.once("close", () => {
       if (member.connecting) member.destroy();
     });

@@ -71,7 +71,7 @@ function conclude(violations: readonly string[]): number {
   );
 }
 
-/** The run ends since nothing is left to do. What is left all the same, nobody has closed. */
+/** The run ends since nothing is left to do. A resource that is still open is a leak. */
 function conclusion(): void {
   const left = process.getActiveResourcesInfo();
   for (const kind of given) if (left.includes(kind)) left.splice(left.indexOf(kind), 1);
@@ -79,5 +79,5 @@ function conclusion(): void {
   process.exitCode = conclude([...result.violations, ...leak]);
 }
 
-process.once("exit", conclusion); // a socket that nobody owns any more lets the loop end, and then not the process
+process.once("exit", conclusion); // a socket without an owner lets the loop end, and then not the process
 setTimeout(() => process.exit(1), endPatienceMs).unref();

@@ -1,4 +1,4 @@
-// Attacks a client port, as a process of its own: whoever measures how others are served must not be slowed down by the attack itself.
+// Attacks a client port, as a process of its own: the attack must not slow down the process that measures how others are served.
 //
 //     node --import tsx attacker.ts PORT
 //

@@ -8,8 +8,8 @@
 //  - nothing is refused by one of those rules without cause;
 //  - meanwhile another client's linearizable reads are answered.
 //
-// Changes of the members are told to nobody: what they come to is made up here. A fuzzer that adds members has a real server dial whatever
-// address it makes up.
+// Changes of the members reach no real server: the target makes up their outcomes. Otherwise a fuzzer that adds members would make a real
+// server dial any address.
 
 import { once } from "node:events";
 import http from "node:http";

@@ -26,7 +26,7 @@ describe("found at once is", () => {
   /** From the third voter to the first: a heartbeat of the next term that commits a hundred entries more than it has. */
   const heartbeatBeyond = [0, 0x20, 4, 0, 0, 13, 0, 0];
 
-  test("a member that lets in whoever comes", async () => {
+  test("a member that admits every peer", async () => {
     const open = ({ server }: TestMember): void => void Object.assign(server.inbox, { admit: () => undefined });
     const anotherDirectory = Uint8Array.of(2, 0, ...heartbeatBeyond);
     await expect(replay(makeStrangersTarget(open), [], anotherDirectory)).rejects.toThrow(/is let in/);

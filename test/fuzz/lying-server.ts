@@ -8,7 +8,7 @@ import net, { type AddressInfo } from "node:net";
 import { checksumOf } from "../../transport/checksum.ts";
 import { remainingHeader } from "../../transport/handshake.ts";
 
-/** How a dial is answered. The refusals say what a member may say, and what nobody should. */
+/** How a dial is answered. Some refusals are those of a member, others none should send. */
 const manners = [
   "taken, then silence",
   "taken, then messages",
@@ -33,7 +33,7 @@ const webSocketGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 export const mannerAt = (byte: number): Manner =>
   (byte < 0xe0 ? manners[byte % harmless] : manners[harmless + (byte % (manners.length - harmless))]) as Manner;
 
-/** Whether whoever believes the answer has to go. */
+/** Whether a member that believes the answer has to go. */
 export const tellsToGo = (manner: Manner): boolean => manners.indexOf(manner) >= harmless;
 
 export class LyingServer {
@@ -70,7 +70,7 @@ export class LyingServer {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Whoever is connected has to dial again, and is answered in the manner of now. */
+  /** Makes every connected member dial again, and answers it in the present manner. */
   hangUp(): void {
     for (const socket of this.#sockets) socket.destroy();
   }

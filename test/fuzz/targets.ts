@@ -1,4 +1,4 @@
-// All targets, and how many inputs a run gives each of them unless it is told otherwise.
+// All targets, and how many inputs a run gives each of them by default.
 //
 // Decoders take bytes and return values, and run some thousand inputs a second; ports take connections, and run some hundred. The figures make a
 // run of some two minutes, in which the decoders have more than 200,000 inputs and the ports 8,000. To add a target, write its session, put
