@@ -1,6 +1,6 @@
 // Who may import whom: the rooms of doc/architecture.md. `npm run check:imports` fails on what is not allowed here.
 
-const rooms = "^(main\\.ts|cli|raft|wal|snap|transport|server|kvstore|sim|web|bench|test)";
+const rooms = "^(main\\.ts|cli|command-line|member|raft|disk|wal|snap|transport|server|kvstore|sim|web|bench|test)";
 const room = (name) => `^${name}/`;
 const anyRoomBut = (...names) => ({ path: rooms, pathNot: names.map((n) => `^${n}`) });
 const tests = "(\\.test|/testing)\\.ts$";
@@ -23,18 +23,20 @@ module.exports = {
       { path: room("raft"), pathNot: ["^raft/raftpb/", tests] },
       { path: "node_modules/protobufjs/" },
     ),
-    rule("wal-knows-raftpb", { path: room("wal"), pathNot: tests }, anyRoomBut("wal/", "raft/")),
-    rule(
-      "snap-knows-raftpb-and-the-file-system",
-      { path: room("snap"), pathNot: tests },
-      anyRoomBut("snap/", "raft/", "wal/"),
-    ),
+    rule("disk-knows-no-other-room", { path: room("disk"), pathNot: tests }, anyRoomBut("disk/")),
+    rule("wal-knows-disk-and-raftpb", { path: room("wal"), pathNot: tests }, anyRoomBut("wal/", "raft/", "disk/")),
+    rule("snap-knows-disk-and-raftpb", { path: room("snap"), pathNot: tests }, anyRoomBut("snap/", "raft/", "disk/")),
     rule("transport-knows-raftpb", { path: room("transport"), pathNot: tests }, anyRoomBut("transport/", "raft/")),
-    rule("server-knows-raft-and-interfaces", { path: room("server"), pathNot: tests }, anyRoomBut("server/", "raft/")),
+    rule(
+      "server-knows-raft-and-interfaces",
+      { path: room("server"), pathNot: tests },
+      anyRoomBut("server/", "raft/", "transport/contract\\.ts$"),
+    ),
+    rule("the-transport-s-contract-is-types", { path: "^transport/contract\\.ts$" }, anyRoomBut("raft/raftpb/")),
     rule(
       "kvstore-knows-the-server-s-interfaces",
       { path: room("kvstore"), pathNot: tests },
-      { path: rooms, pathNot: ["^kvstore/", "^server/interfaces\\.ts$"] },
+      { path: rooms, pathNot: ["^kvstore/", "^server/(interfaces|member)\\.ts$"] },
     ),
     rule(
       "the-map-imports-nothing",

@@ -9,7 +9,7 @@
 // stretch begins with a clean heap.
 
 import { Session } from "node:inspector/promises";
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
 import {
   discardLogger,
   MemoryStorage,

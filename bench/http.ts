@@ -11,7 +11,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import net from "node:net";
 import path from "node:path";
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
 import { dataDirectory, directoryFlag, measure, mustHave } from "./measuring.ts";
 
 const flags = readFlags({

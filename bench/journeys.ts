@@ -18,7 +18,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { readFlags, textFlag } from "../cli/script-flags.ts";
+import { readFlags, textFlag } from "../command-line/script-flags.ts";
 
 const here = path.resolve(import.meta.dirname, "..");
 const { tree = here } = readFlags({

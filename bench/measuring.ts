@@ -9,8 +9,8 @@ import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { textFlag } from "../cli/script-flags.ts";
-import { failed, npmRun, passed, refuse } from "../cli/verdict.ts";
+import { textFlag } from "../command-line/script-flags.ts";
+import { failed, npmRun, passed, refuse } from "../command-line/verdict.ts";
 
 export const directoryFlag = () =>
   textFlag("directory for the data, on the disk to measure; the system's temporary one");

@@ -8,11 +8,12 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
+import { nodeFileSystem } from "../disk/index.ts";
 import { encodePut } from "../kvstore/command.ts";
 import { type Entry, EntryType, encodeConfChange, makeConfChange, makeEntry, makeHardState } from "../raft/index.ts";
 import { encodeEnvelope } from "../server/envelope.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 import { dataDirectory, directoryFlag, measure } from "./measuring.ts";
 
 const { entries: count, dir } = readFlags({

@@ -7,7 +7,7 @@
 // failed write; the client writes again, as all writes here may be repeated. At the end every acknowledged write is
 // read back from every member.
 
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
 import { TestCluster, until } from "../test/cluster.ts";
 import { measure } from "./measuring.ts";
 

@@ -12,7 +12,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import path from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
 import { encodePut } from "../kvstore/command.ts";
 import { put, type TestMember, TestServers } from "../server/testing.ts";
 import { MemberProcess, TestCluster, until } from "../test/cluster.ts";
@@ -38,7 +38,7 @@ async function fill({ server }: TestMember): Promise<void> {
   }
 }
 
-/** Writes at the given rate until the returned function is called, which resolves to how many were acknowledged. */
+/** Writes at the given rate until it is stopped; resolves to how many writes were acknowledged. */
 function writeOn({ server }: TestMember): () => Promise<number> {
   const began = performance.now();
   const writes: Promise<unknown>[] = [];

@@ -9,9 +9,10 @@
 import fs from "node:fs";
 import path from "node:path";
 import { promisify } from "node:util";
-import { countFlag, readFlags } from "../cli/script-flags.ts";
+import { countFlag, readFlags } from "../command-line/script-flags.ts";
+import { nodeFileSystem } from "../disk/index.ts";
 import { type Entry, makeEntry, makeHardState } from "../raft/index.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 import { dataDirectory, directoryFlag, measure } from "./measuring.ts";
 
 const { entries, rounds, dir } = readFlags({

@@ -1,25 +1,25 @@
-// What a client command takes for a member's answer: for each kind the exact status, and a reader that recognises the body.
+// The answers that a client command accepts from a member: for each kind the exact status, and a reader that checks the body.
 //
-// Anything else comes from a front door, a login page, a proxy or another program, and throws NotOfMember: a command says "done" only
-// of what a member said. Fields that a later release adds are passed over; a field that is missing or of another type is not repaired.
+// Any other answer comes from a login page, a proxy or another program, and throws NotOfMember: a command reports success only if a
+// member did. The readers ignore fields that a later release adds; a missing field, or one of another type, is an error.
 
-import type { MemberInfo, MemberStatus, PeerProgress, Warning } from "../server/interfaces.ts";
+import type { MemberInfo, MemberStatus, PeerProgress, Warning } from "../server/member.ts";
 import type { Head } from "./http-exchange.ts";
 import { printable } from "./printable.ts";
 
-/** What a request takes for success. */
+/** The answer that counts as success. */
 export interface Answer<T> {
   readonly status: 200 | 204;
   /** Throws NotOfMember, BodyTooLarge, ExchangeError. */
   read(head: Head): Promise<T>;
 }
 
-/** Something answered, and it is no member. */
+/** The answer is not one that a member gives. */
 export class NotOfMember extends Error {
   override readonly name = "NotOfMember";
 }
 
-/** How a member says no: kvstore/problem.ts. */
+/** A member's refusal or failure: kvstore/problem.ts. */
 export interface Problem {
   readonly status: number;
   readonly code: string;
@@ -51,7 +51,7 @@ export const nothing: Answer<undefined> = {
   read: async ({ headers }) => {
     const { "content-length": length = "0", "content-type": type } = headers;
     if (length !== "0" || type !== undefined || headers["transfer-encoding"] !== undefined) {
-      throw new NotOfMember("204, with headers of a body");
+      throw new NotOfMember("204, with the headers of a body");
     }
     return undefined;
   },
@@ -68,7 +68,7 @@ export const value: Answer<Buffer> = {
 export const membersAnswer: Answer<Members> = { status: 200, read: async (head) => membersOf(await jsonOf(head)) };
 export const statusAnswer: Answer<MemberStatus> = { status: 200, read: async (head) => statusOf(await jsonOf(head)) };
 
-/** The problem that an answer of another status is. Throws NotOfMember if it is none. */
+/** Reads the problem in an answer of any other status. Throws NotOfMember if it is not a member's. */
 export async function problemOf(head: Head): Promise<Problem> {
   const { status, headers } = head;
   if (status >= 300 && status < 400) {
@@ -84,7 +84,7 @@ export async function problemOf(head: Head): Promise<Problem> {
   return { status, code, message: printable(message), next: printable(next) };
 }
 
-/** Throws NotOfMember unless the body is bytes as they are, of which a lost end shows. */
+/** Throws NotOfMember unless the body is unencoded bytes, with a length or chunks that show whether it is complete. */
 export function requireBytes({ status, headers }: Head): void {
   if (headers["content-type"] !== "application/octet-stream") {
     throw new NotOfMember(`${status} ${typeOf({ headers })}, not application/octet-stream`);
@@ -96,7 +96,7 @@ function requirePlain(headers: Head["headers"]): void {
   const coding = headers["content-encoding"] ?? "identity";
   if (coding !== "identity") throw new NotOfMember(`its body is encoded (${printable(coding, 40)})`);
   if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) {
-    throw new NotOfMember("its body has neither a length nor chunks, so that a lost end would not show");
+    throw new NotOfMember("its body has neither a length nor chunks, so a truncated one would look complete");
   }
 }
 

@@ -1,11 +1,12 @@
 // The values of put and get, against the HTTP server, with a member in memory behind it.
 
+import fs from "node:fs";
 import { PassThrough, Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { exitCode } from "../command-line/exit-codes.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
 import { MAX_VALUE_BYTES } from "./answers.ts";
-import { getValue, put, putValue, readValue } from "./client.ts";
-import { exitCode } from "./exit-codes.ts";
+import { getValue, put, putValue, readValue, requireInput } from "./client.ts";
 import { onTerminal } from "./testing.ts";
 
 let server: Running;
@@ -22,7 +23,7 @@ describe("the value of put KEY -", () => {
     }
   });
 
-  test("readValue refuses more than that, also if the input never ends", async () => {
+  test("readValue refuses a larger value, also if the input never ends", async () => {
     const endless = new Readable({
       read() {
         this.push(Buffer.alloc(1024 * 1024));
@@ -31,7 +32,8 @@ describe("the value of put KEY -", () => {
     await expect(readValue(endless)).rejects.toMatchObject({
       name: "ClientError",
       exitCode: exitCode.usage,
-      message: "standard input holds more than 33554432 bytes, the most that a value may have; nothing was sent",
+      message:
+        "standard input holds more than 33554432 bytes, the largest value that a server accepts; nothing was sent",
     });
     expect(endless.destroyed).toBe(true);
   });
@@ -42,6 +44,28 @@ describe("the value of put KEY -", () => {
     const value = readValue(broken);
     broken.destroy(new Error("EIO: i/o error, read"));
     await expect(value).rejects.toThrow("EIO");
+  });
+
+  test("requireInput refuses a directory, and on Linux what node opens for a closed descriptor", () => {
+    function check(path: string, mode: string): void {
+      const fd = fs.openSync(path, mode);
+      try {
+        requireInput(fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+    }
+    check("/dev/null", "r");
+    check("/dev/zero", "r+");
+    check(import.meta.filename, "r");
+    const refused = { name: "ClientError", exitCode: exitCode.usage };
+    expect(() => check(import.meta.dirname, "r")).toThrow(
+      expect.objectContaining({ ...refused, message: expect.stringMatching(/^standard input is a directory/) }),
+    );
+    if (process.platform !== "linux") return;
+    expect(() => check("/dev/null", "r+")).toThrow(
+      expect.objectContaining({ ...refused, message: expect.stringMatching(/^standard input is closed/) }),
+    );
   });
 
   test("put says on a terminal what it waits for, and writes what is typed", async () => {

@@ -1,11 +1,14 @@
 // put, get and delete: a client on the command line. Each asks one member, the first of the endpoints that answers: see endpoints.ts.
 
+import fs from "node:fs";
 import type { Readable } from "node:stream";
+import { exitCode } from "../command-line/exit-codes.ts";
+import { toggle } from "../command-line/flags.ts";
+import { anyText } from "../command-line/kinds.ts";
 import { MAX_VALUE_BYTES, nothing, value } from "./answers.ts";
-import { command, toggle } from "./command.ts";
+import { command } from "./command.ts";
 import { ask, ClientError, clientFlags, type Endpoints } from "./endpoints.ts";
-import { exitCode } from "./exit-codes.ts";
-import { anyText, key } from "./flags.ts";
+import { key } from "./flags.ts";
 import { printStatus } from "./status.ts";
 
 const keyArgument = { kind: key, describe: "the key" } as const;
@@ -34,13 +37,14 @@ export const clientCommands = [
   }),
   command({
     name: "status",
-    describe: "show every member: role, term, leader, how far its log is; exit code 1 without a leader or a majority",
+    describe: "show every member: role, term, leader and indexes; exit code 1 without a leader or a majority",
     flags: { json: toggle("print JSON"), ...clientFlags },
     run: printStatus,
   }),
 ];
 
 export async function put({ key, value: text, ...to }: Endpoints & { key: string; value: string }): Promise<number> {
+  if (text === "-" && process.stdin.isTTY !== true) requireInput(0);
   await putValue(to, key, text === "-" ? await readValue(process.stdin) : Buffer.from(text));
   return 0;
 }
@@ -75,6 +79,28 @@ export function deleteKey(to: Endpoints, key: string): Promise<void> {
 
 const pathOf = (key: string): string => `/${encodeURIComponent(key)}`;
 
+/** Node reads nothing, without an error, where standard input is closed or is a directory: the key would lose its value. */
+export function requireInput(fd: number): void {
+  const stats = fs.fstatSync(fd);
+  const isReadable = stats.isFile() || stats.isFIFO() || stats.isSocket() || stats.isCharacterDevice();
+  if (isReadable && !isStandIn(fd, stats)) return;
+  const what = isReadable ? "closed" : stats.isDirectory() ? "a directory" : "neither a file nor a pipe";
+  throw new ClientError(
+    exitCode.usage,
+    `standard input is ${what}, and the value would come from it; nothing was sent. An empty value is ''`,
+  );
+}
+
+/** Node opens /dev/null for a descriptor that it finds closed, to read and write; a shell opens it to read. Linux shows the difference. */
+function isStandIn(fd: number, { rdev }: fs.Stats): boolean {
+  try {
+    if (rdev === 0 || rdev !== fs.statSync("/dev/null").rdev) return false;
+    return /^flags:\s+[0-7]*2$/m.test(fs.readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"));
+  } catch {
+    return false;
+  }
+}
+
 /** All that comes, up to the largest value that a server may be set to take. */
 export async function readValue(input: Readable & { isTTY?: boolean }): Promise<Buffer> {
   if (input.isTTY === true) process.stderr.write("reading the value from the terminal: end it with Ctrl-D\n");
@@ -87,7 +113,7 @@ export async function readValue(input: Readable & { isTTY?: boolean }): Promise<
       const limit = `${MAX_VALUE_BYTES} bytes`;
       throw new ClientError(
         exitCode.usage,
-        `standard input holds more than ${limit}, the most that a value may have; nothing was sent`,
+        `standard input holds more than ${limit}, the largest value that a server accepts; nothing was sent`,
       );
     }
     parts.push(part);

@@ -1,15 +1,15 @@
-// The members' directories of start-cluster, looked at before any member is started.
+// Checks the members' directories of start-cluster before it starts any member.
 //
 //     <data-dir>/1/, 2/, ...      a member's data directory each            <data-dir>/1.log, ...      what it logs
 //
-// Promises: every log is the one of the member whose number the directory has, and all are of the cluster that --size and --peer-port name;
-// if not, one error names the directory and the ways out, and nothing is written. A first member whose directory is gone, while others have
-// theirs, is not to be started: it would have forgotten what it has promised.
+// Promises: each log is that of the member after whose id its directory is named, and all belong to the cluster that --size and
+// --peer-port name. If not, one error names the directory and the ways out, and nothing is written. A founding member whose directory
+// is gone, while others have theirs, is reported as missing: it has forgotten its promises and must not start.
 
 import path from "node:path";
-import type { FileSystem } from "../wal/index.ts";
-import { clusterIdOf } from "./cluster-id.ts";
-import { readMetadata } from "./data-directory.ts";
+import type { FileSystem } from "../disk/index.ts";
+import { readMetadata } from "../member/data-directory.ts";
+import { clusterIdOf } from "../member/identity.ts";
 import type { PeerFlag } from "./flags.ts";
 
 export const portStep = 100;
@@ -22,9 +22,9 @@ export interface Addresses {
 }
 
 export interface Directories {
-  /** Ids to start, ascending: the first members, and those that were added in an earlier run. */
+  /** Ids to start, ascending: the founding members, and members added in an earlier run. */
   readonly ids: readonly number[];
-  /** First members whose directory is gone. */
+  /** Founding members whose directory is gone. */
   readonly missing: readonly number[];
 }
 
@@ -52,10 +52,10 @@ export async function checkDirectories(
   return { ids: [...founders.filter((id) => !missing.includes(id)), ...added], missing };
 }
 
-/** Whether there is a log in it that holds something. */
+/** Whether the directory holds a log in which something was saved. */
 async function checkDirectory(fileSystem: FileSystem, directory: string, id: number, addresses: Addresses) {
   const head = await readMetadata(fileSystem, directory);
-  // Where nothing was saved, the member's start makes the log anew.
+  // A member that has saved nothing makes its log anew when it starts.
   if (head === undefined || !head.isSaved) return false;
   const { nodeId, clusterId } = head;
   const elsewhere = "give another --data-dir for a new cluster";
@@ -72,7 +72,7 @@ async function checkDirectory(fileSystem: FileSystem, directory: string, id: num
       ? `was made by start-server, restored or recovered: start its members with start-server, or ${elsewhere}`
       : `was made with --size=${made.size} --peer-port=${made.peerPort}: start it with these, or ${elsewhere}`;
   throw new Error(
-    `${directory} belongs to another cluster than --size=${addresses.size} --peer-port=${addresses.peerPort} names: nothing was started. It ${ways}`,
+    `${directory} belongs to another cluster than that of --size=${addresses.size} --peer-port=${addresses.peerPort}: nothing was started. It ${ways}`,
   );
 }
 
@@ -84,7 +84,7 @@ function madeWith(clusterId: number, given: Addresses): Addresses | undefined {
   return undefined;
 }
 
-/** All flags, those first that differ in one from the given ones: to try all takes some seconds. */
+/** All pairs of flags, first those that differ from the given pair in one flag: trying all takes some seconds. */
 function* candidates(given: Addresses): Generator<Addresses, void, void> {
   const sizes = Array.from({ length: maxSize }, (_, i) => i + 1);
   const ports = Array.from({ length: maxFirstPort }, (_, i) => i + 1);

@@ -19,7 +19,7 @@ const catchUpMs = 60_000;
 interface Command {
   readonly usage: string;
   readonly does: string;
-  /** `rest` is what stands behind the command's name. */
+  /** `rest` is the line after the command's name. */
   readonly run: (console: Console, rest: string) => Promise<void>;
 }
 
@@ -41,7 +41,7 @@ const commands: Readonly<Record<string, Command>> = {
     does: "remove a member for good: its id is never used again",
     run: (c, rest) => c.remove(rest),
   },
-  transfer: { usage: "transfer ID", does: "let a member lead", run: (c, rest) => c.transfer(rest) },
+  transfer: { usage: "transfer ID", does: "make a member the leader", run: (c, rest) => c.transfer(rest) },
   help: { usage: "help", does: "this list", run: (c, rest) => c.help(rest) },
   exit: { usage: "exit", does: "end all members, in order; so do Ctrl-C and Ctrl-D", run: (c, rest) => c.exit(rest) },
 };
@@ -54,7 +54,7 @@ export class Console {
   private readonly stop: (reason: string) => void;
   private readonly lines: Interface;
   private readonly isTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
-  /** Commands that were typed and are not done. */
+  /** Commands typed and not finished. */
   private busy = 0;
   private isClosed = false;
   private done = Promise.resolve();
@@ -80,6 +80,8 @@ export class Console {
     if (!this.isTerminal) return;
     this.lines.on("SIGINT", () => stop("Ctrl-C"));
     this.lines.on("close", () => stop("the end of the input"));
+    // After Ctrl-Z and fg readline would wait for ever: it pauses its input, and leaves it to this to go on.
+    this.lines.on("SIGCONT", () => this.lines.resume());
     screen.showPrompt(this.lines);
   }
 
@@ -135,13 +137,13 @@ export class Console {
   }
 
   private keyOf(rest: string, usage: string): string {
-    if (rest === "" || /\s/.test(rest)) throw new Error(`one key, without spaces. For example: ${usage}`);
+    if (rest === "" || /\s/.test(rest)) throw new Error(`needs one key, without spaces. For example: ${usage}`);
     return rest;
   }
 
   private memberOf(rest: string, command: string): number {
-    const id = Number(rest);
-    if (rest === "" || !this.cluster.ids.includes(id)) {
+    const id = this.cluster.ids.find((one) => String(one) === rest);
+    if (id === undefined) {
       throw new Error(
         `which member? There are ${this.cluster.ids.join(", ")}. For example: ${command} ${this.cluster.ids.at(-1)}`,
       );
@@ -150,7 +152,7 @@ export class Console {
   }
 
   private nothingElse(rest: string): void {
-    if (rest !== "") throw new Error(`nothing stands behind this command, and there is ${JSON.stringify(rest)}`);
+    if (rest !== "") throw new Error(`this command takes no argument, and ${JSON.stringify(rest)} was given`);
   }
 
   async put(rest: string): Promise<void> {
@@ -188,7 +190,7 @@ export class Console {
   }
 
   async remove(rest: string): Promise<void> {
-    // Any member's id: one whose directory is gone was never started here.
+    // Any id: a member whose directory is gone was not started, and is not among the cluster's ids.
     const id = memberId.read(rest, "the id");
     printMembers(await changeMembers(this.to, { method: "DELETE", path: `/_members/${id}` }));
   }
@@ -213,12 +215,12 @@ export class Console {
     screen.say(cluster.describe(id));
     for (const until = performance.now() + catchUpMs; ; ) {
       await sleep(pauseMs);
-      if (!cluster.isAlive(id)) throw new Error(`member ${id} has ended; type start ${id} once its cause is mended`);
+      if (!cluster.isAlive(id)) throw new Error(`member ${id} has ended; mend the cause, then type: start ${id}`);
       try {
         printMembers(await changeMembers(this.to, { method: "POST", path: `/_members/${id}/promote` }));
         return screen.say(`member ${id} votes now; it serves clients on ${cluster.clientUrl(id)}`);
       } catch (error) {
-        // It has to catch up; any other obstacle may pass too.
+        // The learner still has to catch up, or another obstacle may pass.
         if (performance.now() > until) throw error;
       }
     }
@@ -245,6 +247,6 @@ const complete = (line: string): [string[], string] => [
   line,
 ];
 
-/** A value as text that no terminal acts upon. */
+/** Escapes control characters, so that a value cannot drive the terminal. */
 const printable = (text: string): string =>
   text.replace(/[^\P{Cc}\n\t]/gu, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);

@@ -4,11 +4,11 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { exitCode } from "../command-line/exit-codes.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
 import { membersAnswer, nothing } from "./answers.ts";
 import { getValue, putValue } from "./client.ts";
 import { ask, ClientError, type Endpoints, jsonBody } from "./endpoints.ts";
-import { exitCode } from "./exit-codes.ts";
 import { changeMembers } from "./members.ts";
 import { saveSnapshot } from "./snapshot-save.ts";
 import { slow, startStranger, strangers } from "./strangers.ts";
@@ -107,7 +107,7 @@ function failures(to: Endpoints): Promise<{ name: string; isWrite: boolean; erro
   );
 }
 
-describe("an endpoint that is no member", () => {
+describe("an endpoint that is not a member", () => {
   test.each(Object.keys(strangers))("ask passes over it, and fails with noAnswer without another: %s", async (way) => {
     const stranger = await startStranger(strangers[way]!, good.url);
     const before = written();
@@ -166,7 +166,7 @@ describe("an endpoint that is no member", () => {
 });
 
 describe("an endpoint that hangs", () => {
-  test("ask passes over it before it has seen more than a question for its status", async () => {
+  test("ask passes over it before it has seen more than a request for its status", async () => {
     await Promise.all(
       Object.entries(slow).map(async ([way, behaviour]) => {
         const stranger = await startStranger(behaviour, good.url);
@@ -188,7 +188,7 @@ describe("an endpoint that hangs", () => {
     await hung.close();
   });
 
-  test("ask leaves a write's outcome open if it said that it is there, and takes a read to the next endpoint", async () => {
+  test("ask reports an unknown outcome of a write to an endpoint whose status was good, and sends a read to the next endpoint", async () => {
     await Promise.all(
       Object.entries(slow).map(async ([way, behaviour]) => {
         const stranger = await startStranger(behaviour, good.url, statusText);
@@ -199,7 +199,7 @@ describe("an endpoint that hangs", () => {
         for (const { name, isWrite, error } of failed) {
           const code = isWrite ? exitCode.unknown : exitCode.noAnswer;
           expect([way, name, error.exitCode]).toEqual([way, name, code]);
-          expect(error.message).toMatch(/hung: .*within 2\.5 s|what answers is no member: /);
+          expect(error.message).toMatch(/hung: .*within 2\.5 s|the answer is not a member's: /);
         }
         expect(String(value)).toBe("value");
         await stranger.close();
@@ -209,7 +209,7 @@ describe("an endpoint that hangs", () => {
   });
 });
 
-describe("a member that says no", () => {
+describe("a member that refuses", () => {
   test("NOT_FOUND is exit code 3, and one line that names the key", async () => {
     for (const key of ["none", "..", ".", "a/../b", "ümläut \u001b[2J", "%2e%2e"]) {
       const { code, stdout, stderr } = await run(["get", key], good.url);
@@ -223,6 +223,9 @@ describe("a member that says no", () => {
     good.member.nextRead = () => ({ kind: "timeout", message: "5 s passed" });
     const gone = await startKvServer();
     await gone.close();
+    const other = await startKvServer();
+    other.member.nextWrite = good.member.nextWrite;
+    other.member.nextRead = good.member.nextRead;
     const stranger = await startStranger(strangers["a login page with 200"]!, good.url);
     for (const args of [
       ["put", "k", "v"],
@@ -230,11 +233,12 @@ describe("a member that says no", () => {
       ["get", "k"],
       ["snapshot", "save", "FILE"],
     ]) {
-      const { code, stderr } = await run(args, gone.url, good.url, stranger.url, good.url);
+      const { code, stderr } = await run(args, gone.url, good.url, stranger.url, other.url);
       expect({ args, code }).toEqual({ args, code: exitCode.refused });
       expect(stderr).toMatch(/^readyloop: no member could do it\n( {2}http:.*\n){4} {2}What to do: .*\n$/);
     }
     await stranger.close();
+    await other.close();
   });
 
   test.each([
@@ -249,7 +253,7 @@ describe("a member that says no", () => {
     await other.close();
   });
 
-  test("is shown so that its text cannot drive the terminal, and no longer than needed", async () => {
+  test("is shown escaped, so that its text cannot drive the terminal, and cut to a readable length", async () => {
     good.member.nextChange = () => ({
       kind: "conflict",
       code: "INVALID_CHANGE",
@@ -264,14 +268,14 @@ describe("a member that says no", () => {
   });
 });
 
-test("a key is sent as it is: .. and %2e%2e are keys like any other", async () => {
+test("a key is sent unchanged: .. and %2e%2e are keys like any other", async () => {
   for (const key of ["..", ".", "a/../b", "%2e%2e", "a?b#c", "ü"]) {
     expect(await run(["put", key, `the value of ${key}`], good.url)).toMatchObject({ code: 0 });
     expect(await run(["get", key], good.url)).toMatchObject({ code: 0, stdout: `the value of ${key}` });
   }
 });
 
-test("a port that browsers do not talk to is a port like any other", async () => {
+test("a port that fetch refuses is a port like any other", async () => {
   const { stderr, code } = await run(["get", "k"], "http://127.0.0.1:6000");
   expect([code, stderr]).toEqual([exitCode.noAnswer, expect.not.stringMatching(/bad port/)]);
 });

@@ -1,21 +1,21 @@
-// The one door through which a command talks to the cluster: it believes a member and nothing else, and it waits for nobody for ever.
+// How every command talks to the cluster: it believes only an answer that a member gives, and every wait has a deadline.
 //
-// The endpoints are tried in turn. Each is first asked for its status, within a short deadline: a member that hangs, a front door that
-// redirects, a login page are passed over before they see the request, so that a hung member cannot carry it out later. Only then
-// the request goes out, with a deadline of its own. What comes back is taken for success only with the exact status and a body that
-// answers.ts recognises.
+// The endpoints are tried in turn. Each is first asked for its status, within a short deadline. This passes over a hung member, a proxy
+// that redirects or a login page before it sees the request; so a hung member cannot carry the request out later. Then the request goes
+// out, with a deadline of its own. Its answer counts as success only with the exact status and a body that answers.ts recognises.
 //
 // A read goes on to the next endpoint until one answers it. A write goes on only while no endpoint can have carried it out: nothing was
-// sent, or a member says that it did nothing (503). Once its outcome is open it is not sent again, and the command says so.
+// sent, or a member says that it did nothing (503). A write with an unknown outcome is not sent again, and the command says so.
 //
 // Time: at most (endpoints) x (a fifth of --timeout-ms for the status + --timeout-ms for the request), plus what http-exchange.ts
 // grants a large value. Each failure has one of the codes of exit-codes.ts, and lists what each endpoint said.
 
-import type { MemberStatus } from "../server/interfaces.ts";
+import { exitCode } from "../command-line/exit-codes.ts";
+import type { Flag, Flags } from "../command-line/flags.ts";
+import { integer } from "../command-line/kinds.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { type Answer, NotOfMember, type Problem, problemOf, statusAnswer } from "./answers.ts";
-import type { Flag, Flags } from "./command.ts";
-import { exitCode } from "./exit-codes.ts";
-import { integer, urls } from "./flags.ts";
+import { urls } from "./flags.ts";
 import { type Body, BodyTooLarge, ExchangeError, exchange, type HttpRequest } from "./http-exchange.ts";
 
 export interface Endpoints {
@@ -37,12 +37,12 @@ export const clientFlags = {
   } satisfies Flag<string[]>,
   "timeout-ms": {
     kind: integer(1, 3_600_000),
-    describe: "how long one endpoint may take; a fifth of it to say that it is there",
+    describe: "how long one endpoint may take to answer; a fifth of it for its status",
     default: defaultTimeoutMs,
   },
 } as const satisfies Flags;
 
-/** Whether the user named no endpoints, so that one where nothing listens is no news. */
+/** Whether these are the default endpoints, which need not all exist. */
 export const areDefaults = ({ endpoints }: Endpoints): boolean => endpoints.join() === defaultEndpoints.join();
 
 /** A command did not get what it asked the cluster for. */
@@ -58,16 +58,16 @@ export class ClientError extends Error {
 
 export interface Ask<T> extends HttpRequest {
   readonly answer: Answer<T>;
-  /** For a key that may not be there: what to say then. */
+  /** The error's text if the key does not exist. */
   readonly absent?: string;
 }
 
 /** What came of asking one endpoint. */
 export type Outcome<T> =
   | { readonly kind: "done"; readonly value: T }
-  /** A member says no. */
+  /** A member refused, or failed. */
   | { readonly kind: "problem"; readonly problem: Problem }
-  /** No member's answer; `sent`: the endpoint may have seen the request. */
+  /** No answer that a member gives; `sent`: the endpoint may have seen the request. */
   | { readonly kind: "none"; readonly sent: boolean; readonly message: string };
 
 export type Unanswered = Exclude<Outcome<unknown>, { kind: "done" }>;
@@ -77,7 +77,7 @@ export const jsonBody = (value: unknown): Body => ({
   contentType: "application/json",
 });
 
-/** The first answer that settles the matter. Throws ClientError, and what the reader of the answer throws of its own. */
+/** Resolves to the first successful answer. Throws ClientError, and errors of the answer's reader. */
 export async function ask<T>(to: Endpoints, request: Ask<T>): Promise<T> {
   const { endpoints, timeoutMs = defaultTimeoutMs } = to;
   const said: string[] = [];
@@ -111,7 +111,7 @@ async function askOne<T>(endpoint: string, request: Ask<T>, timeoutMs: number): 
   } catch (error) {
     if (error instanceof ExchangeError) return { kind: "none", sent: error.sent, message: error.message };
     if (!(error instanceof NotOfMember || error instanceof BodyTooLarge)) throw error;
-    return { kind: "none", sent: true, message: `what answers is no member: ${error.message}` };
+    return { kind: "none", sent: true, message: `the answer is not a member's: ${error.message}` };
   }
 }
 
@@ -123,7 +123,7 @@ function endIfSettled(endpoint: string, { method, absent }: Ask<unknown>, outcom
     if (isRead || !outcome.sent) return;
     throw new ClientError(
       exitCode.unknown,
-      `${text}; the request may have been carried out\n  What to do: look whether it was, and send it again if not`,
+      `${text}; the request may have been carried out\n  What to do: check whether it was, and send it again if not`,
     );
   }
   const { status, code, next } = outcome.problem;

@@ -1,12 +1,14 @@
-// Help and shell completion, which yargs makes of the declared commands. What the command line says is read elsewhere, strictly (read.ts):
-// yargs runs no command, and refuses none.
+// Help and shell completion, which yargs makes from the declared commands. read.ts reads the command line itself, strictly: yargs runs no
+// command, and refuses none.
 
-import yargs, { type Argv, type Options, type PositionalOptions } from "yargs";
-import type { Command, Flag, Group } from "./command.ts";
-import { exitCodesText } from "./exit-codes.ts";
+import yargs, { type Argv, type PositionalOptions } from "yargs";
+import { exitCodesText } from "../command-line/exit-codes.ts";
+import type { Flag } from "../command-line/flags.ts";
+import { optionOf, typeOf } from "../command-line/option.ts";
+import type { Command, Group } from "./command.ts";
 import { programName } from "./program.ts";
 
-/** What bash, zsh and fish call to complete a word; the words follow. */
+/** The flag with which bash, zsh and fish ask for completions; the words follow it. */
 export const completionFlag = "--get-yargs-completions";
 
 export async function helpText(root: Group, path: readonly string[]): Promise<string> {
@@ -64,23 +66,6 @@ function addText(parser: Argv, node: Command | Group, usage: string, asks: boole
   for (const [words, what] of node.examples ?? []) parser.example(`$0 ${words}`, what);
   const epilogue = node.epilogue === undefined ? "" : `${node.epilogue}\n\n`;
   return parser.usage(`$0 ${usage}\n\n${node.about ?? node.describe}`).epilogue(`${epilogue}${exitCodesText(asks)}`);
-}
-
-const typeOf = ({ kind }: Flag): "boolean" | "number" | "string" =>
-  kind.name === "switch" ? "boolean" : kind.name === "integer" || kind.name === "amount" ? "number" : "string";
-
-/** A flag as yargs describes it; it checks nothing. */
-export function optionOf(flag: Flag): Options {
-  const { kind, describe, required, defaultText } = flag;
-  const shownDefault =
-    defaultText ?? (flag.default === undefined || flag.default === "" ? undefined : `${flag.default}`);
-  return {
-    describe,
-    type: typeOf(flag),
-    ...(kind.name === "choice" ? { choices: kind.choices as readonly string[] } : {}),
-    ...(required === true ? { demandOption: true } : {}),
-    ...(shownDefault === undefined ? {} : { default: undefined, defaultDescription: shownDefault }),
-  };
 }
 
 const positionalOf = (argument: Flag): PositionalOptions => ({

@@ -1,10 +1,10 @@
 // The value of --allowed-hosts: the names by which clients may call a member, beside localhost, the value of --host and IP addresses.
 //
-// Promises a list of names in lower case, each once, or a UsageError. A name is taken as it stands and never as a pattern: a list with
-// `.example` in it would let every name below it through, registered by anyone.
+// Promises a list of names in lower case, each once, or a UsageError. A name is never a pattern: `.example` in the list would admit
+// every name below it, and a stranger may register one.
 
+import { itemsOf, type Kind, shown, UsageError } from "../command-line/kinds.ts";
 import { isHostName } from "../kvstore/index.ts";
-import { itemsOf, type Kind, shown, UsageError } from "./flags.ts";
 
 export const hostNames: Kind<string[]> = {
   name: "hosts",

@@ -75,7 +75,7 @@ test("a stream may take longer than the deadline, and its reader too: only silen
   await expect(read()).rejects.toMatchObject({ message: expect.stringMatching(/^hung: the rest/), sent: true });
 });
 
-test("an exchange leaves no connection behind, whether its answer was read, failed to be read, or was not looked at", async () => {
+test("an exchange leaves no connection behind, whether its answer was read, failed to be read, or was ignored", async () => {
   const url = await serve((res) => res.write("an answer without an end"));
   await exchange(url, get, 60_000, async ({ status }) => expect(status).toBe(200));
   await expect(exchange(url, get, 60_000, (head) => head.whole(3))).rejects.toThrow("larger than 3 bytes");

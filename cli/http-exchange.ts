@@ -7,8 +7,8 @@
 // within it too. Every 64 KiB that move, in either direction, add a second: a large value on a slow line arrives, and an endpoint that
 // drips bytes gains nothing by it. A body that is read as a stream may take as long as it likes: silence ends it, never duration.
 //
-// On node:http, not on fetch: fetch folds the path `/..` to `/`, refuses some ports, hides a 407, and decodes what came encoded. Each
-// exchange has a connection of its own: one kept for reuse may be closed just as the request is written, and the outcome would be open.
+// On node:http, not on fetch: fetch folds the path `/..` to `/`, refuses some ports, hides a 407, and decodes encoded bodies. Each
+// exchange has a connection of its own: a reused one may close just as the request is written, and the outcome would be unknown.
 
 import http, { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { urlToHttpOptions } from "node:url";
@@ -128,12 +128,12 @@ function responseTo(outgoing: ClientRequest, bytes: Uint8Array | undefined): Pro
   return new Promise((resolve, reject) => {
     outgoing.on("error", reject);
     outgoing.on("response", (response) => {
-      response.on("error", () => undefined); // the reader of the body throws it; without one it is of no interest
+      response.on("error", () => undefined); // the reader of the body throws it; without a reader it does not matter
       resolve(response);
     });
     outgoing.on("upgrade", (_response, socket) => {
       socket.destroy();
-      reject(new Error("it answers 101 and would speak another protocol"));
+      reject(new Error("it answers 101, to speak another protocol"));
     });
     outgoing.on("close", () => reject(new Error("closed without an answer")));
     outgoing.end(bytes);
@@ -156,7 +156,7 @@ async function* chunksOf(
   }
 }
 
-/** The deadline stands still while the reader works on a chunk: a slow disk is no silence. */
+/** The deadline pauses while the reader works on a chunk: a slow disk here does not count as the endpoint's silence. */
 async function* paced(
   chunks: AsyncIterable<Buffer>,
   deadline: Deadline,
@@ -184,12 +184,12 @@ async function collect(chunks: AsyncIterable<Buffer>, maxBytes: number): Promise
 const movingMs = (bytes: number): number => (bytes / LEAST_BYTES_PER_SECOND) * 1000;
 
 function failureText({ code, message }: NodeJS.ErrnoException, connected: boolean): string {
-  if (code?.startsWith("HPE_") === true) return `what answers is not HTTP as a member speaks it (${code})`;
+  if (code?.startsWith("HPE_") === true) return `the answer is not HTTP as a member speaks it (${code})`;
   const cause = code ?? message;
   return connected ? `the connection broke (${cause})` : `not reached (${cause})`;
 }
 
-/** Calls `passed` once with how long it was waited, unless it is stopped or set anew before. */
+/** Calls `passed` once, with the time waited, unless it is stopped or set anew before. */
 class Deadline {
   private readonly passed: (waitedMs: number) => void;
   private timer: NodeJS.Timeout | undefined;

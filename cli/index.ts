@@ -1,18 +1,19 @@
-// The command line: one file a command, put together here.
+// The command line: one file for each command, put together here.
 //
 // Promises: every flag may also be set by an environment variable READYLOOP_<FLAG>; a command line that is wrong gives one clear line on
 // standard error and exit code 2, before anything is opened, sent or written; a command that fails says why there, and ends with one of
 // the codes of exit-codes.ts.
 
 import fs from "node:fs";
+import { exitCode } from "../command-line/exit-codes.ts";
+import type { Environment } from "../command-line/read.ts";
 import { clientCommands } from "./client.ts";
 import { command, type Group } from "./command.ts";
 import { ClientError } from "./endpoints.ts";
-import { exitCode } from "./exit-codes.ts";
 import { completionFlag, helpText, showCompletionScript, showCompletions } from "./help.ts";
 import { members } from "./members.ts";
 import { hint } from "./program.ts";
-import { type Environment, find, noCommand, read } from "./read.ts";
+import { find, noCommand, read } from "./read.ts";
 import { recover } from "./recover.ts";
 import { snapshot } from "./snapshot.ts";
 import { startCluster } from "./start-cluster.ts";
@@ -47,15 +48,15 @@ export const root: Group = {
     ["put greeting 'hello, world'", "write"],
     ["get greeting", "read"],
     ["put -- -1 -2", "a key and a value that begin with a dash"],
-    ["status", "who leads, and how far everyone is"],
+    ["status", "who leads, and how far each member is"],
     ["members add 4 http://127.0.0.1:2680 --learner", "a fourth member; then start it with start-server --join"],
     ["snapshot save backup.snap", "a backup, while the cluster runs"],
     ["recover --data-dir=data/1 --id=1 --peer-url=http://localhost:2380", "when the majority is lost for ever"],
-    ["wal dump --data-dir=data/1", "what a member has written down"],
+    ["wal dump --data-dir=data/1", "the records of a member's log"],
   ],
   epilogue:
-    "A variable sets a flag that the command line does not give: --client-port is READYLOOP_CLIENT_PORT, and a switch takes true or false. A " +
-    "command looks only at the variables of its own flags; all others are ignored, misspelt ones too. Only the command line gives a consent such as --yes.",
+    "A variable sets a flag that the command line does not give: READYLOOP_CLIENT_PORT sets --client-port, and a switch takes true or false. " +
+    "A command reads only the variables of its own flags, and ignores all others, misspelt ones too. No variable sets a consent such as --yes.",
 };
 
 /** Runs one command; resolves to the exit code. A server command resolves when the server has stopped. */
@@ -89,7 +90,7 @@ function print(text: string): number {
   return exitCode.done;
 }
 
-/** Before a lone --, behind which it is an argument. */
+/** Looks only before a lone --; after it, --help is an argument. */
 function asksForHelp(words: readonly string[]): boolean {
   const end = words.indexOf("--");
   return words.slice(0, end < 0 ? words.length : end).includes("--help");

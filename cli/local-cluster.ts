@@ -3,8 +3,8 @@
 // Member n has its ports at the first member's plus (n - 1) * 100, its data in <data-dir>/<n>, and logs to <data-dir>/<n>.log, or to the
 // screen if a level is given.
 //
-// Promises: no member outlives this process, however it ends (see parent.ts); a member that does not stop when asked is ended by force. What
-// a member does is on its command line: none of this process's READYLOOP_ variables reach it.
+// Promises: no member outlives this process, however it ends (see parent.ts); a member that does not stop when asked is ended by force. Only
+// its command line configures a member: it inherits none of this process's READYLOOP_ variables.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import fs from "node:fs";
@@ -29,6 +29,8 @@ export interface ClusterFlags {
 /** How long the orderly end of a member may take. */
 const stopMs = 30_000;
 const lastLines = 5;
+/** A member that is still loading ends by them at once. It was asked to end, by Ctrl-C for example, and has nothing to hand over. */
+const stopSignals: ReadonlySet<NodeJS.Signals | null> = new Set(["SIGINT", "SIGTERM", "SIGHUP"]);
 const colours = [36, 33, 35, 32, 34, 31, 96, 93, 95];
 
 interface RunningMember {
@@ -39,7 +41,7 @@ interface RunningMember {
 interface ClusterEvents {
   /** Prints lines. */
   readonly say: (text: string) => void;
-  /** No member is left, and nothing asked for that. */
+  /** The last member has ended, and no command asked for that. */
   readonly onAllEnded: () => void;
 }
 
@@ -89,7 +91,7 @@ export class LocalCluster {
     return this.ids.map((id) => this.clientUrl(id));
   }
 
-  /** The lowest id that no member ever had here: one that was removed leaves its directory behind. */
+  /** The lowest id that no member ever had here: a removed member leaves its directory behind. */
   get freeId(): number {
     const onDisk = fs.readdirSync(this.flags.dataDir).filter((name) => /^[1-9][0-9]{0,8}$/.test(name));
     return Math.max(this.flags.size, ...this.known, ...onDisk.map(Number)) + 1;
@@ -107,7 +109,7 @@ export class LocalCluster {
   /** Starts these members; if that fails, none is left running. */
   async startAll(ids: readonly number[]): Promise<void> {
     try {
-      // All directories before any member: one that is gone later was there, and its member may have promised something.
+      // Make all directories before any member starts: a directory that is missing in a later run then belongs to a member with promises.
       for (const id of ids) fs.mkdirSync(this.directory(id), { recursive: true });
       for (const id of ids) this.start(id);
     } catch (error) {
@@ -149,7 +151,7 @@ export class LocalCluster {
       child.on("error", (error) => {
         if (child.pid === undefined) end(error.message, false);
       });
-      child.on("close", (code, signal) => end(signal ?? `exit code ${code}`, code === 0));
+      child.on("close", (code, signal) => end(signal ?? `exit code ${code}`, code === 0 || stopSignals.has(signal)));
     });
     this.alive.set(id, { child, exited });
     if (child.pid !== undefined) bindToThisProcess(child);
@@ -186,7 +188,9 @@ export class LocalCluster {
     try {
       return log.open();
     } catch (error) {
-      this.events.say(`${prefix(id)}: its log cannot be written, and is lost: ${(error as Error).message}`);
+      this.events.say(
+        `${prefix(id)}: its log file cannot be written, so its log lines are lost: ${(error as Error).message}`,
+      );
       return "ignore";
     }
   }
@@ -219,7 +223,7 @@ export class LocalCluster {
     await stop(member, signal);
   }
 
-  /** Ends all; resolves to whether each ended well. */
+  /** Ends all members; resolves to whether all ended in order. */
   async endAll(): Promise<boolean> {
     this.stopping = true;
     await Promise.all([...this.alive.values()].map((member) => stop(member, "SIGTERM")));

@@ -70,7 +70,7 @@ describe("LogOutput on a pipe", () => {
     fs.closeSync(writer);
   });
 
-  test("writes what waited, then one line about those that were lost, once the pipe is read again", () => {
+  test("writes the waiting lines, then one line about the lost ones, once the pipe is read again", () => {
     const { reader, writer, read } = makePipe();
     const output = new LogOutput(writer, { notice, maxWaiting: 10_000 });
     for (let i = 0; i < 3000; i++) output.write(lineOf(i));
@@ -87,7 +87,7 @@ describe("LogOutput on a pipe", () => {
     fs.closeSync(writer);
   });
 
-  test("writes what waits by itself when the pipe is read and no new line comes", () => {
+  test("writes the waiting lines by itself when the pipe is read and no new line comes", () => {
     const { reader, writer, read } = makePipe();
     const output = new LogOutput(writer, { notice });
     for (let i = 0; i < 1000; i++) output.write(lineOf(i));
@@ -116,7 +116,7 @@ describe("LogOutput on a pipe", () => {
     fs.closeSync(writer);
   });
 
-  test("flush() writes what waits when the reader reads meanwhile", () => {
+  test("flush() writes the waiting lines when the reader reads meanwhile", () => {
     const { reader, writer, read } = makePipe();
     const output = new LogOutput(writer, { notice });
     for (let i = 0; i < 1000; i++) output.write(lineOf(i));
@@ -183,7 +183,7 @@ describe("LogOutput on a disk", () => {
     };
   }
 
-  test("completes the line that was cut short, tells of the lost ones, and goes on when there is room again", () => {
+  test("completes the line that was cut short, reports the lost ones, and goes on when there is room again", () => {
     const { output, room, text } = makeDisk();
     room(13);
     for (const line of ["first line\n", "second line\n", "third line\n", "fourth line\n"]) output.write(line);
@@ -206,7 +206,7 @@ describe("LogOutput on a disk", () => {
     expect(output.lost).toEqual({ lines: 1, code: "ENOSPC" });
   });
 
-  test("tells of the lost lines when there is room again and no new line comes", () => {
+  test("reports the lost lines when there is room again and no new line comes", () => {
     const { output, room, text } = makeDisk();
     output.write("first line\n");
     room(1000);

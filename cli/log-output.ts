@@ -3,8 +3,8 @@
 // Promises: write() never throws and never waits, whether the disk for logs is full, the reader of a pipe has ended, or a reader or a
 // terminal takes nothing more. Lines wait, up to a bound, while the descriptor takes nothing (EAGAIN). Past the bound, and on any other
 // error, whole lines are lost and counted; once lines can be written again, one line says how many were lost, before any new one. A line
-// of which a part is out is always completed, so that a reader never gets two lines as one. What can be written at once is written before
-// write() returns: the last line before process.exit() is out.
+// written in part is always completed first, so that a reader never gets two lines as one. write() writes at once what the descriptor
+// takes: so the last line before process.exit() gets out.
 //
 // Leaves out: a regular file on a disk that hangs, and outside Linux a terminal that was stopped with Ctrl-S. Both block the process.
 
@@ -34,7 +34,7 @@ export class LogOutput {
   private readonly maxWaiting: number;
   private readonly waiting: Buffer[] = [];
   private waitingBytes = 0;
-  /** A part of the first line that waits is out. */
+  /** The first waiting line was written in part. */
   private isTorn = false;
   /** Lost since the last notice. */
   private unreported = 0;
@@ -63,7 +63,7 @@ export class LogOutput {
     this.retryLater();
   }
 
-  /** Writes what waits, for at most so long. For the end of the process: it blocks. */
+  /** Writes the waiting lines, for at most `ms`. It blocks: only for the end of the process. */
   flush(ms: number): void {
     const until = performance.now() + ms;
     while (!this.settle() && this.failure === "EAGAIN" && performance.now() < until) {
@@ -71,7 +71,7 @@ export class LogOutput {
     }
   }
 
-  /** Writes what waits, then the notice if one is due. Whether nothing is left of either. */
+  /** Writes the waiting lines, then the notice if one is due. Returns whether nothing is left to write. */
   private settle(): boolean {
     for (let first = this.waiting[0]; first !== undefined; first = this.waiting[0]) {
       const rest = this.put(first);
@@ -139,7 +139,7 @@ export class LogOutput {
     return bytes.subarray(at);
   }
 
-  /** Lines that wait go out, and the loss is told, also if no new line comes. */
+  /** Writes the waiting lines and the notice also if no new line comes. */
   private retryLater(): void {
     const isWaiting = this.waiting.length > 0;
     if (this.timer !== undefined || (!isWaiting && this.unreported === 0)) return;
@@ -167,7 +167,7 @@ export function withoutWaiting(fd: 1 | 2): number {
       // Not Linux, another user's terminal, or a pipe without a reader: as for a socket.
     }
   }
-  // That node makes a stream of it takes the waiting out of a pipe and a socket.
+  // Node sets a pipe or a socket to non-blocking when it makes the stream.
   if (!stats.isFile()) void (fd === 1 ? process.stdout : process.stderr);
   return fd;
 }

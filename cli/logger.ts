@@ -1,12 +1,12 @@
 // Logs: pino, pretty on a terminal, one JSON object a line otherwise.
 //
 // A log that cannot be written costs log lines and nothing else: see log-output.ts. pino's own destination is not used, as it waits for a
-// full pipe and tries a full disk for ever. How many lines were lost stands in the log, once it can be written again, and in `status`.
+// full pipe and tries a full disk for ever. The log, once it can be written again, and `status` say how many lines were lost.
 
 import pino, { type Logger as PinoLogger } from "pino";
 import { prettyFactory } from "pino-pretty";
 import type { Logger } from "../raft/index.ts";
-import type { Warning } from "../server/interfaces.ts";
+import type { Warning } from "../server/member.ts";
 import { LogOutput, withoutWaiting } from "./log-output.ts";
 
 export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
@@ -14,7 +14,7 @@ export const logFormats = ["auto", "pretty", "json"] as const;
 export type LogLevel = (typeof logLevels)[number];
 export type LogFormat = (typeof logFormats)[number];
 
-/** At the end of the process a reader that is slow has so long to take the last lines. */
+/** How long a slow reader may take for the last lines at the end of the process. */
 const lastLinesMs = 500;
 
 export interface ProcessLog {
@@ -40,7 +40,7 @@ const lostText = (lines: number, code: string): string => `${lines} log lines we
 function lostLines({ lost }: LogOutput): readonly Warning[] {
   if (lost === undefined) return [];
   const { lines, code } = lost;
-  const next = whatToDo[code] ?? "see where its standard output goes";
+  const next = whatToDo[code] ?? "check where its standard output goes";
   const message = `${lines} log lines were lost: standard output could not be written (${code}). Serving goes on; ${next}`;
   return [{ code: "LOG_LINES_LOST", message }];
 }
@@ -48,11 +48,11 @@ function lostLines({ lost }: LogOutput): readonly Warning[] {
 const whatToDo: Readonly<Record<string, string>> = {
   ENOSPC: "make room on the disk that its standard output goes to",
   EDQUOT: "make room on the disk that its standard output goes to",
-  EAGAIN: "see why the program that reads its standard output does not read on",
+  EAGAIN: "check why the program that reads its standard output has stopped reading",
   EPIPE: "the program that read its standard output has ended: restart the member with a new one",
 };
 
-/** What becomes of a line of JSON before it is written. */
+/** The function that formats a line of JSON before it is written. */
 function shapeOf(format: LogFormat): (line: string) => string {
   const isPretty = format === "pretty" || (format === "auto" && process.stdout.isTTY === true);
   if (!isPretty) return (line) => line;

@@ -1,8 +1,8 @@
 // The log file of a member of start-cluster: appended to, and bounded.
 //
-// The member writes it itself, by a descriptor that it inherits, so that its last lines are there however start-cluster ended. A file that
-// has grown past a size is kept as <file>.1, in place of the one before, and begins anew: two sizes and what ten seconds add is all that a
-// member's logs ever take. What is logged between the copy and the cut is lost. A file that cannot be written stops no member.
+// The member writes the file itself, by a descriptor that it inherits, so that its last lines are there however start-cluster ended. A file
+// that has grown past a limit is copied over <file>.1, and cut: a member's logs take at most twice the limit and what ten seconds add.
+// Lines logged between the copy and the cut are lost. A file that cannot be written stops no member.
 
 import fs from "node:fs";
 
@@ -34,7 +34,7 @@ export class MemberLog {
     this.timer = undefined;
   }
 
-  /** What the member says on standard error. */
+  /** Appends a line of the member's standard error. */
   append(line: string): void {
     try {
       fs.appendFileSync(this.path, `${line}\n`);

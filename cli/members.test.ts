@@ -5,7 +5,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
-import type { MemberInfo } from "../server/interfaces.ts";
+import type { MemberInfo } from "../server/member.ts";
 import { inProcess } from "./testing.ts";
 
 let server: Running;
@@ -174,7 +174,7 @@ describe("what is not well written", () => {
     [["members", "list", "--jsn"], /there is no flag --jsn. Did you mean --json\?/],
     [["transfer"], /transfer: <id> is missing/],
     [["transfer", "x"], /not "x"/],
-  ])("is refused before anyone is asked: %j", async (args, message) => {
+  ])("is refused before any member is asked: %j", async (args, message) => {
     await expect(command(...args)).rejects.toThrow(message);
     expect(server.member.changes).toEqual([]);
   });
@@ -185,7 +185,7 @@ test("a server that has no such path is no member", async () => {
   await once(stranger, "listening");
   const { port } = stranger.address() as AddressInfo;
   await expect(command("members", "list", `--endpoints=http://127.0.0.1:${port}`)).rejects.toThrow(
-    /nothing was done: no endpoint answers as a member does\n {2}.*what answers is no member: 404 without a Content-Type/,
+    /nothing was done: no endpoint answers as a member does\n {2}.*the answer is not a member's: 404 without a Content-Type/,
   );
   stranger.close();
   stranger.closeAllConnections();

@@ -1,17 +1,18 @@
-// members: who the members are, and changing them.
+// members: lists the members, and changes them.
 //
-// Each change is one request to any member, which passes it on to the leader, and comes back when it is done; what is printed then is
-// the members after it. A change that would do harm is refused by the cluster, which says why and what to do instead: nothing is
-// checked here but the spelling. The exit code is 0 only if the change was carried out.
+// Each change is one request to any member, which passes it on to the leader and answers once it is done. The command then prints the new
+// members. The cluster refuses a change that would do harm, and says why and what to do instead; the command itself checks only the
+// spelling. The exit code is 0 only if the change was carried out.
 
+import { toggle } from "../command-line/flags.ts";
+import { printTable } from "../command-line/table.ts";
 import { type Members, membersAnswer } from "./answers.ts";
-import { command, type Group, toggle } from "./command.ts";
+import { command, type Group } from "./command.ts";
 import { ask, clientFlags, type Endpoints, jsonBody } from "./endpoints.ts";
 import { memberId, url } from "./flags.ts";
 import type { HttpRequest } from "./http-exchange.ts";
 import { printableJson } from "./printable.ts";
 import { hint } from "./program.ts";
-import { printTable } from "./table.ts";
 
 type OfMember = Endpoints & { id: number };
 
@@ -73,8 +74,8 @@ export const members: Group = {
     ["members remove 3", "3 stops once all others know; its id is never used again"],
   ],
   epilogue:
-    "To replace a member add the new one as a learner, promote it, then remove the old one: so the cluster can bear as many failures " +
-    "at each step as before. A removed member never comes back under its id; give its replacement another.",
+    "To replace a member add the new one as a learner, promote it, then remove the old one: at each step the cluster then survives as many " +
+    "failures as before. A removed member never comes back under its id; give its replacement another.",
 };
 
 /** Makes one change of the members; resolves to the members after it. Throws ClientError. */
@@ -117,7 +118,9 @@ function demote({ id, ...to }: OfMember): Promise<number> {
 
 async function remove({ id, ...to }: OfMember): Promise<number> {
   await change(to, { method: "DELETE", path: `/_members/${id}` });
-  process.stdout.write(`Member ${id} stops as soon as all others know that it is out; one that is down holds it up.\n`);
+  process.stdout.write(
+    `Member ${id} stops as soon as all other members know that it was removed; a member that is down delays this.\n`,
+  );
   return 0;
 }
 

@@ -94,7 +94,10 @@ describe("recover", () => {
       expect.stringMatching(/CAN LOSE WRITES(.|\n)*no terminal to ask on/),
     ]);
     const wrong = await recover("--id=2", `--peer-url=${url}`, yes);
-    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringMatching(/is the log of member 1, not of 2/)]);
+    expect([wrong.code, wrong.stderr]).toEqual([
+      1,
+      expect.stringMatching(/holds the log of member 1, not of member 2/),
+    ]);
     expect(fs.readdirSync(cluster.dataDir(1))).toEqual(["member"]);
 
     const { code, stdout } = await recover("--id=1", `--peer-url=${url}`, yes);

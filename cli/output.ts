@@ -1,22 +1,22 @@
-// Standard output of a command, as something that can fail.
+// Standard output of a command, and what happens when it fails.
 //
 // Promises: a reader that has seen enough (`| head`) ends the output and changes nothing else: the command does its work, says nothing about
 // it and ends with its own exit code. On any other failure, such as a full disk, one line on standard error says so, and a command that
-// would have ended with 0 ends with 1. A file gets all bytes, or it is a failure. Nothing that fails here is an exception.
+// would have ended with 0 ends with 1. A short write to a file is a failure too. No failure here throws.
 //
 // The log of a server does not pass through here: see log-output.ts.
 
 import { once } from "node:events";
 import fs from "node:fs";
 import type { Writable } from "node:stream";
-import { exitCode } from "./exit-codes.ts";
+import { exitCode } from "../command-line/exit-codes.ts";
 
 let hasFailed = false;
 
-/** Called once, by the entry: after this, whatever is written to process.stdout is looked after. */
+/** Called once, by the entry: from then on the failures of process.stdout are handled. */
 export function watchOutput(): void {
   const { stdout, stderr } = process;
-  // There is no other place to say it.
+  // A failure of standard error cannot be reported anywhere.
   stderr.on("error", () => undefined);
   stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (hasFailed) return;

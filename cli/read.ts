@@ -1,15 +1,13 @@
 // The one strict layer between the command line and every command: finds the command, and reads its flags and arguments.
 //
-// Promises: a flag is known, given once, and has one value of its kind; an argument is there, and none is left over. What is not so is a
-// UsageError that names it, thrown before the command begins. A flag that the command line does not give is taken from READYLOOP_<FLAG>, which
-// is read as strictly; variables of flags that the command does not have are not looked at. Behind -- everything is an argument.
+// Promises: flags are read as command-line/read.ts promises; every argument is there, and none is left over. Any other command line throws a
+// UsageError that names the fault, before the command begins.
 
-import type { Command, Flag, Flags, Group } from "./command.ts";
-import { shown, UsageError } from "./flags.ts";
-import { nearest } from "./nearest.ts";
+import { shown, UsageError } from "../command-line/kinds.ts";
+import { nearest } from "../command-line/nearest.ts";
+import { type Environment, readFlags, readOne, split } from "../command-line/read.ts";
+import type { Command, Group } from "./command.ts";
 import { hint } from "./program.ts";
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Follows the words to a command, or as far as they lead. */
 export function find(root: Group, args: readonly string[]): { path: string[]; node: Command | Group; rest: string[] } {
@@ -33,6 +31,7 @@ export function noCommand({ commands, example }: Group, path: readonly string[],
   if (word === undefined) return new UsageError(`Which command? ${forExample}`);
   if (word.startsWith("-")) {
     const [start] = word.split("=");
+    if (start === "--version" && path.length === 0) return new UsageError("--version stands alone, without a value");
     return new UsageError(`the command comes first, before ${shown(start as string)}. ${forExample}`);
   }
   const wanted = [...path, word].join(" ");
@@ -61,87 +60,4 @@ export function read(command: Command, name: string, words: readonly string[], e
   }
   command.check?.(values);
   return values;
-}
-
-/** What each flag comes to, and those that are required and not there. */
-export function readFlags(
-  flags: Flags,
-  given: ReadonlyMap<string, readonly string[]>,
-  environment: Environment,
-): { values: Record<string, unknown>; missing: string[] } {
-  const values: Record<string, unknown> = {};
-  const missing: string[] = [];
-  for (const [flag, declared] of Object.entries(flags)) {
-    const variable = variableOf(flag);
-    const texts = given.get(flag);
-    const set = declared.environment === false ? undefined : environment[variable];
-    let value: unknown = declared.default;
-    if (texts !== undefined) {
-      const all = texts.map((text) => readOne(declared, text, `--${flag}`));
-      value = declared.repeats === true ? all : all[0];
-    } else if (set !== undefined) {
-      value = readOne(declared, set, `${variable} (--${flag})`);
-    } else if (declared.required === true) {
-      missing.push(`--${flag}`);
-    }
-    values[camelCase(flag)] = value;
-  }
-  return { values, missing };
-}
-
-function readOne({ kind }: Flag, text: string, name: string): unknown {
-  if (text === "" && kind.takesEmpty !== true) {
-    throw new UsageError(`${name} is empty: give it a value, or leave it out`);
-  }
-  return kind.read(text, name);
-}
-
-export const variableOf = (flag: string): string => `READYLOOP_${flag.replaceAll("-", "_").toUpperCase()}`;
-
-export const camelCase = (flag: string): string => flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
-
-/** Flags and arguments apart. A lone - is an argument. */
-export function split(words: readonly string[], flags: Flags): { given: Map<string, string[]>; operands: string[] } {
-  const given = new Map<string, string[]>();
-  const operands: string[] = [];
-  for (let i = 0; i < words.length; i++) {
-    const word = words[i] as string;
-    if (word === "--") {
-      operands.push(...words.slice(i + 1));
-      break;
-    }
-    if (!looksLikeFlag(word)) {
-      operands.push(word);
-      continue;
-    }
-    const equals = word.indexOf("=");
-    const start = equals < 0 ? word : word.slice(0, equals);
-    const flag = start.slice(2);
-    if (!start.startsWith("--") || !Object.hasOwn(flags, flag)) throw unknownFlag(start, flags);
-    const { kind, repeats } = flags[flag] as Flag;
-    const before = given.get(flag) ?? [];
-    if (before.length > 0 && repeats !== true) throw new UsageError(`${start} is given more than once`);
-    let text = "true";
-    if (equals >= 0) text = word.slice(equals + 1);
-    else if (kind.name !== "switch") text = valueAfter(start, words[++i]);
-    given.set(flag, [...before, text]);
-  }
-  return { given, operands };
-}
-
-const looksLikeFlag = (word: string): boolean => word.startsWith("-") && word !== "-";
-
-function valueAfter(start: string, next: string | undefined): string {
-  if (next === undefined) throw new UsageError(`${start} needs a value: ${start}=...`);
-  if (!looksLikeFlag(next)) return next;
-  throw new UsageError(`${start} needs a value, and ${shown(next)} looks like a flag: write ${start}=...`);
-}
-
-function unknownFlag(start: string, flags: Flags): UsageError {
-  const what = `there is no flag ${/^[\w.-]{1,60}$/.test(start) ? start : shown(start)}`;
-  if (!start.startsWith("--")) {
-    return new UsageError(`${what}: write -- before arguments that begin with a dash`);
-  }
-  const near = nearest(start.slice(2), [...Object.keys(flags), "help"]);
-  return new UsageError(near === undefined ? what : `${what}. Did you mean --${near}?`);
 }

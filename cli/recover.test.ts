@@ -5,15 +5,16 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
 import { encodeDelete, encodePut } from "../kvstore/command.ts";
 import { KvMap } from "../kvstore/map.ts";
+import { openDataDirectory } from "../member/data-directory.ts";
 import { type Entry, makeConfState, marshalConfChange } from "../raft/index.ts";
-import { toConfChange } from "../server/changes.ts";
 import { encodeEnvelope } from "../server/envelope.ts";
+import { toConfChange } from "../server/membership/conf-change-context.ts";
 import { encodeSnapshotHeader, splitSnapshot } from "../server/snapshot-header.ts";
 import { Snapshotter } from "../snap/index.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
-import { openDataDirectory } from "./data-directory.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 import { inProcess, onTerminal } from "./testing.ts";
 
 const fileSystem = nodeFileSystem;
@@ -205,7 +206,7 @@ describe("a log that has lost its end", () => {
     expect(fs.readdirSync(dataDir)).toEqual(["member"]);
   });
 
-  test("is taken as far as it goes when that is asked for, and the loss is told before", async () => {
+  test("is taken as far as it goes with the flag, after a warning of the loss", async () => {
     for (const withSnapshot of [false, true]) {
       await makeMember(withSnapshot);
       await loseEnd();

@@ -1,7 +1,7 @@
 // What start-cluster prints, and the prompt below it.
 //
-// A line that comes while a command is being typed takes the prompt's place, and the prompt follows with what was typed so far. Without a
-// terminal there is no prompt, and lines that nothing takes are lost: start-cluster neither waits for its reader nor ends because of it.
+// A line that comes while the user types takes the prompt's place, and the prompt follows with the text typed so far. Without a terminal
+// there is no prompt, and lines that the reader does not take are lost: start-cluster neither waits for its reader nor ends because of it.
 
 import { clearScreenDown, cursorTo, type Interface, moveCursor } from "node:readline";
 import { LogOutput, withoutWaiting } from "./log-output.ts";
@@ -35,7 +35,7 @@ export class Screen {
     moveCursor(terminal, 0, -rows);
     cursorTo(terminal, 0);
     clearScreenDown(terminal);
-    // readline first goes up the rows that its last drawing had, which may be fewer than what is typed takes by now.
+    // readline first goes up as many rows as it drew last, which may be fewer than the typed text has by now.
     const { prevRows = rows } = prompt as { prevRows?: number };
     terminal.write(`${text}\n${"\n".repeat(prevRows)}`);
     prompt.prompt(true);

@@ -8,7 +8,7 @@ import fs from "node:fs";
 import tty from "node:tty";
 
 const sameKeyPressMs = 500;
-/** Of a second one, as the shell counts: 128 and the number of the signal. */
+/** The exit code after a second signal, as a shell gives it: 128 plus the signal's number. */
 const exitCodes: Readonly<Partial<Record<NodeJS.Signals, number>>> = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 /** Resolves with the name of the first signal. */

@@ -1,16 +1,24 @@
 // snapshot restore: a new cluster from a backup. Run once for each member, with the same file and the same --peers, then start them all.
 //
-// The data are the file's, the members those of --peers, each with a vote. The cluster's id comes from --peers and the file, so that it is the
-// same on all members, and another than that of the cluster that the backup was taken of, even at the same addresses: an old member
-// that is still about is turned away at the handshake. To restore the same file once more at the same addresses, while members of the first
-// restoration may still run, give another --token: it is part of the id.
+// The data come from the file; the members are those of --peers, each with a vote. The cluster id is computed from --peers and the file. So it
+// is the same on all members, and differs from the old cluster's even at the same addresses: the handshake refuses an old member that still
+// runs. To restore the same file again at the same addresses, while members of the first restoration may still run, give another --token: it
+// is part of the id.
 
 import path from "node:path";
-import { nodeFileSystem } from "../wal/index.ts";
-import { drawIncarnation, idOf } from "./cluster-id.ts";
-import { type PeerFlag, UsageError } from "./flags.ts";
-import { adoptMember, buildMember, keysText, type NewMember, startLine, unfinishedName } from "./new-cluster.ts";
-import { type Contents, checkSnapshotFile, mapOf } from "./snapshot-file.ts";
+import { UsageError } from "../command-line/kinds.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { drawIncarnation, idOf } from "../member/identity.ts";
+import {
+  adoptMember,
+  buildMember,
+  keysText,
+  type NewMember,
+  startLine,
+  unfinishedName,
+} from "../member/new-directory.ts";
+import { type Contents, checkSnapshotFile, mapOf } from "../member/snapshot-file.ts";
+import type { PeerFlag } from "./flags.ts";
 
 type NewLog = Pick<NewMember, "fileSystem" | "incarnation" | "segmentBytes" | "random">;
 
@@ -41,7 +49,7 @@ export async function restoreSnapshot(flags: RestoreFlags): Promise<number> {
   return 0;
 }
 
-/** The directory alone, complete and durable when the promise resolves. Throws an Error that tells what is wrong; then there is no `member`. */
+/** Makes the directory, complete and durable when the promise resolves. Throws an Error that says what is wrong; then there is no `member`. */
 export async function restoreMember(
   { file, dataDir, id, peers, token }: RestoreFlags,
   { fileSystem, incarnation, segmentBytes, random }: NewLog,

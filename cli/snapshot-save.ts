@@ -1,18 +1,18 @@
 // snapshot save: a backup, taken while the cluster runs.
 //
-// Any member gives it; every write that was answered before is in it. What comes over the network has a SHA-256 at its end, and the file a
-// CRC-32C: neither a broken connection nor a full disk leaves a file that looks like a backup.
+// Any member can serve it, and it has every write that was acknowledged before. The answer ends with a SHA-256, and the file has a CRC-32C:
+// neither a broken connection nor a full disk leaves a file that looks like a backup.
 
 import { createHash } from "node:crypto";
+import { nodeFileSystem } from "../disk/index.ts";
+import { refuseExisting, writeSnapshotFile } from "../member/snapshot-file.ts";
 import { type ConfState, makeConfState, makeSnapshot, type SnapshotMetadata } from "../raft/index.ts";
-import type { MemberInfo } from "../server/interfaces.ts";
+import type { MemberInfo } from "../server/member.ts";
 import { encodeSnapshotHeader } from "../server/snapshot-header.ts";
-import { nodeFileSystem } from "../wal/index.ts";
 import { fieldsOf, memberList, NotOfMember, numberOf, requireBytes } from "./answers.ts";
 import { ask, type Endpoints } from "./endpoints.ts";
 import type { Head } from "./http-exchange.ts";
 import { Progress } from "./progress.ts";
-import { refuseExisting, writeSnapshotFile } from "./snapshot-file.ts";
 
 const checksumBytes = 32;
 /** Ten thousand members. */
@@ -40,7 +40,7 @@ export async function saveSnapshot({
   return 0;
 }
 
-/** Writes the file while the answer comes. Throws as an Answer's reader does, and what the disk throws; then there is no file. */
+/** Writes the file while the answer comes. Throws errors of an Answer's reader and of the disk; then there is no file. */
 async function saveAnswer(answer: Head, file: string): Promise<SnapshotHead> {
   requireBytes(answer);
   const chunks = verified(answer.stream());
@@ -73,7 +73,7 @@ async function* contents(
   yield* state;
 }
 
-/** All but the checksum at the end, which it checks. Throws NotOfMember if it does not hold. */
+/** Yields all but the checksum at the end, and checks it. Throws NotOfMember if it does not match. */
 async function* verified(body: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer, void, void> {
   const hash = createHash("sha256");
   let held: Buffer = Buffer.alloc(0);

@@ -2,8 +2,8 @@
 //
 // Reads all of it. Exit code 0: sound. 1: damaged, or not a snapshot of this server; standard error tells why.
 
-import { nodeFileSystem } from "../wal/index.ts";
-import { checkSnapshotFile, SnapshotFileError } from "./snapshot-file.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { checkSnapshotFile, SnapshotFileError } from "../member/snapshot-file.ts";
 
 export async function showSnapshot({ file, json }: { file: string; json: boolean }): Promise<number> {
   try {

@@ -1,8 +1,10 @@
-// snapshot: backups. save from a running cluster, look at one, make a new cluster of it.
+// snapshot: backups. Saves one from a running cluster, checks one, makes a new cluster from one.
 
-import { command, type Group, toggle } from "./command.ts";
+import { toggle } from "../command-line/flags.ts";
+import { text } from "../command-line/kinds.ts";
+import { command, type Group } from "./command.ts";
 import { clientFlags } from "./endpoints.ts";
-import { memberId, peers, text } from "./flags.ts";
+import { memberId, peers } from "./flags.ts";
 import { checkRestore, restoreSnapshot } from "./snapshot-restore.ts";
 import { saveSnapshot } from "./snapshot-save.ts";
 import { showSnapshot } from "./snapshot-status.ts";
@@ -13,7 +15,7 @@ const save = command({
   name: "save",
   describe: "save all keys and values of a running cluster in a new file",
   arguments: { file: fileArgument },
-  flags: { stale: toggle("take what the member itself has, which may lag: works without a leader"), ...clientFlags },
+  flags: { stale: toggle("take the member's own copy, which may lag; works without a leader"), ...clientFlags },
   run: saveSnapshot,
 });
 
@@ -58,7 +60,7 @@ const restore = command({
 
 export const snapshot: Group = {
   name: "snapshot",
-  describe: "save a backup, look at one, make a new cluster of one",
+  describe: "save a backup, check it, make a new cluster from it",
   about:
     "Backups. A backup is one file with all keys and values, and a checksum. It is not put back into a running cluster: " +
     "a new cluster begins with it.",

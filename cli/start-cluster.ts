@@ -1,18 +1,18 @@
 // start-cluster: several members on this machine, each a process of its own, and a console to use, add, stop and remove them.
 //
-// Order: look at the members' directories and ports, then start all members, so that a mistake leaves nothing half started. The line that
-// begins with "ready:" is printed when a leader has shown that a majority follows it.
+// Order: check the members' directories and ports, then start all members, so that a mistake leaves nothing half started. The line that
+// begins with "ready:" follows once a leader has shown that a majority follows it.
 
 import { once } from "node:events";
 import net from "node:net";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MemberStatus } from "../server/interfaces.ts";
-import { nodeFileSystem } from "../wal/index.ts";
+import { choice, integer, text, UsageError } from "../command-line/kinds.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { checkDirectories, maxFirstPort, maxSize, portStep } from "./cluster-directories.ts";
 import { command } from "./command.ts";
 import { Console } from "./console.ts";
-import { choice, integer, text, UsageError } from "./flags.ts";
 import { type ClusterFlags, LocalCluster } from "./local-cluster.ts";
 import { logLevels } from "./logger.ts";
 import { Screen } from "./screen.ts";
@@ -25,7 +25,7 @@ export const startCluster = command({
     size: { kind: integer(1, maxSize), describe: "how many members", default: 3 },
     "client-port": {
       kind: integer(1, maxFirstPort),
-      describe: `client port of member 1; the next has it ${portStep} higher, and so on`,
+      describe: `client port of member 1; each further member has it ${portStep} higher`,
       default: 2379,
     },
     "peer-port": { kind: integer(1, maxFirstPort), describe: "peer port of member 1, likewise", default: 2380 },
@@ -54,7 +54,7 @@ export const startCluster = command({
     const apart = Math.abs(clientPort - peerPort);
     if (apart % portStep !== 0 || apart > maxSize * portStep) return;
     throw new UsageError(
-      `--client-port=${clientPort} and --peer-port=${peerPort} meet, since each member's are ${portStep} higher than the last one's`,
+      `--client-port=${clientPort} and --peer-port=${peerPort} collide: each member's ports are ${portStep} higher than the last one's. Choose two that do not differ by a multiple of ${portStep}`,
     );
   },
   run: serve,
@@ -80,7 +80,7 @@ async function serve(flags: ClusterFlags): Promise<number> {
   for (const id of ids) screen.say(cluster.describe(id));
   for (const id of missing) screen.say(missingText(cluster.directory(id), id, flags.dataDir));
   if (flags.logLevel === undefined)
-    screen.say(`They log to ${logNames(flags.dataDir, ids)}. Type help for what you can do here.`);
+    screen.say(`The members log to ${logNames(flags.dataDir, ids)}. Type help for what you can do here.`);
   else screen.say("Type help for what you can do here.");
   const console = new Console(cluster, screen, signals.stop);
   const ended = new AbortController();
@@ -97,25 +97,25 @@ const logNames = (dataDir: string, ids: readonly number[]): string =>
 
 const missingText = (directory: string, id: number, dataDir: string): string =>
   `member ${id} is not started: its directory ${directory} is gone, and with it what the member has promised. If it was removed from the ` +
-  `cluster, that is all. Else put the directory back or, if it is lost, type: remove ${id}. To begin anew, stop and delete ${dataDir}`;
+  `cluster, nothing is left to do. Else put the directory back or, if it is lost, type: remove ${id}. To begin anew, stop and delete ${dataDir}`;
 
-/** A port that is taken is told before any member is started. */
+/** Throws if the port is in use, before any member starts. */
 async function checkPort(kind: "client" | "peer", port: number): Promise<void> {
   const probe = net.createServer().listen(port, "127.0.0.1");
   try {
     await once(probe, "listening");
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    const why = code === "EADDRINUSE" ? "it is in use" : message;
+    const why = code === "EADDRINUSE" ? "another program uses it" : message;
     throw new Error(
-      `${kind} port ${port} cannot be had: ${why}. Nothing was started. End the program that holds it, or choose others with --${kind}-port`,
+      `${kind} port ${port} is not free: ${why}. Nothing was started. End the program that holds it, or choose others with --${kind}-port`,
     );
   }
   probe.close();
   await once(probe, "close");
 }
 
-/** Says once that the cluster is ready, when that is true; before that, what it waits for if it takes long. */
+/** Says once that the cluster is ready; if that takes long, first says what it waits for. */
 async function announceReady(cluster: LocalCluster, screen: Screen, ended: AbortSignal): Promise<void> {
   let patience = performance.now() + patienceMs;
   while (!ended.aborted) {
@@ -140,8 +140,8 @@ async function announceReady(cluster: LocalCluster, screen: Screen, ended: Abort
 }
 
 /**
- * The member that leads, once a member here has answered a linearizable read: then a majority has followed the leader just now, and would take
- * a write. The leader may run elsewhere.
+ * The leader, once a member here has answered a linearizable read: a majority has just confirmed that leader, so a write would succeed too.
+ * The leader may run elsewhere.
  */
 async function provenLeader(cluster: LocalCluster): Promise<number | undefined> {
   for (const id of cluster.running) {

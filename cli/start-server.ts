@@ -1,10 +1,10 @@
 // start-server: one member. Builds the parts, wires them, and stops them again.
 //
-// Order: look whether the data directory fits the flags, open it, which no two processes can, take the ports, then talk. So a mistake in the
-// flags, a second process on the directory or a port that is taken is found before this member has said anything to anyone. A first start
-// tries the ports before it makes the directory.
+// Order: check that the data directory fits the flags, open and lock it, take the ports, then talk. So a mistake in the flags, a second
+// process on the directory or a port in use shows before this member has sent any message. A first start tries the ports before it makes
+// the directory.
 //
-// Ends with exit code 0 when it is told to stop and when it was removed from the cluster, with 1 when it must not go on.
+// Exit code 0: a signal stopped it, or it was removed from the cluster. 1: it must not go on.
 
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
@@ -12,13 +12,11 @@ import type { Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import path from "node:path";
 import type { Logger as PinoLogger } from "pino";
+import { toggle } from "../command-line/flags.ts";
+import { choice, integer, text, UsageError } from "../command-line/kinds.ts";
+import { nodeFileSystem } from "../disk/index.ts";
 import { createKvServer, KvMap } from "../kvstore/index.ts";
-import type { Rejection } from "../server/interfaces.ts";
-import { Server } from "../server/server.ts";
-import { askCluster, WebSocketTransport } from "../transport/index.ts";
-import { nodeFileSystem } from "../wal/index.ts";
-import { clusterIdOf, drawIncarnation } from "./cluster-id.ts";
-import { command, toggle } from "./command.ts";
+import { realClock } from "../member/clock.ts";
 import {
   type DataDirectory,
   type DirectoryOptions,
@@ -26,12 +24,21 @@ import {
   type OpenedLog,
   openDataDirectory,
   readMetadata,
-} from "./data-directory.ts";
-import { DirectoryError } from "./directory-error.ts";
-import { choice, host, integer, memberId, type PeerFlag, peers, portOrFree, text, UsageError } from "./flags.ts";
+} from "../member/data-directory.ts";
+import { DirectoryError } from "../member/directory-error.ts";
+import type { Doubt } from "../member/doubt.ts";
+import { clusterIdOf, drawIncarnation } from "../member/identity.ts";
+import { type JoinAnswer, join } from "../member/join.ts";
+import { judgeCluster } from "../member/judge-cluster.ts";
+import { givenAddress, OwnAddress } from "../member/own-address.ts";
+import { checkMoved, checkMovedFlags } from "../member/peers-moved.ts";
+import { checkPorts, isLoopback, listenError, shownHost } from "../member/ports.ts";
+import { Server } from "../server/server.ts";
+import type { Rejection } from "../transport/contract.ts";
+import { askCluster, WebSocketTransport } from "../transport/index.ts";
+import { command } from "./command.ts";
+import { host, memberId, type PeerFlag, peers, portOrFree } from "./flags.ts";
 import { hostNames } from "./host-names.ts";
-import { type JoinAnswer, join } from "./join.ts";
-import { judgeCluster } from "./judge-cluster.ts";
 import {
   type LogFormat,
   type LogLevel,
@@ -41,11 +48,7 @@ import {
   type ProcessLog,
   textLogger,
 } from "./logger.ts";
-import { givenAddress, OwnAddress } from "./own-address.ts";
 import { endWithParent } from "./parent.ts";
-import { checkMoved, checkMovedFlags } from "./peers-moved.ts";
-import { checkPorts, isLoopback, listenError, shownHost } from "./ports.ts";
-import { realClock } from "./real-clock.ts";
 import { stopOnSignals } from "./signals.ts";
 
 export interface ServerFlags {
@@ -86,9 +89,7 @@ export const startServer = command({
       required: true,
     },
     join: toggle("join a running cluster, of which --peers names any members; add this one first, with members add"),
-    "peers-moved": toggle(
-      "the members are reached at the addresses of --peers now, whatever the log says: for all members at new addresses",
-    ),
+    "peers-moved": toggle("all members have new addresses: take those in --peers instead of those in the log"),
     "data-dir": { kind: text, describe: "the directory of the log and the snapshots", defaultText: "data/<id>" },
     host: { kind: host, describe: "the address to listen on", default: "127.0.0.1" },
     "allowed-hosts": {
@@ -98,7 +99,7 @@ export const startServer = command({
     "tick-ms": { kind: integer(1, 60_000), describe: "one tick, and the time between heartbeats", default: 100 },
     "election-ticks": {
       kind: integer(2, 1000),
-      describe: "ticks without a leader before an election, at least",
+      describe: "least number of ticks without a leader before an election",
       default: 10,
     },
     "request-timeout-ms": {
@@ -118,7 +119,7 @@ export const startServer = command({
     },
     "disk-stall-ms": {
       kind: integer(0, 3_600_000),
-      describe: "a disk that takes longer for a write is taken for dead, and the member stops; 0: it waits",
+      describe: "a disk that takes longer for a write counts as dead, and the member stops; 0 disables this",
       default: 10_000,
     },
     "snapshot-count": {
@@ -128,7 +129,7 @@ export const startServer = command({
     },
     "snapshot-catchup-entries": {
       kind: integer(0, 1_000_000_000),
-      describe: "entries kept in memory behind a snapshot, for members that are a little late",
+      describe: "entries kept in memory behind a snapshot, for members that lag a little",
       default: 5000,
     },
     "raftexample-api": toggle("POST /4 with a peer URL adds member 4, DELETE /4 removes it, as in etcd's raftexample"),
@@ -169,7 +170,7 @@ async function serve(flags: ServerFlags): Promise<number> {
     onRejected: ({ kind, message }) => {
       if (kind === "lost-data") exitCode = 1;
       if (kind === "lost-data") log.error(`${message}. This member stops`);
-      else log.info(`${message}. This member stops; its data directory is of no use any more`);
+      else log.info(`${message}. This member stops; its data directory is of no further use`);
       signals.stop(message);
     },
   });
@@ -181,7 +182,7 @@ async function serve(flags: ServerFlags): Promise<number> {
     await member.start();
     await stopped;
   } catch (error) {
-    // Told to stop while it waited to be let in.
+    // It was stopped while it waited to join.
     if (!member.isCalledOff) throw error;
   } finally {
     await member.stop();
@@ -195,7 +196,7 @@ interface MemberEvents {
   readonly onRejected: (rejection: Rejection) => void;
 }
 
-/** The parts of one member. What has been started is stopped in the opposite order, however far the start came. */
+/** The parts of one member. They stop in the opposite order of their start, however far the start came. */
 class RunningMember {
   private readonly flags: ServerFlags;
   private readonly processLog: ProcessLog;
@@ -211,7 +212,7 @@ class RunningMember {
     this.events = events;
   }
 
-  /** Ends the waiting for a cluster that is to be joined. */
+  /** Ends the wait to join a cluster. */
   callOff(): void {
     this.calledOff.abort();
   }
@@ -225,7 +226,7 @@ class RunningMember {
     const { id, host, peers } = flags;
     const { dataDir } = this;
     const where = { fileSystem: nodeFileSystem, path: dataDir, id, logger: textLogger(log) };
-    await this.checkDirectory(where);
+    const doubt = await this.checkDirectory(where);
     const directory = await openDataDirectory(where);
     closers.push(() => directory.snapshots.close());
     if (directory.log !== undefined) closers.push(() => (directory.log as OpenedLog).wal.close());
@@ -274,7 +275,7 @@ class RunningMember {
     const { maxValueBytes, raftexampleApi } = flags;
     const said = givenAddress(id, given, recovered === undefined);
     const ownAddress = new OwnAddress({ id, host, port: transport.port }, said, log);
-    const warnings = () => [...ownAddress.warnings(), ...this.processLog.warnings()];
+    const warnings = () => [...(doubt?.warnings() ?? []), ...ownAddress.warnings(), ...this.processLog.warnings()];
     const allowedHosts = [host, ...(flags.allowedHosts ?? [])];
     const served = { member: server, map, maxValueBytes, raftexampleApi, allowedHosts, logger: log, warnings };
     const http = createKvServer(served);
@@ -287,13 +288,15 @@ class RunningMember {
       server.applier.index < applied ? undefined : server.members.get(id)?.url,
     );
     closers.push(async () => unfollow());
+    const settle = doubt?.follow(() => server.status().leader !== 0, log);
+    closers.push(async () => settle?.());
   }
 
   async stop(): Promise<void> {
     for (const close of this.closers.reverse()) await close();
   }
 
-  /** Whom to talk to until the log tells; undefined for a member that needs nobody, since it starts a cluster or has been in one. */
+  /** The members to dial until the log names them; undefined if this member founds a cluster or has been in one. */
   private async contacts({ log: opened, begun }: DataDirectory): Promise<JoinAnswer | undefined> {
     const { flags, log } = this;
     if (!flags.join || opened?.recovered !== undefined) return undefined;
@@ -322,13 +325,13 @@ class RunningMember {
     return path.resolve(this.flags.dataDir ?? path.join("data", String(this.flags.id)));
   }
 
-  /** Where this member is reached, as far as its own flags tell. */
+  /** This member's URL, as its own flags have it. */
   private get peerUrl(): string {
     return `http://${shownHost(this.flags.host)}:${this.flags.peerPort || "PORT"}`;
   }
 
   /** Looks for what speaks against a start before anything is opened or made. */
-  private async checkDirectory({ fileSystem, path, id }: DirectoryOptions): Promise<void> {
+  private async checkDirectory({ fileSystem, path, id }: DirectoryOptions): Promise<Doubt | undefined> {
     const { peers, join: joins, host, peerPort, clientPort } = this.flags;
     const head = await readMetadata(fileSystem, path);
     if (head === undefined) {
@@ -340,16 +343,17 @@ class RunningMember {
     const { peersMoved } = this.flags;
     if (peersMoved) await checkMoved(fileSystem, path, this.flags, head?.isSaved === true);
     // That the directory is another member's, opening it says.
-    if (head === undefined || !head.isSaved || head.nodeId !== id) return;
+    if (head === undefined || !head.isSaved || head.nodeId !== id) return undefined;
     const { signal } = this.calledOff;
     const ask = (urls: readonly string[]) => askCluster({ urls, clusterId: head.clusterId, timeoutMs: 2000, signal });
     const claim = { fileSystem, path, head, peers, joins, clusterId: clusterIdOf(peers), ownUrl: this.peerUrl, ask };
-    const warning = await judgeCluster(claim);
+    const doubt = await judgeCluster(claim);
     signal.throwIfAborted();
-    if (warning !== undefined && !peersMoved) this.log.warn(warning);
+    if (doubt !== undefined && !peersMoved) this.log.warn(doubt.message);
+    return doubt;
   }
 
-  /** A first save that was torn binds this log to the cluster it was made for: nothing in it can tell more. */
+  /** A log whose first save was torn stays with the cluster that it was made for: it has no entry that names the members. */
   private refuseTorn(dataDir: string, { clusterId, recovered }: OpenedLog): void {
     if (this.flags.join || recovered !== undefined || clusterId === clusterIdOf(this.flags.peers)) return;
     throw new DirectoryError(
@@ -360,7 +364,7 @@ class RunningMember {
   }
 }
 
-/** No new requests; those that wait are answered, by a refusal if need be; then the member stops. */
+/** Takes no new request, answers the waiting ones, with a refusal if need be, and then stops the member. */
 async function closeClients(http: HttpServer, server: Server): Promise<void> {
   const closed = once(http, "close");
   http.close();
@@ -383,11 +387,11 @@ function announce(log: PinoLogger, flags: ServerFlags, dataDir: string, http: Ht
   const shown = shownHost(flags.host);
   log.info({ clientPort }, `member ${flags.id} serves clients on http://${shown}:${clientPort}`);
   log.info({ peerPort }, `peers connect to http://${shown}:${peerPort}`);
-  log.info({ dataDir }, `data lies in ${dataDir}`);
+  log.info({ dataDir }, `the data directory is ${dataDir}`);
   log.info(`try: curl -X PUT http://${shown}:${clientPort}/greeting -d 'hello, world'`);
   if (!isLoopback(flags.host)) {
     log.warn(
-      `--host=${flags.host} opens both ports to the network without any authentication: whoever reaches them reads and writes`,
+      `--host=${flags.host} opens both ports to the network without any authentication: every program that reaches them can read and write`,
     );
   }
 }

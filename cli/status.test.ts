@@ -1,9 +1,9 @@
 // status: the rows, the last line and the exit code, for what the endpoints may come to.
 
 import { afterEach, expect, test } from "vitest";
+import { exitCode } from "../command-line/exit-codes.ts";
 import { type Running, startKvServer } from "../kvstore/testing.ts";
-import type { MemberStatus, PeerProgress, Warning } from "../server/interfaces.ts";
-import { exitCode } from "./exit-codes.ts";
+import type { MemberStatus, PeerProgress, Warning } from "../server/member.ts";
 import { withoutUnused } from "./status.ts";
 import { type Stranger, slow, startStranger, strangers } from "./strangers.ts";
 import { inProcess } from "./testing.ts";
@@ -80,7 +80,7 @@ test("status shows a row for each member in the order of their ids, and who lead
   expect(code).toBe(0);
 });
 
-test("status shows members that no endpoint is, with what the leader knows of them", async () => {
+test("status shows members without an endpoint, with what the leader knows of them", async () => {
   const leader = await member({
     id: 2,
     leader: 2,
@@ -98,7 +98,7 @@ test("status shows members that no endpoint is, with what the leader knows of th
   expect(code).toBe(0);
 });
 
-test("status counts the leader that a follower follows as there", async () => {
+test("status counts a leader as reached if a member that answers follows it", async () => {
   const { code, lines } = await status(await member({ id: 1, leader: 2 }));
   expect(lines.at(-1)).toBe("member 2 leads term 5; 2 of 3 voters reached (1 of them by other members)");
   expect(code).toBe(0);
@@ -129,7 +129,7 @@ test("status ends with 1 without a leader, also if one member still names one of
   }
 });
 
-test("status does not take a follower that has not heard of the new leader yet for more than it is", async () => {
+test("status names the leader of the highest term while a deposed leader still answers", async () => {
   const first = await member({ id: 1, leader: 1, term: 4 });
   const second = await member({ id: 2, leader: 2, term: 5, role: "leader", progress: [] });
   const third = await member({ id: 3, leader: 2, term: 5 });
@@ -149,7 +149,7 @@ test("status calls a learner a learner, and does not count it as a voter", async
   );
 });
 
-test("status shows the members as the one knows them that has applied the most", async () => {
+test("status shows the members as known to the member that has applied the most", async () => {
   const old = await member({ id: 1, leader: 1, applied: 3, members: [...members, { ...members[0]!, id: 4 }] });
   const removed = await member({ id: 4, leader: 1, applied: 2, role: "removed", members: [] });
   const now = await member({ id: 2, leader: 1, applied: 11 });
@@ -177,9 +177,9 @@ test("status shows an endpoint that answers as no member, and one that hangs, an
   expect(lines).toEqual([
     header,
     `1 | ${first} | leader | 5 | 1 | 12 | 11 | 10`,
-    `- | ${login} | what answers is no member: 200 text/html, not application/json`,
+    `- | ${login} | the answer is not a member's: 200 text/html, not application/json`,
     `- | ${hung} | hung: no answer within 1 s`,
-    `- | ${moved} | what answers is no member: it redirects (301 to http://127.0.0.1:1/_status), and a member never does`,
+    `- | ${moved} | the answer is not a member's: it redirects (301 to http://127.0.0.1:1/_status), and a member never does`,
     `- | ${gone} | not reached (ECONNREFUSED)`,
     "member 1 leads term 5; 1 of 1 voters reached",
   ]);
@@ -191,7 +191,7 @@ test("status ends with 5 when no member answers, and shows why for each endpoint
   const { code, lines } = await status(gone, login);
   expect(lines.slice(1)).toEqual([
     `- | ${gone} | not reached (ECONNREFUSED)`,
-    `- | ${login} | what answers is no member: 200 text/html, not application/json`,
+    `- | ${login} | the answer is not a member's: 200 text/html, not application/json`,
     "no endpoint answers as a member does",
   ]);
   expect(code).toBe(exitCode.noAnswer);

@@ -1,17 +1,17 @@
 // status: every member that the endpoints, or their members, know of; who leads; and whether a majority of the voters is reached.
 //
-// All endpoints are asked at once, so that the command takes as long as the slowest of them may. A member that none of the endpoints
-// is has a row too, with what the others know of it. A voter counts as reached if it answers here, if the leader has heard of
-// it within an election timeout, or if a member that answers follows it.
+// The command asks all endpoints at once, so that it takes no longer than the slowest of them. A member without an endpoint has a row too,
+// with what the others know of it. A voter counts as reached if it answers here, if the leader has heard from it within an election
+// timeout, or if a member that answers follows it.
 //
 // The exit code is 0 if the members are of one cluster, with a leader and a majority of the voters; 5 if no member answered at all,
 // 4 if those that did refused, else 1.
 
-import type { MemberInfo, MemberStatus } from "../server/interfaces.ts";
+import { exitCode } from "../command-line/exit-codes.ts";
+import { printTable } from "../command-line/table.ts";
+import type { MemberInfo, MemberStatus } from "../server/member.ts";
 import { areDefaults, defaultTimeoutMs, type Endpoints, type Outcome, reasonOf, statusOf } from "./endpoints.ts";
-import { exitCode } from "./exit-codes.ts";
 import { printable, printableJson } from "./printable.ts";
-import { printTable } from "./table.ts";
 
 interface Found {
   readonly endpoint: string;
@@ -33,7 +33,7 @@ interface Row {
   readonly term: number | null;
   readonly leader: number | null;
   readonly commit: number | null;
-  /** Of one that does not answer: how far the leader knows its log to be, if the leader answers. */
+  /** Of a silent member: its match index, if the leader answers. */
   readonly match: number | null;
   readonly applied: number | null;
   readonly snapshot: number | null;
@@ -41,7 +41,7 @@ interface Row {
   readonly warnings: MemberStatus["warnings"];
 }
 
-/** What the answers of one cluster come to. */
+/** The combined answers of one cluster. */
 interface Cluster {
   readonly clusterId: number;
   readonly rows: readonly Row[];
@@ -50,7 +50,7 @@ interface Cluster {
   readonly term: number;
   readonly voters: number;
   readonly votersAnswering: number;
-  /** Those that answer, and those that the others hear. */
+  /** Voters that answer, and voters that other members hear. */
   readonly votersReached: number;
 }
 
@@ -78,7 +78,7 @@ export async function printStatus(to: Endpoints & { readonly json?: boolean }): 
   return isHealthy(clusters) ? exitCode.done : exitCode.failed;
 }
 
-/** Of endpoints that the user did not name: one where nothing listens is no news while every member answers elsewhere. */
+/** Drops default endpoints where nothing listens, if every member answers at another one. */
 export function withoutUnused(
   silent: readonly Silent[],
   clusters: readonly Pick<Cluster, "rows">[],
@@ -117,7 +117,7 @@ function clusterOf(found: readonly Found[]): Cluster {
   };
 }
 
-/** The leader of the highest term that is named, unless so many voters do not follow it that it has no majority. */
+/** The leader that the highest term names, unless too many voters follow another for it to have a majority. */
 function leaderOf(statuses: readonly MemberStatus[], voters: readonly number[]): { leader: number; term: number } {
   const none = { leader: 0, term: Math.max(...statuses.map(({ term }) => term)) };
   const named = statuses.filter(({ leader }) => leader !== 0);

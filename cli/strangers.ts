@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import net, { type AddressInfo, type Socket } from "node:net";
 
-/** What a stranger does once it has a request's head; `good` is the URL of a member. */
+/** How a stranger reacts to a request's head; `good` is the URL of a member. */
 export type Behaviour = (socket: Socket, good: string) => void;
 
 const crlf = "\r\n";
@@ -149,7 +149,7 @@ export interface Stranger {
   close(): Promise<void>;
 }
 
-/** Serves; `statusText` is what it answers to GET /_status, as a member would, and without it it is a stranger there too. */
+/** Serves; with `statusText` it answers GET /_status as a member would, without it as a stranger. */
 export async function startStranger(behaviour: Behaviour, good: string, statusText?: string): Promise<Stranger> {
   const sockets = new Set<Socket>();
   const server = net.createServer((socket) => {

@@ -1,7 +1,7 @@
 // transfer: hands leadership to a member, for example before the leader's machine is taken down.
 //
 // Any member may be asked. The command comes back when the member leads, and prints the members; if leadership stayed where it was,
-// the cluster says why. To stop a leader nothing of this is needed: SIGTERM makes it hand over first.
+// the cluster says why. Stopping a leader needs no transfer: on SIGTERM it hands over first.
 
 import { command } from "./command.ts";
 import { clientFlags, type Endpoints, jsonBody } from "./endpoints.ts";
@@ -11,7 +11,7 @@ import { changeMembers, printMembers } from "./members.ts";
 export const transfer = command({
   name: "transfer",
   describe: "hand leadership to a member",
-  arguments: { id: { kind: memberId, describe: "the member that is to lead" } },
+  arguments: { id: { kind: memberId, describe: "the member that shall lead" } },
   flags: clientFlags,
   run: handOver,
 });

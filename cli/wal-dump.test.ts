@@ -4,6 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
 import { encodeDelete, encodePut } from "../kvstore/command.ts";
 import {
   ConfChangeTransition,
@@ -14,10 +15,10 @@ import {
   makeConfState,
   marshalConfChange,
 } from "../raft/index.ts";
-import { toConfChange } from "../server/changes.ts";
 import { encodeEnvelope } from "../server/envelope.ts";
-import { encodeNote } from "../server/notes.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { toConfChange } from "../server/membership/conf-change-context.ts";
+import { encodeNote } from "../server/membership/notes.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 import { inProcess } from "./testing.ts";
 
 const made: string[] = [];
@@ -199,7 +200,7 @@ describe("a log that is not sound", () => {
     return { dataDir, file, before };
   }
 
-  test("is shown up to the damage, which is told, with exit code 1", async () => {
+  test("is shown up to the damage, which standard error reports, with exit code 1", async () => {
     const { dataDir, file, before } = await spoilt(true);
     const { code, stderr, lines } = await dump(`--data-dir=${dataDir}`, "--from=2");
     expect(lines.slice(2).map((line) => line.trim().split(/ +/)[2])).toEqual(["2", "3"]);
@@ -225,7 +226,7 @@ describe("a log that is not sound", () => {
   });
 });
 
-test("whoever reads only the beginning, as head does, ends it quietly", async () => {
+test("a reader that takes only the beginning, as head does, ends it quietly", async () => {
   const dataDir = temporary();
   const wal = await makeLog(dataDir);
   const many = Array.from({ length: 20_000 }, (_, i) => normal(i + 1, bytes(`entry ${i + 1}`)));

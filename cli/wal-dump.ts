@@ -16,6 +16,9 @@
 // or of entries alone, EntryNormal and so on.
 
 import path from "node:path";
+import { toggle } from "../command-line/flags.ts";
+import { choices, integer, text, UsageError } from "../command-line/kinds.ts";
+import { type FileSystem, nodeFileSystem } from "../disk/index.ts";
 import { CommandError, decodeCommand } from "../kvstore/command.ts";
 import {
   asV2,
@@ -33,20 +36,10 @@ import {
   goQuote,
   transitionName,
 } from "../raft/index.ts";
-import { contextOf } from "../server/changes.ts";
 import { decodeEnvelope, type RequestId } from "../server/envelope.ts";
-import {
-  decodeMetadata,
-  decodeSnapshotRecord,
-  endText,
-  type FileSystem,
-  type LogItem,
-  nodeFileSystem,
-  RecordType,
-  readRecords,
-} from "../wal/index.ts";
-import { command, toggle } from "./command.ts";
-import { choices, integer, text, UsageError } from "./flags.ts";
+import { contextOf } from "../server/membership/conf-change-context.ts";
+import { decodeMetadata, decodeSnapshotRecord, endText, type LogItem, RecordType, readRecords } from "../wal/index.ts";
+import { command } from "./command.ts";
 import { print } from "./output.ts";
 import { hint } from "./program.ts";
 
@@ -64,8 +57,8 @@ export const walDump = command({
   name: "dump",
   describe: "show the records of a log, in order",
   about:
-    "Shows what a member has written down, in order: entries with the commands in them, terms, votes, commits. Changes nothing, and may run beside the " +
-    "member. Exit code 1: the log is damaged, and is shown up to there.",
+    "Shows the records of a member's log, in order: entries with the commands in them, terms, votes, commits. Changes nothing, and may run beside " +
+    "the member. Exit code 1: the log is damaged, and is shown up to the damage.",
   flags: {
     "data-dir": { kind: text, describe: "the member's data directory", required: true },
     from: {
@@ -84,7 +77,7 @@ export const walDump = command({
   run: dump,
 });
 
-/** What a reader is to be told of the end of the log. */
+/** What the command reports about the end of the log. */
 interface Verdict {
   note: string | undefined;
   exitCode: number;
@@ -145,7 +138,7 @@ function judge(item: Exclude<LogItem, { kind: "record" }>, verdict: Verdict): vo
   if (item.kind === "torn") {
     verdict.note =
       `${file}: ${item.size} bytes from offset ${offset} on are no sound record (${reason}). None of this was ever acknowledged: it is ` +
-      "a write cut short, which the member cuts off at its next start, or one that is going on.";
+      "a write cut short, which the member cuts off at its next start, or a write in progress.";
     return;
   }
   verdict.note = `${file}: ${endText(item)}: ${reason}. Nothing after this can be relied on. For what to do next run: ${hint("wal verify")}`;
@@ -287,7 +280,7 @@ function commandText(command: Uint8Array): string {
   }
 }
 
-/** Bytes as text that no terminal acts upon; of many only the first. */
+/** Bytes as text with control characters escaped; of more than `most` bytes only the first. */
 function quoted(bytes: Uint8Array, most = 48): string {
   if (bytes.length <= most) return quote(bytes);
   let end = most;

@@ -2,8 +2,9 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeEach, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
 import type { Entry } from "../raft/index.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
 import { inProcess, onTerminal } from "./testing.ts";
 
 const fileSystem = nodeFileSystem;
@@ -49,7 +50,7 @@ test("a torn tail is shown, cut off after a yes, and kept as a copy", async () =
   const { code, stdout } = await onTerminal("y\n", repair);
   expect(code).toBe(0);
   expect(stdout).toMatch(/\.wal: \d+ bytes from offset \d+ on are no sound record/);
-  expect(stdout).toMatch(/ends at offset \d+ now; what it was is kept in .*\.broken\n$/);
+  expect(stdout).toMatch(/ends at offset \d+ now; a copy of the file as it was is .*\.broken\n$/);
   const copy = fs.readFileSync(`${segment()}.broken`);
   expect(before.subarray(0, copy.length).equals(copy)).toBe(true);
   expect(copy.includes("entry 3")).toBe(true);

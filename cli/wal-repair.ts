@@ -1,19 +1,21 @@
 // wal repair: cuts off a torn tail, by hand and after a question; a start would do the same without one.
 //
-// A torn tail is the end of a write that a power cut caught before its sync: nobody was told that it was done, so nothing is lost with it. What
-// opening the log does then is told in wal/index.ts; a copy of the file stays beside it, under the name that is printed.
+// A torn tail is the end of a write that a power cut caught before its fsync. It was never acknowledged, so nothing is lost with it. See
+// wal/index.ts for what opening the log then does; a copy of the file stays beside it, under the name that the command prints.
 //
-// Promises: it refuses whatever is more than that. Bytes that were known to be durable and do not verify are promises that this member has made
-// and cannot keep, and no tool can make them good: the member has to be replaced. Nothing is changed on any way out but the one that says so,
-// and nothing while a member has the log open.
+// Promises: it refuses any other damage. Bytes that were known to be durable and do not verify are promises that this member has made and
+// cannot keep, and no tool can restore them: the member has to be replaced. The command changes nothing unless it says so, and nothing
+// while a member has the log open.
 //
 // Exit code 0: the log ends cleanly now, or did before. 1: it was left as it is.
 
 import path from "node:path";
-import { type LogItem, nodeFileSystem, readRecords, refusal, validSnapshots, Wal } from "../wal/index.ts";
-import { command, toggle } from "./command.ts";
+import { toggle } from "../command-line/flags.ts";
+import { text } from "../command-line/kinds.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { type LogItem, readRecords, refusal, validSnapshots, Wal } from "../wal/index.ts";
+import { command } from "./command.ts";
 import { confirm } from "./confirm.ts";
-import { text } from "./flags.ts";
 
 const fileSystem = nodeFileSystem;
 
@@ -43,8 +45,8 @@ async function repair(directory: string, yes: boolean): Promise<number> {
     return 1;
   }
   process.stdout.write(
-    `${file}: ${end.size} bytes from offset ${offset} on are no sound record (${reason}). They were never known to be durable, so nobody ` +
-      "was told that they were written.\n",
+    `${file}: ${end.size} bytes from offset ${offset} on are no sound record (${reason}). They were never known to be durable, so no ` +
+      "write in them was acknowledged.\n",
   );
   if (!yes && !(await confirm("Cut them off, and keep a copy of the file? (y/N) ", ["y", "yes"], "--yes"))) {
     process.stderr.write("readyloop: nothing was changed\n");
@@ -53,7 +55,7 @@ async function repair(directory: string, yes: boolean): Promise<number> {
   return cut(directory);
 }
 
-/** What stands where a clean log ends. Rejects with LOCKED if a member has it open: what is read of such a log may be a write half done. */
+/** Undefined for a clean end. Rejects with LOCKED if a member has the log open: its last bytes may be a write half done. */
 async function endOf(directory: string): Promise<Exclude<LogItem, { kind: "record" }> | undefined> {
   if ((await fileSystem.list(directory)) === undefined) {
     throw new Error(`${directory}: there is no log: is --data-dir the one that the member was started with?`);
@@ -75,6 +77,6 @@ async function cut(directory: string): Promise<number> {
   const { repaired } = recovered;
   if (repaired === undefined) throw new Error(`${directory}: the log has changed meanwhile: run wal verify`);
   const { file, offset, backup } = repaired;
-  process.stdout.write(`${file}: ends at offset ${offset} now; what it was is kept in ${backup}\n`);
+  process.stdout.write(`${file}: ends at offset ${offset} now; a copy of the file as it was is ${backup}\n`);
   return 0;
 }

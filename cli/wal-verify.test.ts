@@ -2,10 +2,12 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
+import { removeTemporary } from "../disk/testing.ts";
 import { type Entry, makeConfState, makeSnapshot } from "../raft/index.ts";
 import { Snapshotter } from "../snap/index.ts";
-import { encodeMetadata, nodeFileSystem, Wal } from "../wal/index.ts";
-import { continuedByEtcd, copyOf, removeTemporary, segmentsOf } from "../wal/testing.ts";
+import { encodeMetadata, Wal } from "../wal/index.ts";
+import { continuedByEtcd, copyOf, segmentsOf } from "../wal/testing.ts";
 import { inProcess } from "./testing.ts";
 
 const made: string[] = [];
@@ -74,7 +76,7 @@ async function verify(dataDir: string) {
   return { code, stdout, stderr, report: Object.fromEntries(lines.map((line) => line.split(/ {2,}/))) };
 }
 
-test("a sound log is told in a few lines, while its member runs", async () => {
+test("a sound log is reported in a few lines, while its member runs", async () => {
   const member = await makeMember([10, 20]);
   const { code, stderr, report, stdout } = await verify(member.dataDir);
   expect([code, stderr]).toEqual([0, ""]);
@@ -102,7 +104,7 @@ test("a log of which the first segments were released is sound as long as it has
   expect(stderr).toMatch(/does not reach back to its beginning.*put it back.*replace this one/);
 });
 
-test("a torn tail is told, and does no harm", async () => {
+test("a torn tail is reported, and the log is sound", async () => {
   const member = await makeMember();
   await member.wal.save(undefined, [entry(31)], false);
   const last = member.segments().at(-1) as string;
@@ -117,7 +119,7 @@ test("a torn tail is told, and does no harm", async () => {
   expect(report).toMatchObject({ entries: "1 to 30, last term 1", result: "sound" });
 });
 
-test("damage is told with file and offset, and what to do next", async () => {
+test("damage is reported with file and offset, and what to do next", async () => {
   const member = await makeMember();
   await member.close();
   const second = member.segments()[1] as string;
@@ -130,7 +132,7 @@ test("damage is told with file and offset, and what to do next", async () => {
   expect(stderr).toContain(second);
 });
 
-test("a log that etcd has gone on with is told for what it is, and is not called damaged", async () => {
+test("a log that etcd has continued is called another program's, and not damaged", async () => {
   const member = await makeMember();
   const left = copyOf(path.dirname(member.segments()[0] as string)); // as a crash leaves it: there is room behind the end
   await member.close();
@@ -163,7 +165,7 @@ test("a lost end is found although every record that is left is sound", async ()
   expect(code).toBe(1);
 });
 
-test("a damaged snapshot is told; the start is from the one before it", async () => {
+test("a damaged snapshot is reported; the start is from the one before it", async () => {
   const member = await makeMember([10, 20]);
   await member.close();
   flip(member.file(20), fs.readFileSync(member.file(20)).indexOf("state of"));

@@ -12,6 +12,8 @@
 // what to do next.
 
 import path from "node:path";
+import { text } from "../command-line/kinds.ts";
+import { type FileSystem, nodeFileSystem } from "../disk/index.ts";
 import { decodeEntry, decodeHardState } from "../raft/index.ts";
 import { SnapError } from "../snap/index.ts";
 import { parseSnapshotName, type SnapshotPosition, samePosition } from "../snap/names.ts";
@@ -19,19 +21,16 @@ import { readSnapshot } from "../snap/read.ts";
 import {
   decodeSnapshotRecord,
   endText,
-  type FileSystem,
   type LogItem,
-  nodeFileSystem,
   RecordType,
   readRecords,
   refusal,
   replaceThisMember,
   WalError,
 } from "../wal/index.ts";
+import { listSegments, segmentsFrom } from "../wal/names.ts";
 import { ReadAll } from "../wal/read-all.ts";
-import { listSegments, segmentsFrom } from "../wal/util.ts";
 import { command } from "./command.ts";
-import { text } from "./flags.ts";
 
 export const walVerify = command({
   name: "verify",
@@ -43,7 +42,7 @@ export const walVerify = command({
   run: ({ dataDir }) => verify(path.join(dataDir, "member"), nodeFileSystem),
 });
 
-/** What is to be told: the report on standard output, what is wrong on standard error. */
+/** The report for standard output, and the problems for standard error. */
 interface Findings {
   readonly report: (readonly [what: string, text: string])[];
   readonly problems: string[];
@@ -151,7 +150,7 @@ interface Trial {
   last(): SnapshotPosition;
 }
 
-/** For records that are read anyway; else there is verifyFrom (wal/inspect.ts). */
+/** For records that are read anyway; verifyFrom (wal/inspect.ts) reads them itself. */
 async function tryStart(fileSystem: FileSystem, directory: string, start: SnapshotPosition): Promise<Trial> {
   const all = new ReadAll(start, "without data");
   let first = "";

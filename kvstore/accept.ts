@@ -1,4 +1,4 @@
-// In which form a client wants a value: what its Accept header says (RFC 9110, 12.5.1).
+// The form in which a client wants a value, by its Accept header (RFC 9110, 12.5.1).
 //
 // A value has two forms: its bytes, and JSON if it is UTF-8. The form with the higher quality wins. Of two with the
 // same quality, a form that the header names wins over one that only a range such as */* covers, then the form named
@@ -11,7 +11,7 @@
 import Negotiator from "negotiator";
 import { type Problem, quoted } from "./problem.ts";
 
-/** "json-or-bytes": JSON is wanted, and the bytes will do for a value that is not UTF-8. */
+/** "json-or-bytes": JSON is preferred, and bytes are accepted for a value that is not UTF-8. */
 export type Form = "bytes" | "json" | "json-or-bytes";
 
 const bytes = "application/octet-stream";
@@ -47,7 +47,7 @@ function notAcceptable(accept: string): Problem {
   return {
     status: 406,
     code: "NOT_ACCEPTABLE",
-    message: `the Accept header takes no form that a value has: ${quoted(accept)}`,
+    message: `the Accept header accepts neither form of a value, bytes or JSON: ${quoted(accept)}`,
     next: "leave it out or send Accept: application/octet-stream for the bytes, or Accept: application/json for JSON",
   };
 }

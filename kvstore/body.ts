@@ -78,7 +78,7 @@ export function unexpectedBody(): Problem {
   return {
     status: 400,
     code: "UNEXPECTED_BODY",
-    message: "this request has a body, and its path says all there is to say; nothing was done",
+    message: "this request has a body, and the server takes none here: the path says it all; nothing was done",
     next: "send it without a body",
   };
 }

@@ -1,4 +1,4 @@
-// The host that a client asks: which names this server answers to, and which origin is its own.
+// The host that a request names: the names that this server answers to, and the origin that is its own.
 //
 // A web page can make its own name resolve to 127.0.0.1 (DNS rebinding), and then it reads this port as if it were its
 // own server. It cannot change the name that the browser sends. So the operator chooses the names: localhost, and those

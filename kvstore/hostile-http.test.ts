@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { ProposeOutcome } from "../server/interfaces.ts";
+import type { ProposeOutcome } from "../server/member.ts";
 import { RawClient, type Running, startKvServer, statuses } from "./testing.ts";
 
 let server: Running;

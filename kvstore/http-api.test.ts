@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { ProposeOutcome, ReadOutcome, Refused } from "../server/interfaces.ts";
+import type { ProposeOutcome, ReadOutcome, Refused } from "../server/member.ts";
 import { problem, RawClient, type Running, startKvServer } from "./testing.ts";
 
 type Body = NonNullable<RequestInit["body"]>;

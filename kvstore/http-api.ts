@@ -1,6 +1,6 @@
 // The names of the server, which start with `_`: one express app. To add a name, add a line to the table.
 //
-//     GET /_status                  id, role, term, leader, commit, applied, snapshot, members; on a leader the progress
+//     GET /_status                  id, role, term, leader, commit, applied, snapshot, members; a leader adds progress
 //     GET /_health                  200 if this member leads or knows a leader, else 503 and why
 //     GET /_snapshot                all keys and values with a checksum: snapshot-download.ts
 //     GET /_members                 {"members":[{"id","peerUrl","role"}],"leader":id}, as this member knows them
@@ -16,7 +16,7 @@
 // membership-api.ts, answer with the members once they are carried out.
 
 import express, { type NextFunction, type Request, type Response } from "express";
-import type { Member, MemberStatus, Warning } from "../server/interfaces.ts";
+import type { MemberStatus, Warning } from "../server/member.ts";
 import { fail, methodNotAllowed } from "./key-handler.ts";
 import { badMemberId, membershipRoutes, type Route } from "./membership-api.ts";
 import { type Problem, sendJson, sendProblem } from "./problem.ts";
@@ -24,7 +24,7 @@ import { queryOf, unknownParameter, writeRefusal } from "./refusals.ts";
 import { type SnapshotOptions, snapshotRoute } from "./snapshot-download.ts";
 
 export interface HttpApiOptions extends SnapshotOptions {
-  /** Conditions of the process that the member does not know of, for GET /_status; none unless given. */
+  /** Conditions of the process that the member does not know of, for its status and health; none unless given. */
   readonly warnings?: () => readonly Warning[];
 }
 
@@ -45,7 +45,7 @@ export function makeHttpApi(options: HttpApiOptions): express.Express {
       method: "GET",
       path: "/_health",
       about: "whether this member can serve",
-      handle: (_req, res) => sendHealth(res, member),
+      handle: (_req, res) => sendHealth(res, status()),
     },
     snapshotRoute(options),
     ...membershipRoutes(options),
@@ -88,8 +88,7 @@ function serve(routes: readonly Route[], req: Request, res: Response): void {
   else route.handle(req, res);
 }
 
-function sendHealth(res: Response, member: Member): void {
-  const { id, role, term, leader, warnings } = member.status();
+function sendHealth(res: Response, { id, role, term, leader, warnings }: MemberStatus): void {
   if (role === "removed") {
     sendProblem(res, {
       status: 503,
@@ -117,7 +116,7 @@ function noLeader(message: string): Problem {
     status: 503,
     code: "NO_LEADER",
     message,
-    next: "wait for an election; if none succeeds, see that a majority of the members is up and connected",
+    next: "wait for an election; if none succeeds, check that a majority of the members is up and connected",
     headers: { "retry-after": "1" },
     details: { health: false },
   };

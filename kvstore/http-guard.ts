@@ -1,4 +1,4 @@
-// What a request on the client port must be before any handler sees it, for keys and for names of the server alike.
+// The checks of every request on the client port, before any handler sees it.
 //
 // The checks run in this order, so that a request with several faults gets the most useful answer, and a stranger
 // learns nothing from any:
@@ -8,7 +8,7 @@
 //     3. origin     403    a web page of another origin
 //     4. meaning    417, 501   an expectation, or another method than the one in the request line
 //     5. resource   400, 404, 405   in the handlers: the key, the name, the method
-//     6. request    400, 406, 411, 415, 501   what is asked for and would not be done: refusals.ts
+//     6. request    400, 406, 411, 415, 501   a demand that the server would not meet: refusals.ts
 //     7. body       400, 413   its size, its trailers, its JSON
 //
 // After a fault of form the connection closes: the server cannot know where the next request begins.

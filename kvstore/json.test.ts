@@ -4,7 +4,7 @@ import { parseJson } from "./json.ts";
 
 const parse = (text: string): unknown => parseJson(Buffer.from(text));
 
-test("parseJson gives what JSON.parse gives where no name is there twice", () => {
+test("parseJson gives the result of JSON.parse if no name occurs twice", () => {
   fc.assert(
     fc.property(fc.json(), (text) => {
       expect(parse(text)).toEqual(JSON.parse(text));

@@ -12,7 +12,7 @@
 // This is the hot path, on node:http alone; kv-server.ts says why it uses no framework.
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import type { Member, ProposeOutcome, ReadOutcome } from "../server/interfaces.ts";
+import type { Member, ProposeOutcome, ReadOutcome } from "../server/member.ts";
 import { type Form, formOf } from "./accept.ts";
 import { readBody, textOf, tooLarge, unexpectedBody } from "./body.ts";
 import { CommandError, encodeDelete, encodePut } from "./command.ts";

@@ -19,7 +19,7 @@
 
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Warning } from "../server/interfaces.ts";
+import type { Warning } from "../server/member.ts";
 import { makeHttpApi } from "./http-api.ts";
 import { makeGuard } from "./http-guard.ts";
 import { type KeyHandlerOptions, makeKeyHandler } from "./key-handler.ts";

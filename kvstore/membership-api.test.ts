@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { ChangeOutcome, Conflict, MemberChange, MemberInfo, Refused } from "../server/interfaces.ts";
+import type { ChangeOutcome, Conflict, MemberChange, MemberInfo, Refused } from "../server/member.ts";
 import { problem, type Running, startKvServer } from "./testing.ts";
 
 let server: Running;

@@ -9,7 +9,7 @@
 
 import type { ServerResponse } from "node:http";
 import type { Request, Response } from "express";
-import type { ChangeOutcome, Member, MemberChange, MemberStatus } from "../server/interfaces.ts";
+import type { ChangeOutcome, Member, MemberChange, MemberStatus } from "../server/member.ts";
 import { readBody, unexpectedBody } from "./body.ts";
 import { fail, type KvLogger } from "./key-handler.ts";
 import {

@@ -9,7 +9,7 @@
 // not be taken for one that was left out. Whether a change fits the present members is the leader's decision. Addresses
 // come out as origins, in the one spelling by which the members compare them.
 
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import { JsonError, parseJson } from "./json.ts";
 
 /** The body is not what the request needs. */
@@ -69,15 +69,14 @@ export function parseTransferee(value: unknown): number {
   return idOf("transferee", transferee);
 }
 
+/** Stricter than the URL class, which reads http:a, http://a:080 and a blank before the address without complaint. */
+const bareOrigin = /^http:\/\/(\[[0-9a-f:.]+\]|[^\s/\\:?#@[\]]+)(:[1-9][0-9]*)?\/?$/i;
+
 /** The origin of a peer URL: what --peers takes, in the same spelling. */
 export function parsePeerUrl(value: unknown): string {
   if (value === undefined) throw new BodyError("peerUrl is missing");
-  const url = typeof value === "string" && URL.canParse(value) ? new URL(value) : undefined;
-  const bare = url !== undefined && url.href === `${url.origin}/`;
-  if (!bare || url.protocol !== "http:" || url.port === "0") {
-    throw new BodyError(`${shown(value)} is no peer URL, which has the form http://host:port and nothing more`);
-  }
-  return url.origin;
+  if (typeof value === "string" && bareOrigin.test(value) && URL.canParse(value)) return new URL(value).origin;
+  throw new BodyError(`${shown(value)} is no peer URL, which has the form http://host:port and nothing more`);
 }
 
 /** The id that a path names; undefined if it is none. Each id has one spelling. */

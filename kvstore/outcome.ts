@@ -6,7 +6,7 @@
 // once.
 
 import type { OutgoingHttpHeaders } from "node:http";
-import type { ChangeOutcome, Refused } from "../server/interfaces.ts";
+import type { ChangeOutcome, Refused } from "../server/member.ts";
 import type { Problem } from "./problem.ts";
 
 const again = { "retry-after": "1" } satisfies OutgoingHttpHeaders;

@@ -11,7 +11,7 @@
 // can still be put and read, but not deleted.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import { readBody, textOf, unexpectedBody } from "./body.ts";
 import { parseKey } from "./key.ts";
 import type { RequestHandler } from "./key-handler.ts";
@@ -57,7 +57,8 @@ function nameOfCall({ method, url = "" }: IncomingMessage): string | undefined {
 
 function peerUrlOf(body: Uint8Array): string | BodyError {
   try {
-    return parsePeerUrl(textOf(body) ?? "bytes that are not UTF-8");
+    // A script that pipes the address into curl sends a line break behind it.
+    return parsePeerUrl(textOf(body)?.replace(/\r?\n$/, "") ?? "bytes that are not UTF-8");
   } catch (error) {
     if (error instanceof BodyError) return error;
     throw error;

@@ -1,7 +1,7 @@
-// What the reads have in common: the one query parameter that they take, and the headers of values.
+// Shared by all reads: the one query parameter that they take, and the headers of values.
 
 import type { Problem } from "./problem.ts";
-import { unknownParameter } from "./refusals.ts";
+import { parametersOf, unknownParameter } from "./refusals.ts";
 
 /** The query parameters of a read. */
 export const readParameters: readonly string[] = ["consistency"];
@@ -21,7 +21,7 @@ export function consistencyOf(query: string): "linearizable" | "stale" | Problem
   if (query === "consistency=stale") return "stale"; // the usual spelling: parsing costs more than the read
   const unknown = unknownParameter(query, readParameters);
   if (unknown !== undefined) return unknown;
-  const [asked = "linearizable", ...more] = new URLSearchParams(query).getAll("consistency");
+  const [asked = "linearizable", ...more] = parametersOf(query).getAll("consistency");
   if (more.length === 0 && (asked === "linearizable" || asked === "stale")) return asked;
   return badConsistency;
 }

@@ -62,7 +62,7 @@ const writesThatReach = (): number => {
   return proposed + changes.length + transferees.length;
 };
 
-test("the writes of these tests are carried out when nothing more is asked for", async () => {
+test("the writes of these tests are carried out without the extra demand", async () => {
   for (const [i, [line, headers, body]] of writes.entries()) {
     const { status } = await send(line, headers, body);
     expect([line, status]).toEqual([line, status === 204 ? 204 : 200]);
@@ -219,6 +219,9 @@ describe("a query parameter", () => {
     "consistency;stale",
     "_method=DELETE",
     "#fragment",
+    "?",
+    "?consistency=stale",
+    "?&consistency=stale",
   ])("that is unknown is 400 UNKNOWN_PARAMETER on every request: ?%s", async (query) => {
     for (const [line, headers, body] of writes) {
       const answer = await send(`${line}?${query}`, headers, body);
@@ -233,7 +236,7 @@ describe("a query parameter", () => {
     expect(server.member.reads).toBe(0);
   });
 
-  test("consistency is for reads of keys and of the snapshot, and for no other request", async () => {
+  test("consistency is a parameter of reads of keys and of the snapshot, and of no other request", async () => {
     await send("PUT /k", [], "v");
     for (const value of ["stale", "linearizable"]) {
       for (const [line, headers, body] of writes) {

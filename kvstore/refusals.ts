@@ -28,7 +28,7 @@ const condition: Refusal = {
   status: 501,
   code: "CONDITION_NOT_SUPPORTED",
   because: "makes the write depend on a condition, and this server evaluates none",
-  next: "send it without the header if it may be done whatever the key holds now",
+  next: "send it without the header, if the write shall happen whatever the key holds now",
 };
 
 const part: Refusal = {
@@ -41,7 +41,7 @@ const part: Refusal = {
 const coding: Refusal = {
   status: 415,
   code: "CONTENT_ENCODING_NOT_SUPPORTED",
-  because: "asks the server to decode the body, which it would store as it comes",
+  because: "asks the server to decode the body, and this server stores a body as it comes",
   next: "send the value itself, without the header; to store the encoded bytes, leave out the header only",
   headers: { "accept-encoding": "identity" }, // RFC 9110, 12.5.3
   allows: (value) => value.toLowerCase() === "identity",
@@ -58,7 +58,7 @@ const idempotency: Refusal = {
   status: 501,
   code: "IDEMPOTENCY_NOT_SUPPORTED",
   because: "asks that a request sent twice be carried out once, which this server cannot promise",
-  next: "send it without the header; a PUT or DELETE sent twice does what it does once, unless another client wrote in between",
+  next: "send it without the header; a PUT or DELETE sent twice has the effect of one, unless another client writes in between",
 };
 
 const multipart: Refusal = {
@@ -73,7 +73,7 @@ const override: Refusal = {
   status: 501,
   code: "METHOD_OVERRIDE_NOT_SUPPORTED",
   because: "names another method than the request line, and this server goes by the request line",
-  next: "send the request with the method that is meant",
+  next: "send the request without the header, and with the method that you mean",
 };
 
 const overrides = ["x-http-method-override", "x-http-method", "x-method-override"] as const;
@@ -135,7 +135,7 @@ const none: readonly string[] = [];
 
 /** The problem of the first query parameter that is not in `known`. */
 export function unknownParameter(query: string, known: readonly string[]): Problem | undefined {
-  for (const name of new URLSearchParams(query).keys()) {
+  for (const name of parametersOf(query).keys()) {
     if (known.includes(name)) continue;
     return {
       status: 400,
@@ -149,6 +149,11 @@ export function unknownParameter(query: string, known: readonly string[]): Probl
   }
   return undefined;
 }
+
+/**
+ * A question mark at the start of a query is a part of the first name. URLSearchParams takes one off: it gets one more.
+ */
+export const parametersOf = (query: string): URLSearchParams => new URLSearchParams(`?${query}`);
 
 /** The query of a target, without its question mark; "" if there is none. */
 export function queryOf(url: string): string {

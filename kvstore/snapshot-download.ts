@@ -20,7 +20,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
 import type { Request, Response } from "express";
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { fail } from "./key-handler.ts";
 import type { KvMap } from "./map.ts";
 import type { ApiOptions, Route } from "./membership-api.ts";
@@ -90,8 +90,8 @@ async function* bodyOf(
 const onlyOne: Problem = {
   status: 503,
   code: "SNAPSHOT_BUSY",
-  message: "this member is sending a snapshot to someone else",
-  next: "ask another member, or again when that is done",
+  message: "this member is sending a snapshot to another client",
+  next: "ask another member, or ask again when that transfer has ended",
   headers: { "retry-after": "10" },
 };
 
@@ -99,6 +99,6 @@ const nothingYet: Problem = {
   status: 503,
   code: "NOTHING_APPLIED",
   message: "this member has applied nothing yet",
-  next: "ask another member, or again in a moment",
+  next: "ask another member, or ask again in a moment",
   headers: { "retry-after": "1" },
 };

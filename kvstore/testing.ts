@@ -14,7 +14,7 @@ import type {
   ProposeOutcome,
   ReadOutcome,
   Warning,
-} from "../server/interfaces.ts";
+} from "../server/member.ts";
 import { createKvServer, type KvServerOptions } from "./kv-server.ts";
 import { KvMap } from "./map.ts";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { errCompacted, errSnapOutOfDate, errUnavailable } from "./errors.ts";
-import { type Entry, entrySize, makeConfState, makeSnapshot, type Snapshot } from "./raftpb/index.ts";
+import { type Entry, entrySize, makeConfState, makeHardState, makeSnapshot, type Snapshot } from "./raftpb/index.ts";
 import { MemoryStorage } from "./storage.ts";
 import { entriesFrom } from "./testing.ts";
 import { noLimit } from "./types.ts";
@@ -143,6 +143,32 @@ describe("MemoryStorage", () => {
       expect([ms.firstIndex(), ms.lastIndex(), ms.snapshot()]).toEqual([4, 6, before]);
     },
   );
+
+  test.each<[what: string, misuse: (ms: MemoryStorage) => void, says: RegExp]>([
+    ["createSnapshot of what is compacted", (ms) => ms.createSnapshot(2, undefined, undefined), /snapshot 2 is out of/],
+    [
+      "append with a gap inside",
+      (ms) => ms.append([...entriesFrom(5, 9), ...entriesFrom(7, 9)]),
+      /entry 7 stands where/,
+    ],
+    ["append of entries backwards", (ms) => ms.append([...entriesFrom(5, 9), ...entriesFrom(4, 9)]), /entry 4 stands/],
+    ["append of no index", (ms) => ms.append(entriesFrom(Number.NaN, 9)), /append: NaN is no log index/],
+    ["append of half an index", (ms) => ms.append(entriesFrom(4.5, 9)), /append: 4.5 is no log index/],
+    ["entries from no index", (ms) => ms.entries(Number.NaN, 5), /entries: NaN is no log index/],
+    ["entries up to no index", (ms) => ms.entries(4, undefined as never), /entries: undefined is no log index/],
+    ["applySnapshot at no index", (ms) => ms.applySnapshot(makeSnapshot(Number.NaN, 3)), /applySnapshot: NaN is no/],
+    ["setHardState without one", (ms) => ms.setHardState(undefined as never), /setHardState: term, vote and commit/],
+    ["setHardState with a part of one", (ms) => ms.setHardState({ term: 1 } as never), /setHardState: term, vote/],
+  ])("%s panics, and changes nothing", (_what, misuse, says) => {
+    const ms = new MemoryStorage();
+    ms.append(entriesFrom(1, 3, 3, 3, 4, 5, 6));
+    ms.setHardState(makeHardState(6, 2, 3));
+    ms.compact(3);
+    const state = () => [ms.initialState(), ms.snapshot(), ms.firstIndex(), ms.entries(4, ms.lastIndex() + 1)];
+    const before = state();
+    expect(() => misuse(ms)).toThrow(says);
+    expect(state()).toEqual(before);
+  });
 
   test("entries without a size hands out all that was asked for", () => {
     expect(storage().entries(4, 7)).toHaveLength(3);

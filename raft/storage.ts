@@ -46,11 +46,18 @@ export class MemoryStorage implements Storage {
     return { hardState: this.hardState, confState: this.snap.metadata.confState };
   }
 
+  /** Panics on undefined, as of a Ready that changes no hard state: the vote would be forgotten. */
   setHardState(hardState: HardState): void {
+    const { term, vote, commit } = hardState ?? {};
+    if (![term, vote, commit].every(Number.isSafeInteger)) {
+      panic(discardLogger, "setHardState: term, vote and commit must be integers");
+    }
     this.hardState = hardState;
   }
 
   entries(lo: number, hi: number, maxSize: number = noLimit): Entry[] | RaftError {
+    mustBeIndex("entries", lo);
+    mustBeIndex("entries", hi);
     const offset = this.#dummy().index;
     if (lo <= offset) return errCompacted;
     if (hi > this.lastIndex() + 1) {
@@ -82,6 +89,7 @@ export class MemoryStorage implements Storage {
   /** Replaces everything by the snapshot. errSnapOutOfDate unless it is newer than the current one. */
   applySnapshot(snapshot: Snapshot): RaftError | undefined {
     const { index, term } = snapshot.metadata;
+    mustBeIndex("applySnapshot", index);
     // An application may have put nothing but a ConfState into a snapshot at index 0 to bootstrap: any snapshot
     // replaces it.
     if (this.snap.metadata.index !== 0 && this.snap.metadata.index >= index) return errSnapOutOfDate;
@@ -93,7 +101,7 @@ export class MemoryStorage implements Storage {
   /**
    * Makes the snapshot that snapshot() answers from now on. `confState` is the result of the last applyConfChange, or
    * undefined if there was none since the last snapshot. errSnapOutOfDate at or below the last snapshot; panics beyond
-   * the last index.
+   * the last index, and below what is compacted.
    */
   createSnapshot(i: number, confState: ConfState | undefined, data: Uint8Array | undefined): Snapshot | RaftError {
     mustBeIndex("createSnapshot", i);
@@ -101,7 +109,9 @@ export class MemoryStorage implements Storage {
     if (i > this.lastIndex()) {
       panic(discardLogger, `snapshot ${i} is out of bound lastindex(${this.lastIndex()})`);
     }
-    const term = (this.ents[i - this.#dummy().index] as Entry).term;
+    const { index: compacted } = this.#dummy();
+    if (i < compacted) panic(discardLogger, `snapshot ${i} is out of bound: the log is compacted up to ${compacted}`);
+    const term = (this.ents[i - compacted] as Entry).term;
     this.snap = makeSnapshot(i, term, confState ?? this.snap.metadata.confState, data);
     return this.snap;
   }
@@ -122,11 +132,18 @@ export class MemoryStorage implements Storage {
   }
 
   /**
-   * Appends; skips entries that are compacted already, and cuts the log at the first of the others. Panics on a gap.
+   * Appends; skips entries that are compacted already, and cuts the log at the first of the others. Panics on a gap, and
+   * then changes nothing.
    */
   append(entries: readonly Entry[]): void {
     const first = entries[0];
     if (first === undefined) return;
+    for (const [i, { index }] of entries.entries()) {
+      mustBeIndex("append", index);
+      if (index !== first.index + i) {
+        panic(discardLogger, `append: entry ${index} stands where ${first.index + i} should be`);
+      }
+    }
     const firstKept = this.firstIndex();
     if (first.index + entries.length - 1 < firstKept) return;
     const skip = Math.max(0, firstKept - first.index);

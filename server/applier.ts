@@ -15,12 +15,11 @@ import {
   type Logger,
   type RawNode,
 } from "../raft/index.ts";
-import { contextOf } from "./changes.ts";
-import { tryConfChange } from "./dry-run.ts";
 import { decodeEnvelope, type RequestId } from "./envelope.ts";
 import type { StateMachine } from "./interfaces.ts";
-import type { KnownMember, Members } from "./members.ts";
-import { decodeNote } from "./notes.ts";
+import { contextOf } from "./membership/conf-change-context.ts";
+import type { KnownMember, Members } from "./membership/members.ts";
+import { decodeNote } from "./membership/notes.ts";
 
 /** What the applier tells of what it did, in the order of the log. */
 export interface ApplyListener {
@@ -103,7 +102,7 @@ export class Applier {
       return;
     }
     this.node.applyConfChange(cc);
-    const { addresses, gone } = this.members.apply(cc, this.node.raft.trk.config, index);
+    const { addresses, gone } = this.members.apply(cc, this.node.config, index);
     if (addresses.length > 0 || gone.length > 0) this.listener.membersChanged(addresses, gone);
     this.listener.changed(contextOf(cc).id, undefined);
   }
@@ -111,7 +110,7 @@ export class Applier {
   private refusal(cc: ConfChangeV2): string | undefined {
     const spent = this.members.refusal(cc);
     if (spent !== undefined) return spent;
-    const result = tryConfChange(this.node, cc);
+    const result = this.node.tryConfChange(cc);
     return result instanceof ConfChangeError ? result.message : undefined;
   }
 }

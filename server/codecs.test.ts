@@ -3,12 +3,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { asV2, ConfChangeType, decodeConfChangeV2, encodeConfChangeV2, makeConfChange } from "../raft/index.ts";
-import { contextOf, toConfChange } from "./changes.ts";
 import { decodeEnvelope, encodeEnvelope } from "./envelope.ts";
-import type { ChangeOutcome, MemberChange } from "./interfaces.ts";
-import type { MembersState } from "./members.ts";
-import { decodeNote, encodeNote } from "./notes.ts";
-import { decodeOutcome, decodeRequest, encodeOutcome, encodeRequest } from "./peer-requests.ts";
+import type { ChangeOutcome, MemberChange } from "./member.ts";
+import { contextOf, toConfChange } from "./membership/conf-change-context.ts";
+import { decodeOutcome, decodeRequest, encodeOutcome, encodeRequest } from "./membership/forwarded.ts";
+import type { MembersState } from "./membership/members.ts";
+import { decodeNote, encodeNote } from "./membership/notes.ts";
 import { checkSnapshot, encodeSnapshotHeader, splitSnapshot } from "./snapshot-header.ts";
 
 const id = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
@@ -96,7 +96,7 @@ describe("a request between members", () => {
     expect(decodeOutcome(odd)).toStrictEqual({ kind: "unknown", message: "m" });
   });
 
-  test("that is none is refused, and an answer that is none says that nobody knows", () => {
+  test("that is none is refused, and an answer that is none leaves the outcome unknown", () => {
     const wrong = [
       "",
       "null",

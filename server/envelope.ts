@@ -6,7 +6,7 @@
 //     kind 02  a note of the server's own, as JSON: {"started": {"id": 4, "incarnation": 2871...}}
 //
 // The id is how a member knows its own client's request again when the entry is applied. Member, a random epoch drawn at each start
-// and a counter make it unique: an entry that a restarted member replays bears an old epoch and settles nobody's promise. The context of a
+// and a counter make it unique: an entry that a restarted member replays bears an old epoch and settles no waiting request. The context of a
 // configuration change, and that of a read, is an envelope of kind 01 too.
 
 export interface RequestId {

@@ -68,7 +68,7 @@ describe("the guard", () => {
     expect(violationOf(rn, message(MessageType.MsgAppResp, { term, index: 6 }))).toBeUndefined();
   });
 
-  test("refuses the confirmation of a read that nobody asked", () => {
+  test("refuses the confirmation of a read that this member never asked for", () => {
     const rn = leader();
     const { term } = rn.raft;
     const context = new Uint8Array([3, 0, 0, 0, 0, 0, 0, 0]);

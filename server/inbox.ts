@@ -1,12 +1,13 @@
 // What comes from the peers: messages for the node, snapshots, requests that others pass on, and questions of who may come in.
 
 import { describeMessage, errProposalDropped, type Logger, type Message, type RawNode } from "../raft/index.ts";
+import type { Address, MemberAddress, Rejection, TransportHandler } from "../transport/contract.ts";
 import { isUntimely, violationOf } from "./guard.ts";
-import type { Address, Refused, Rejection, TransportHandler } from "./interfaces.ts";
-import type { Members } from "./members.ts";
-import type { Membership } from "./membership.ts";
-import { decodeRequest, encodeOutcome } from "./peer-requests.ts";
-import type { Peers } from "./peers.ts";
+import type { Refused } from "./member.ts";
+import type { Peers } from "./membership/admission.ts";
+import { decodeRequest, encodeOutcome } from "./membership/forwarded.ts";
+import type { Members } from "./membership/members.ts";
+import type { Membership } from "./membership/requests.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 const maxHeld = 1024;
@@ -60,7 +61,7 @@ export class Inbox implements TransportHandler {
     const { node, logger } = this.parts;
     const error = node.step(m);
     if (error === undefined) return;
-    const { lead, leadTransferee } = node.basicStatus();
+    const { lead, leadTransferee } = node;
     // Leadership moves: the next leader, this member or another, takes the proposal. Its sender would only see it time out.
     if (error === errProposalDropped && (lead === 0 || leadTransferee !== 0) && this.hold(m)) return;
     // A response from a node outside the configuration, or a proposal that the leader does not take: the sender's timeout tells it.
@@ -99,7 +100,7 @@ export class Inbox implements TransportHandler {
     return this.held.length > 0;
   }
 
-  /** Nobody is going to take them: their senders have given up by now. */
+  /** Drops the held messages: their senders have given up by now. */
   forgetHeld(): void {
     this.held = [];
     this.heldBytes = 0;
@@ -152,7 +153,7 @@ export class Inbox implements TransportHandler {
     this.parts.peers.dialled(id, url, clusterId);
   }
 
-  addresses(): readonly { readonly id: number; readonly url: string }[] {
+  addresses(): readonly MemberAddress[] {
     return this.parts.members.state().members.map(({ id, url }) => ({ id, url }));
   }
 }

@@ -1,7 +1,8 @@
 // What a server is made of: its settings, and the parts that it is given.
 
 import type { Logger } from "../raft/index.ts";
-import type { Clock, LogStore, Recovered, Rejection, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
+import type { MemberAddress, Rejection } from "../transport/contract.ts";
+import type { Clock, LogStore, Recovered, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
 
 export interface ServerOptions {
   readonly id: number;
@@ -12,12 +13,13 @@ export interface ServerOptions {
   readonly recovered: Recovered | undefined;
   /**
    * `start`: the members of a new cluster, in ascending order of id, the same on each of them. `join`: members of a running cluster that may
-   * talk to this one until it knows them all from its log. Neither counts once the log tells. `moved`: members of the log, this one among
-   * them, that are reached elsewhere now: it counts over what the log held at the start, until a later entry gives an address (move.ts).
+   * talk to this one until it knows them all from its log. Neither counts once the log names the members. `moved`: new addresses of
+   * members in the log, this one among them. They override those that the log had at the start, until a later entry gives one
+   * (membership/move.ts).
    */
   readonly peers: {
     readonly how: "start" | "join" | "moved";
-    readonly list: readonly { readonly id: number; readonly url: string }[];
+    readonly list: readonly MemberAddress[];
   };
   readonly tickMs: number;
   /** Ticks without a leader before an election; heartbeats go out every tick. */
@@ -26,11 +28,11 @@ export interface ServerOptions {
   readonly requestTimeoutMs: number;
   /** Requests that may wait at a time; writes and reads are counted apart. */
   readonly maxWaiting: number;
-  /** A disk that takes longer than this for a write and its sync is taken for dead; 0: none is. */
+  /** A disk that takes longer than this for a write and its sync counts as dead; 0 disables this. */
   readonly diskStallMs: number;
   /** A snapshot is taken after so many entries. */
   readonly snapshotCount: number;
-  /** Entries kept in memory behind a snapshot, for peers that are a little late. */
+  /** Entries kept in memory behind a snapshot, for peers that lag a little. */
   readonly snapshotCatchupEntries: number;
 }
 
@@ -46,7 +48,7 @@ export interface ServerParts {
   /** The member cannot go on: its disk failed, or an invariant is broken. The process must end. */
   readonly onFailure: (error: Error) => void;
   /**
-   * The cluster has no place for this member any more: it was removed, and nobody needs it any longer, or has lost what it had promised. The
+   * The cluster has no place for this member any more: it was removed and no member needs it any longer, or it has lost its promises. The
    * process must end.
    */
   readonly onRejected: (rejection: Rejection) => void;

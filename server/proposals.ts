@@ -7,7 +7,7 @@
 // is the order of deadlines.
 
 import { encodeEnvelope, type RequestId } from "./envelope.ts";
-import type { ProposeOutcome, Refused } from "./interfaces.ts";
+import type { ProposeOutcome, Refused } from "./member.ts";
 
 interface Waiting {
   readonly bytes: number;
@@ -103,7 +103,7 @@ export class Proposals {
     if (expired > 0) this.queue.splice(0, expired);
   }
 
-  /** Settles what is still queued: nobody takes it now. */
+  /** Refuses the queued proposals: no leader will take them now. */
   refuseQueued(outcome: Refused): void {
     const queued = this.queue;
     this.queue = [];
@@ -114,7 +114,7 @@ export class Proposals {
     return this.waiting.size;
   }
 
-  /** Settles all: what is still queued was never proposed, of the rest nobody can tell. */
+  /** Settles all: a queued proposal was never proposed; the outcome of the others is unknown. */
   stop(message: string): void {
     this.refuseQueued({ kind: "refused", code: "STOPPING", message });
     for (const counter of [...this.waiting.keys()]) this.settle(counter, { kind: "unknown", message });

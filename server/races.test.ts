@@ -17,7 +17,8 @@ import {
   makeSnapshot,
   proposed,
 } from "../raft/index.ts";
-import type { ChangeOutcome, LogStore } from "./interfaces.ts";
+import type { LogStore } from "./interfaces.ts";
+import type { ChangeOutcome } from "./member.ts";
 import { encodeSnapshotHeader } from "./snapshot-header.ts";
 import { leaderOf, put, type TestMember, TestServers, until } from "./testing.ts";
 
@@ -96,7 +97,7 @@ describe("a member that was away", () => {
     expect(await left.server.propose(put("after"))).toMatchObject(applied);
   });
 
-  test("comes back after it was killed before its first entry, though its log knows nobody", async () => {
+  test("comes back after it was killed before its first entry, though its log has no members", async () => {
     const members = await servers.startCluster(3);
     const joiner = await servers.join(4);
     const add = { kind: "add", id: 4, peerUrl: joiner.url, learner: true } as const;
@@ -135,7 +136,7 @@ describe("a change of the members", () => {
     expect(await leader.server.changeMembers([{ kind: "remove", id: leader.id }])).toEqual(applied);
   });
 
-  test("is finished though leadership was offered to a dead member meanwhile, and nobody writes", async () => {
+  test("is finished though leadership was offered to a dead member meanwhile, and no client writes", async () => {
     const members = await servers.startCluster(3);
     const leader = leaderOf(members);
     const dead = members.find((m) => m !== leader) as TestMember;

@@ -7,7 +7,7 @@
 // context: with the old one a late answer could confirm a read that came after it (etcd#20418).
 
 import { encodeEnvelope, type RequestId } from "./envelope.ts";
-import type { ReadOutcome } from "./interfaces.ts";
+import type { ReadOutcome } from "./member.ts";
 
 interface Read {
   readonly deadline: number;
@@ -127,7 +127,7 @@ export class Reads {
     return this.waiting;
   }
 
-  /** Nobody can confirm what is not confirmed yet. */
+  /** Refuses the reads that are not confirmed yet: no leader can confirm them now. */
   refuse(code: "NO_LEADER" | "STOPPING", message: string): void {
     const reads = [...(this.asked?.reads ?? []), ...this.queued];
     this.asked = undefined;

@@ -20,7 +20,7 @@
 // next fsync: group commit. Nothing else in the loop waits.
 //
 // Promises: a failed write or fsync ends the loop for good, before anything that rests on it is sent, applied or answered; it is not
-// retried, because after a failed fsync nobody knows what the disk holds. Ports the loop of etcd's server/etcdserver/raft.go; the
+// retried, because after a failed fsync the disk may hold anything. Ports the loop of etcd's server/etcdserver/raft.go; the
 // order is the thesis's (3.8, 10.2.1).
 
 import {
@@ -174,8 +174,8 @@ export class ReadyLoop {
     if (promises.length > 0) transport.send(promises);
 
     // 5 and 6, second half. Entries that were new in this Ready and are committed already, as on a follower that catches up: after step 2,
-    //    so that the state machine never runs ahead of the log that must rebuild it. Answers come after the applying: a client
-    //    that is told of its write can read it here at once. A snapshot comes with no committed entries: it takes the place of the state first.
+    //    so that the state machine never runs ahead of the log that must rebuild it. Answers come after the applying: a client whose
+    //    write is acknowledged can read it here at once. A snapshot comes with no committed entries: it takes the place of the state first.
     if (snapshot !== undefined) {
       await this.owner.restore(snapshot.metadata);
       this.owner.answer(rd);

@@ -129,7 +129,7 @@ describe("a member", () => {
     expect(await (others[0] as TestMember).server.propose(put("after"))).toMatchObject({ kind: "applied" });
   });
 
-  test("rebuilds its map from the log, and a replayed entry settles nobody's promise", async () => {
+  test("rebuilds its map from the log, and a replayed entry settles no promise", async () => {
     const [first] = (await servers.startCluster(1)) as [TestMember];
     for (let i = 0; i < 50; i++) await first.server.propose(put(`k${i}`, String(i)));
     await first.stop();

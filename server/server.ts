@@ -2,8 +2,8 @@
 // writes, reads, changes of the membership and status to the API above.
 //
 // Everything runs on one thread: requests, messages and ticks change the node at once; the ready loop (ready-loop.ts) does the rest, in its
-// order. The parts have files of their own; peers.ts says who is let in, guard.ts what peers may not say, departure.ts how a removed member
-// ends.
+// order. The parts have files of their own: guard.ts says what peers may not say; in membership/, admission.ts says who is let in, and
+// departure.ts how a removed member ends.
 
 import {
   errProposalDropped,
@@ -13,8 +13,8 @@ import {
   type Ready,
   type SnapshotMetadata,
 } from "../raft/index.ts";
+import type { Rejection, Remaining } from "../transport/contract.ts";
 import { Applier } from "./applier.ts";
-import { Departure } from "./departure.ts";
 import { decodeEnvelope, encodeEnvelope, type RequestId } from "./envelope.ts";
 import { mayReadIndex } from "./guard.ts";
 import { Inbox } from "./inbox.ts";
@@ -26,15 +26,14 @@ import type {
   ProposeOutcome,
   ReadOutcome,
   Refused,
-  Rejection,
-  Remaining,
-} from "./interfaces.ts";
-import { type KnownMember, Members } from "./members.ts";
-import { Membership } from "./membership.ts";
-import { Move } from "./move.ts";
-import { encodeNote } from "./notes.ts";
+} from "./member.ts";
+import { Peers } from "./membership/admission.ts";
+import { Departure } from "./membership/departure.ts";
+import { type KnownMember, Members } from "./membership/members.ts";
+import { Move } from "./membership/move.ts";
+import { encodeNote } from "./membership/notes.ts";
+import { Membership } from "./membership/requests.ts";
 import type { ServerOptions, ServerParts } from "./options.ts";
-import { Peers } from "./peers.ts";
 import { Proposals } from "./proposals.ts";
 import { Reads } from "./reads.ts";
 import { ReadyLoop } from "./ready-loop.ts";
@@ -96,7 +95,7 @@ export class Server implements Member {
       now,
       remaining: () => this.remaining(),
     });
-    this.peers.given(peers, this.node.raft.raftLog.lastIndex());
+    this.peers.given(peers, this.node.lastIndex());
     this.applier = new Applier(this.node, stateMachine, members, logger, this);
     this.epoch = parts.random(2 ** 47);
     this.proposals = new Proposals(id, this.epoch, {
@@ -205,7 +204,7 @@ export class Server implements Member {
       if (this.stopping !== undefined) return true;
       const { proposals, reads, membership } = this;
       if (proposals.waitingCount + reads.waitingCount + membership.waitingCount > 0) return false;
-      return clock.now() > patience || (this.node.raft.hasLeader() && !this.inbox.isHolding);
+      return clock.now() > patience || (this.node.hasLeader() && !this.inbox.isHolding);
     };
     return new Promise((resolve) => {
       const cancel = clock.every(tickMs / 4, () => {
@@ -268,7 +267,7 @@ export class Server implements Member {
   private tick(): void {
     const now = this.parts.clock.now();
     const stalled = now - (this.loop.waitingForDiskSince ?? now);
-    // By now the others have another leader, since no heartbeat has left; and nobody knows whether the disk will ever come back.
+    // By now the others have another leader, since no heartbeat has left; and the disk may never come back.
     if (this.options.diskStallMs > 0 && stalled > this.options.diskStallMs) {
       this.failed(new Error(`the disk has not finished a write for ${Math.round(stalled)} ms (--disk-stall-ms)`));
       return;
@@ -282,11 +281,11 @@ export class Server implements Member {
       this.reads.refuse("NO_LEADER", message);
       this.inbox.forgetHeld();
     }
-    const { trk, state, id } = this.node.raft;
+    const { config, raftState, id } = this.node;
     this.departure.tick();
     if (this.closing === undefined) this.move.tick();
-    // A single voter disturbs nobody and waits for nobody.
-    const alone = trk.isSingleton() && trk.config.voters.has(id) && state === "StateFollower";
+    // A single voter campaigns at once: there is no other leader to disturb or to wait for.
+    const alone = this.node.isSingleton() && config.voters.has(id) && raftState === "StateFollower";
     this.step(() => (alone ? this.node.campaign() : this.node.tick()));
   }
 
@@ -306,7 +305,7 @@ export class Server implements Member {
 
   feed(): void {
     this.inbox.feedSnapshots();
-    const { lead, raftState, leadTransferee } = this.node.basicStatus();
+    const { lead, raftState, leadTransferee } = this.node;
     this.membership.feed();
     for (const id of raftState === "StateLeader" ? this.peers.unrecorded() : []) {
       const note = encodeNote({ started: id });
@@ -348,7 +347,7 @@ export class Server implements Member {
     }
     this.reads.appliedTo(this.applier.index);
     if (rd.softState === undefined) return;
-    if (this.node.raft.hasLeader()) {
+    if (this.node.hasLeader()) {
       this.leaderlessSince = undefined;
     } else {
       this.leaderlessSince ??= this.parts.clock.now();
@@ -415,6 +414,6 @@ export class Server implements Member {
   }
 
   private remaining(): Remaining {
-    return this.members.remaining(this.node.raft.trk.config, this.applier.index);
+    return this.members.remaining(this.node.config, this.applier.index);
   }
 }

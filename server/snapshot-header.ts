@@ -7,8 +7,8 @@
 // Both parts have a version. A snapshot that this release cannot read must never get into the log: a member that has recorded one starts from
 // it, and from nothing else, and would fail at each start. So a received one is looked at before it is written down (checkSnapshot).
 
-import { parseJson } from "./changes.ts";
-import type { KnownMember, MembersState } from "./members.ts";
+import { parseJson } from "./membership/conf-change-context.ts";
+import type { KnownMember, MembersState } from "./membership/members.ts";
 
 const version = 1;
 const fixedBytes = 5;

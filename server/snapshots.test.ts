@@ -4,9 +4,10 @@ import fs from "node:fs/promises";
 import net from "node:net";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
 import { KvMap } from "../kvstore/map.ts";
 import { MessageType, makeConfState, makeMessage, makeSnapshot } from "../raft/index.ts";
-import { nodeFileSystem, readRecords } from "../wal/index.ts";
+import { readRecords } from "../wal/index.ts";
 import { encodeSnapshotHeader } from "./snapshot-header.ts";
 import { leaderOf, put, type StartOptions, type TestMember, TestServers, until } from "./testing.ts";
 

@@ -2,9 +2,9 @@
 //
 //     taken      by the ready loop, in step 7: position, members and state machine are held fast together, in one turn; the file is written
 //                beside the loop; when it is durable the loop itself records it in the log, and only then compacts
-//     received   a peer's file is written as it comes, then raft is told, between two Readies; the Ready that follows records it (step 1) and
-//                restores from it (step 5)
-//     sent       raft's MsgSnap names a snapshot; the file goes to the peer beside the loop, and raft is told what became of it
+//     received   a peer's file is written as it comes; then raft gets the message, between two Readies; the Ready that follows records it
+//                (step 1) and restores from it (step 5)
+//     sent       raft's MsgSnap names a snapshot; the file goes to the peer beside the loop, and reportSnapshot gives raft the outcome
 //
 // The data never lies in memory as a whole: MemoryStorage knows the newest snapshot's metadata only. Two snapshots are kept, with the log
 // from the older one on, so that one damaged file costs nothing (but one that was received: the log before it is of no use). A failed disk
@@ -18,18 +18,18 @@ import {
   type MemoryStorage,
   type Message,
   makeSnapshot,
-  type RawNode,
+  type NodeView,
   type SnapshotMetadata,
 } from "../raft/index.ts";
 import type { LogStore, SnapshotStore, StateMachine, Transport } from "./interfaces.ts";
-import type { Members } from "./members.ts";
+import type { Members } from "./membership/members.ts";
 import { checkSnapshot, encodeSnapshotHeader, splitSnapshot } from "./snapshot-header.ts";
 
 export interface SnapshotParts {
   readonly store: SnapshotStore;
   readonly log: LogStore;
   readonly storage: MemoryStorage;
-  readonly node: RawNode;
+  readonly node: NodeView;
   readonly stateMachine: StateMachine;
   readonly members: Members;
   readonly transport: Transport;
@@ -44,7 +44,7 @@ export interface SnapshotParts {
 export interface SnapshotLimits {
   /** A snapshot is due after so many entries. */
   readonly count: number;
-  /** Entries kept in memory behind it, for peers that are a little late. */
+  /** Entries kept in memory behind it, for peers that lag a little. */
   readonly catchupEntries: number;
 }
 
@@ -84,20 +84,20 @@ export class Snapshots {
   }
 
   /**
-   * Begins to write the state as of this position, which must be that of now, if a snapshot is due or wanted and none is being written. Not
-   * while raft holds a snapshot of the leader's that is not restored yet: configuration and state would be of different times.
+   * Starts a snapshot at the applied index if one is due or wanted and none is being written. Not while a leader's snapshot is pending in
+   * raft: ConfState and state would disagree.
    */
   takeIfDue(position: Position): void {
     const due = this.wanted || position.index - this.last >= this.limits.count;
     const busy = this.writing !== undefined || this.finished !== undefined || this.closed;
-    if (!due || busy || this.parts.node.raft.raftLog.hasNextOrInProgressSnapshot()) return;
+    if (!due || busy || this.parts.node.hasNextOrInProgressSnapshot()) return;
     this.wanted = false;
     if (position.index > this.last) this.take(position);
   }
 
   private take(position: Position): void {
     const { node, members, stateMachine, store, logger, now } = this.parts;
-    const metadata = { index: position.index, term: position.term, confState: node.raft.trk.confState() };
+    const metadata = { index: position.index, term: position.term, confState: node.confState() };
     const header = encodeSnapshotHeader(members.state());
     const state = stateMachine.snapshot();
     this.last = metadata.index;
@@ -184,8 +184,8 @@ export class Snapshots {
   }
 
   /**
-   * Writes down what a peer sends; rejects if it did not come whole, or is of a version that cannot be read here, which shows before any of
-   * it is written. What is of no use to raft, which then answers how far it is, is not read: there is no reason to write it down.
+   * Writes the snapshot that a peer sends. Rejects if it did not come whole, or if this release cannot read its version, which shows before
+   * any of it is written. A snapshot that raft would ignore is not read: raft only answers with its own index.
    */
   async receive(m: Message, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { metadata } = m.snapshot ?? makeSnapshot(0, 0);
@@ -197,7 +197,7 @@ export class Snapshots {
     try {
       await store.save(metadata, source);
     } catch (error) {
-      // The peer, or the way to it, failed, or its snapshot is none for this release; or this disk did.
+      // `source.error`: the peer or the connection failed, or this release cannot read the snapshot. Any other error is our disk's.
       if (error !== source.error) this.parts.failed(asError(error));
       throw error;
     } finally {
@@ -206,9 +206,9 @@ export class Snapshots {
   }
 
   private isWanted(m: Message, { index, term, confState }: SnapshotMetadata): boolean {
-    const { raft } = this.parts.node;
-    if (m.term < raft.term || index <= raft.raftLog.committed || raft.raftLog.matchTerm({ term, index })) return false;
-    return names(confState, raft.id);
+    const { node } = this.parts;
+    if (m.term < node.term || index <= node.commit || node.matchTerm({ term, index })) return false;
+    return names(confState, node.id);
   }
 
   /**

@@ -1,6 +1,7 @@
 // A raft node in the state that a member's log holds, with the limits that this server sets.
 
 import { type Logger, type MemoryStorage, makeSnapshot, type Peer, RawNode } from "../raft/index.ts";
+import type { MemberAddress } from "../transport/contract.ts";
 import type { Recovered } from "./interfaces.ts";
 
 const mebibyte = 1024 * 1024;
@@ -10,7 +11,7 @@ export interface NodeOptions {
   readonly electionTicks: number;
   readonly recovered: Recovered | undefined;
   /** The members of a cluster that is started now; undefined for a member that joins one. */
-  readonly founders: readonly { readonly id: number; readonly url: string }[] | undefined;
+  readonly founders: readonly MemberAddress[] | undefined;
   readonly logger: Logger;
   readonly random: (n: number) => number;
 }
@@ -39,7 +40,7 @@ export function startNode(storage: MemoryStorage, options: NodeOptions): RawNode
     checkQuorum: true,
     preVote: true,
     // A leader that stepped down when it is no voter any more could leave the rest without one: of two, the other need not know yet that it
-    // is alone. It leads on until a voter has its whole log, and gives leadership to that one (membership.ts).
+    // is alone. It leads on until a voter has its whole log, and gives leadership to that one (membership/requests.ts).
     stepDownOnRemoval: false,
     logger,
     random,

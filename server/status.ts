@@ -1,9 +1,9 @@
 // A member's status as its API tells it: raft's own status, in plain words, with addresses.
 
-import type { RawNode, StateType } from "../raft/index.ts";
-import type { MemberStatus, PeerProgress } from "./interfaces.ts";
-import type { Members } from "./members.ts";
-import type { Peers } from "./peers.ts";
+import type { NodeView, StateType } from "../raft/index.ts";
+import type { MemberStatus, PeerProgress } from "./member.ts";
+import type { Peers } from "./membership/admission.ts";
+import type { Members } from "./membership/members.ts";
 
 const roles: Readonly<Record<StateType, MemberStatus["role"]>> = {
   StateFollower: "follower",
@@ -15,13 +15,13 @@ const roles: Readonly<Record<StateType, MemberStatus["role"]>> = {
 const states = { StateProbe: "probe", StateReplicate: "replicate", StateSnapshot: "snapshot" } as const;
 
 export function memberStatus(
-  node: RawNode,
+  node: NodeView,
   clusterId: number,
   members: Members,
   peers: Peers,
   position: { readonly applied: number; readonly snapshot: number },
 ): MemberStatus {
-  const { id, term, lead, commit, raftState } = node.basicStatus();
+  const { id, term, lead, commit, raftState } = node;
   let progress: PeerProgress[] | undefined;
   if (raftState === "StateLeader") {
     const all: PeerProgress[] = [];
@@ -33,7 +33,7 @@ export function memberStatus(
     });
     progress = all;
   }
-  const list = members.list(node.raft.trk.config);
+  const list = members.list(node.config);
   return {
     id,
     clusterId,

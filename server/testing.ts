@@ -3,13 +3,15 @@
 import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
+import { nodeFileSystem } from "../disk/index.ts";
 import { encodePut } from "../kvstore/command.ts";
 import { KvMap } from "../kvstore/map.ts";
 import type { Logger } from "../raft/index.ts";
 import { Snapshotter } from "../snap/index.ts";
+import type { Rejection } from "../transport/contract.ts";
 import { WebSocketTransport } from "../transport/index.ts";
-import { decodeMetadata, encodeMetadata, nodeFileSystem, validSnapshots, Wal } from "../wal/index.ts";
-import type { Clock, LogStore, Recovered, Rejection } from "./interfaces.ts";
+import { decodeMetadata, encodeMetadata, validSnapshots, Wal } from "../wal/index.ts";
+import type { Clock, LogStore, Recovered } from "./interfaces.ts";
 import type { ServerOptions } from "./options.ts";
 import { Server } from "./server.ts";
 

@@ -1,12 +1,12 @@
-// Clients: they put, get and delete, one operation at a time each, and note the answers.
+// Clients: they put, get and delete, one thing at a time each, and note each answer.
 //
 // An operation goes to one member; the answer may get lost on the way back. A client that was refused tries elsewhere;
-// one without an answer notes the operation as unknown, and often asks for the same once more, as a new operation. Each
-// value belongs to one write and its repetitions, so that a read tells which it saw. In some runs values are large, so
-// that records span sectors, and snapshots chunks.
+// one that was left in the dark notes the operation as unknown, and often asks for the same once more, as a new
+// operation. Each value belongs to one write and its repetitions, so that a read tells which it saw. In some runs
+// values are large, so that records span sectors, and snapshots chunks.
 //
-// Checked here, since only the client sees it: a member that is alive and awake answers each request within its
-// deadline, if only with a refusal.
+// Checked here, since no other part sees it: a member that is alive and awake answers each request within its deadline,
+// if only with a refusal.
 
 import { encodeDelete, encodePut } from "../kvstore/command.ts";
 import type { SimMember } from "./member.ts";
@@ -81,7 +81,7 @@ export class Client {
     this.#process = new Process(parts.world, 1);
   }
 
-  /** Runs until stop() is called. */
+  /** Runs until it is stopped. */
   async run(): Promise<void> {
     const { random, settings } = this.#parts;
     while (!this.#stopped) {

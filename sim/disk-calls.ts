@@ -3,7 +3,7 @@
 // Without `wait` and holds, a call takes effect before it returns its promise, so the order of effects is the order of
 // calls. Of a disk that is off no asynchronous call comes back, as no process is left to hear of it.
 
-import { FileSystemError } from "../wal/file-system.ts";
+import { FileSystemError } from "../disk/file-system.ts";
 
 /** A call as `watch`, `wait` and the failures see it. */
 export interface DiskCall {
@@ -58,7 +58,7 @@ interface Hold {
 const detailOf = {
   EIO: "input/output error",
   ENOSPC: "no space left on device",
-  SHORT_WRITE: "only half of the bytes were written: is the disk full?",
+  SHORT_WRITE: "only half of the bytes were written",
 } as const;
 
 export const failed = (call: DiskCall, code: string, detail: string): FileSystemError =>

@@ -1,4 +1,4 @@
-// A disk in memory, behind the same seam as the real one (wal/file-system.ts): deterministic, and able to do the worst
+// A disk in memory, behind the same seam as the real one (disk/file-system.ts): deterministic, and able to do the worst
 // that the seam allows, no more.
 //
 //   - Power cuts. powerCut gives the disk that the next start finds: all that was synced, and any part of the rest,
@@ -15,7 +15,7 @@
 // Without `wait` a call takes effect before it returns its promise, so the order of effects is the order of calls. Only
 // `random` makes choices. Directories have their locks, and moves within one directory only.
 
-import type { DirectoryLock, File, FileSystem } from "../wal/file-system.ts";
+import type { DirectoryLock, File, FileSystem } from "../disk/file-system.ts";
 import {
   Calls,
   type DiskCall,

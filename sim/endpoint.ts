@@ -1,20 +1,21 @@
 // One member's end of the simulated network: the Transport that its server is given.
 //
 // Follows the real transport's rules: a peer is dialled as soon as its address is known, again and again with a growing
-// pause; the peer that is dialled asks its handler whether the caller may come in, and answers with a rejection if not;
-// what is sent to a peer that is not connected is dropped and reported; a message passes the transport's own checks
-// before the handler sees it. A message that breaks a rule of the handler's goes to `onViolation`: no correct member
-// sends one to another.
+// pause; the dialled member asks its handler whether to admit the caller, and answers with a rejection if not; a
+// message to a peer that is not connected is dropped and reported; a message passes the transport's own checks before
+// the handler sees it. A message that breaks a rule of the handler is reported to the maker of the endpoint: no correct
+// member sends one to another.
 
 import { type Message, MessageType } from "../raft/index.ts";
-import type { Address, RequestOutcome, Transport, TransportHandler } from "../server/interfaces.ts";
+import type { Transport } from "../server/interfaces.ts";
+import type { Address, RequestOutcome, TransportHandler } from "../transport/contract.ts";
 import { validateMessage, validateSnapshotMessage } from "../transport/validate.ts";
 import type { End, Network } from "./network.ts";
 import { streamSnapshot } from "./snapshot-stream.ts";
 import type { Process } from "./world.ts";
 
 const backoffMs = { least: 50, most: 800 };
-/** Time after which a request is given up. */
+/** Time after which a member no longer waits for an answer. */
 const requestTimeoutMs = 6000;
 const handshakeTimeoutMs = 3000;
 const idleTimeoutMs = 5000;

@@ -1,12 +1,12 @@
 // The faults that come now and then: each kind strikes at random times of its own, and ends what it began.
 //
-// A fault strikes any member that runs, and the leader more often than others, because most bugs show there. Members
-// that are down come up again by themselves, as under a supervisor; one whose disk has failed after a power cut only
-// (member.ts tells why). Changes of the members are drawn from what the asked member knows of them, and may well be
-// refused: the product is to say no.
+// A fault strikes any member that runs, and the leader more often than others, because most failures happen there.
+// Members that are down start again by themselves, as under a supervisor; one whose disk has failed only after a power
+// cut (member.ts says why). Changes of the members are drawn from the asked member's view of them. The cluster may well
+// refuse one: refusing is its task.
 
 import { isNormal } from "../raft/index.ts";
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import type { Invariants } from "./invariants.ts";
 import type { Harm, SimMember } from "./member.ts";
 import type { Network } from "./network.ts";
@@ -135,7 +135,7 @@ export class Faults {
     return this.#up.find(leads);
   }
 
-  /** Any running member; the leader more often than others. */
+  /** Any member that runs; the leader more often than others. */
   #one(random: Random, leadersShare = 0.4): SimMember | undefined {
     const leader = this.#leader();
     if (leader !== undefined && random.chance(leadersShare)) return leader;
@@ -197,7 +197,7 @@ export class Faults {
     });
   }
 
-  /** One call fails. The state of the disk is then unknown: the machine is switched off before it is used again. */
+  /** One call fails. What the disk holds after it nobody knows: the machine is switched off before it is used again. */
   #failingDisk(random: Random): void {
     const victim = this.#one(random);
     if (victim?.running === undefined) return;

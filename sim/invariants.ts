@@ -150,8 +150,8 @@ export class Invariants {
       );
     }
     // What it took in an earlier term a leader of a later one may have replaced before it was written. That leader was
-    // elected without the entry, so no majority had it, and none will: a member that voted takes nothing of the earlier
-    // term any more.
+    // elected without the entry, so no majority had it, and none will: its voters take nothing of the earlier term any
+    // more.
     const isCurrent = m.term >= (durable.hardState?.term ?? 0);
     if (m.type === MessageType.MsgAppResp && isCurrent && m.index > durable.lastIndex) {
       throw new InvariantError(
@@ -161,9 +161,9 @@ export class Invariants {
   }
 
   /**
-   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or the cluster might be
-   * without a leader for a while. Judged once, when the message is first seen: one that is stuck behind a slow disk may
-   * leave after the leader has given the transfer up and gone on.
+   * A leader offers its place to another: only one that has its whole log (thesis, 3.10), or the cluster might have no
+   * leader for a while. Judged once, when the message is first seen: one that is stuck behind a slow disk may leave
+   * after the leader has given the transfer up and gone on.
    */
   #offers(id: number, m: Message, own: number): void {
     if (this.#offered.has(m)) return;
@@ -252,7 +252,7 @@ export class Invariants {
     const granted = [...voters.ids()].filter((voter) => this.#votes.get(`${voter}/${term}`) === id);
     if (voters.voteResult(new Map(granted.map((voter) => [voter, true]))) !== "VoteWon") {
       throw new InvariantError(
-        `durability: member ${id} leads term ${term} by votes of which only those of ${granted.join(", ") || "no member"} are on a disk`,
+        `durability: member ${id} leads term ${term} by votes of which only those of ${granted.join(", ") || "nobody"} are on a disk`,
       );
     }
     for (const [offset, entry] of this.committed.entries()) {
@@ -280,7 +280,7 @@ export class Invariants {
     }
   }
 
-  /** The first commit that far: only a leader may do it, and only with a quorum. */
+  /** Nobody has committed that far before: only a leader, and only with a quorum. */
   #commitsFirst(id: number, { raft }: RawNode, to: number): void {
     const { raftLog, trk } = raft;
     const term = raftLog.term(to);

@@ -2,7 +2,7 @@
 //
 // Counterpart of transport/join.ts on the simulated network; a question or an answer takes as long as a message.
 
-import type { Rejection } from "../server/interfaces.ts";
+import type { Rejection } from "../transport/contract.ts";
 import type { Network } from "./network.ts";
 import type { Process } from "./world.ts";
 

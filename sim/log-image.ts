@@ -1,5 +1,5 @@
-// What a member's log on disk must hold, noted beside it from its calls: which entries were written, and which are
-// durable.
+// What a member's log on disk must hold, as the watcher of its calls sees it: which entries were written, and which of
+// them are durable.
 //
 // The member's log answers for what it was given. This is the record that it is held against: after a crash the log may
 // have lost what was not yet synced, in any part from some point on, and nothing else.

@@ -1,14 +1,15 @@
 // One member of the simulated cluster: the real server on a fake disk, over all its lives.
 //
-// A life is a Process. Starting opens the data directory with the lines of the command line (cli/data-directory.ts). A
-// crash ends the process between two events; what the disk then holds is drawn by the disk. The machine's clock drifts
-// by a rate of its own.
+// A life is a Process. Starting opens the data directory with the lines of the command line (member/data-directory.ts).
+// A crash ends the process between two events; what the disk then holds is drawn by the disk. The machine's clock
+// drifts by a rate of its own.
 
-import { type DirectoryOptions, makeLog, openDataDirectory } from "../cli/data-directory.ts";
+import type { FileSystem } from "../disk/index.ts";
+import { type DirectoryOptions, makeLog, openDataDirectory } from "../member/data-directory.ts";
 import type { Entry, HardState, Logger } from "../raft/index.ts";
-import type { LogStore, Rejection } from "../server/interfaces.ts";
+import type { LogStore } from "../server/interfaces.ts";
 import { Server } from "../server/server.ts";
-import type { FileSystem } from "../wal/index.ts";
+import type { Rejection } from "../transport/contract.ts";
 import { damageLog, damageSnapshot } from "./damage.ts";
 import { type DiskCall, FakeDisk } from "./disk.ts";
 import { Endpoint } from "./endpoint.ts";
@@ -39,7 +40,7 @@ export interface MemberSettings {
 export interface MemberListener {
   count(what: string): void;
   log(id: number, text: string): void;
-  /** False if no lines are wanted: then none is made. */
+  /** False: no line is wanted, and none is made. */
   readonly isTracing: boolean;
 }
 
@@ -72,7 +73,7 @@ export class SimMember {
   readonly id: number;
   /** Where it listens from its next start on. */
   url: string;
-  /** The --peers-moved of its next start; undefined: without that flag. */
+  /** The list of --peers-moved at its next start; undefined: that flag is not given. */
   moved: Peers | undefined;
   running: Running | undefined;
   /** Why it will not start again. */
@@ -87,7 +88,7 @@ export class SimMember {
   diskMayFailUntil = 0;
   /** Set while its syncs do not come back, and another for each time. */
   hang: object | undefined;
-  /** The harm to its files while it was down: then it may refuse to start, or must be rejected. */
+  /** What was done to its files while it was down: then it may refuse to start, or must be turned away. */
   harm: Harm | undefined;
   process: Process | undefined;
   /** Its newest snapshot was damaged, and it has the one before and the log from there on. */
@@ -125,7 +126,7 @@ export class SimMember {
   /** Begins a life. */
   start(): void {
     if (this.process !== undefined || this.gone !== undefined) return;
-    // After a failed sync it is unknown what is on the disk and what only seems to be: the machine was switched off and
+    // After a failed sync nobody knows what is on the disk and what only seems to be: the machine was switched off and
     // on.
     if (this.#diskFailed) this.disk = this.disk.powerCut();
     this.#diskFailed = false;
@@ -172,12 +173,12 @@ export class SimMember {
   }
 
   /**
-   * The power fails, and the disk does not keep what was written. Returns the harm done; undefined if none was
-   * possible.
+   * The power fails, and what the disk keeps is not what was written. Returns what was harmed, if there was anything
+   * that could be.
    */
   suffer(harm: Harm, random: Random, others: Peers): Harm | undefined {
     this.powerCut();
-    this.#contacts = others; // the members that it asks when it comes back with nothing
+    this.#contacts = others; // whom it is told to ask when it comes back with nothing
     if (harm === "wiped") this.disk = this.#newDisk();
     else if (harm === "damaged log" ? !damageLog(this.disk, random) : !this.#damageSnapshot(random)) return undefined;
     this.harm = harm;
@@ -203,7 +204,7 @@ export class SimMember {
     this.disk = next(this.disk);
   }
 
-  /** Shuts down in order: hands leadership over, answers what waits, closes its files. */
+  /** In good order: hands over, answers what waits, closes its files. */
   async shutDown(): Promise<void> {
     const { running } = this;
     if (running === undefined) return;
@@ -228,7 +229,7 @@ export class SimMember {
     const { sync, other } = this.diskTimes;
     const isSync = call.kind === "datasync" || call.kind === "syncDirectory";
     const time = isSync ? sync : other;
-    // The process that makes the call: if it dies, the answer never comes.
+    // The process that makes the call: the answer comes to it, or to nobody.
     const forMs = time * (0.5 + this.#parts.world.random.real());
     const { tickMs, electionTicks } = this.#parts.settings;
     if (forMs > tickMs * electionTicks) this.#parts.listener.count("sync longer than an election timeout");
@@ -310,7 +311,7 @@ export class SimMember {
     return isTracing ? { debug: line, info: line, warning: line, error: line, fatal: line } : {};
   }
 
-  /** Opens the data directory as the command line does; undefined if the cluster rejects this member. */
+  /** Opens the data directory as the command line does; undefined if the cluster does not take this member. */
   async #openDirectory(process: Process, draws: Random, logger: Logger) {
     const { clusterId } = this.#parts.settings;
     const where = this.#where(process, draws, logger);
@@ -348,13 +349,13 @@ export class SimMember {
     listener.count(`member turned away: ${kind}`);
     listener.log(this.id, message);
     if (kind === "lost-data" && this.harm !== "wiped")
-      world.fail(new Error(`member ${this.id} was rejected for lost data: ${message}`));
+      world.fail(new Error(`member ${this.id} is told that it lost its data: ${message}`));
     this.gone = message;
     // Not at once: the server is in the middle of something.
     this.process?.after(0, () => this.kill());
   }
 
-  /** A wiped member may hear of a commit that it has forgotten, before a peer has rejected it. */
+  /** One that was wiped may be told of a commit that it has forgotten, before anybody has told it so. */
   #violated(error: Error): void {
     const { world, listener } = this.#parts;
     if (this.harm === "wiped") listener.count("wiped: it finds out by itself");

@@ -2,10 +2,10 @@
 // simulator that finds none proves nothing. Each is one that real systems have had. They sit in wrappers around the
 // parts, or in methods that are exchanged on one object; the product has no switch for them.
 
+import type { File, FileSystem } from "../disk/index.ts";
 import { asV2, type ConfChangeV2, confChangeOf, type Entry, MessageType, type RawNode } from "../raft/index.ts";
 import type { LogStore, StateMachine } from "../server/interfaces.ts";
 import type { Server } from "../server/server.ts";
-import type { File, FileSystem } from "../wal/index.ts";
 import type { Mutation } from "./mutation.ts";
 
 export interface Mutant {
@@ -111,7 +111,7 @@ function applied(node: RawNode, cc: ConfChangeV2): void {
   try {
     node.applyConfChange(cc);
   } catch {
-    // It does not fit: the apply path reports that.
+    // It does not fit: the member that applies it says so.
   }
 }
 

@@ -1,14 +1,14 @@
 // What a planted bug changes: wrappers around the parts of a member, which the product knows nothing of.
 
+import type { FileSystem } from "../disk/index.ts";
 import type { LogStore } from "../server/interfaces.ts";
 import type { ServerOptions, ServerParts } from "../server/options.ts";
 import type { Server } from "../server/server.ts";
-import type { FileSystem } from "../wal/index.ts";
 import type { TakesForNothing } from "./slip.ts";
 
 /** Breaks a part on purpose, to see whether that is found. */
 export interface Mutation {
-  /** Of the log, below the watcher, which believes what the log says. */
+  /** Of the log, beneath its watcher, which believes it. */
   readonly log?: (log: LogStore, fileSystem: FileSystem) => LogStore;
   readonly fileSystem?: (fileSystem: FileSystem) => FileSystem;
   /** Of the parts as the server sees them: what it does with them is watched. */

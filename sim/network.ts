@@ -7,7 +7,7 @@
 // Here is the world between the members; endpoint.ts has what one member holds of it.
 
 import { decodeMessage, encodeMessage, type Message, MessageType, messageTypeName } from "../raft/index.ts";
-import type { Address, TransportHandler } from "../server/interfaces.ts";
+import type { Address, TransportHandler } from "../transport/contract.ts";
 import type { Random } from "./random.ts";
 import type { Process, World } from "./world.ts";
 

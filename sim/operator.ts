@@ -1,10 +1,10 @@
 // The operator of the cluster: replaces a member that will never come back, with the calls that a real operator has.
 //
-// Removes it, adds a new one as a learner, promotes that one. Asks any running member, accepts a refusal and tries
-// again; goes on after all other faults have ended, since the cluster owes that to a member that lost its disk. One
-// replacement at a time.
+// It removes the member, adds a new one as a learner, and promotes the new one. It asks any member that runs, accepts a
+// refusal and tries again. It goes on after all other faults have ended, since the cluster owes a replacement for a
+// lost disk. One replacement at a time.
 
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import type { SimMember } from "./member.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
@@ -66,7 +66,7 @@ export class Operator {
     const asked = random.pick(up);
     const known = asked.running?.server.status().members ?? [];
     if (known.some(({ id }) => id === lost.id)) return this.#ask(asked, { kind: "remove", id: lost.id });
-    // The member that was asked may know less than the others, or be no member at all.
+    // Whoever was asked may know less than the others, or be no member at all.
     if (known.length === 0) return;
     this.#next ??= newMember();
     const { id, url, gone } = this.#next;
@@ -91,7 +91,7 @@ export class Operator {
       this.#asking = false;
       this.#parts.log(`${text}: ${outcome}`);
     };
-    const forget = running.process.whenDead(() => ended("no process is left to answer"));
+    const forget = running.process.whenDead(() => ended("the asked process has ended"));
     running.process.after(1, () => {
       void running.server.changeMembers([change]).then((outcome) => {
         forget();

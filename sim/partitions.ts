@@ -1,8 +1,8 @@
 // The shapes in which a network falls apart.
 //
 // Whole halves that cannot talk are the least of it: a link that works in one direction only lets a leader be heard and
-// not hear, or the other way round, and a member in the middle that reaches both halves makes elections that no member
-// can win.
+// not hear, or the other way round, and a member in the middle that reaches both halves makes elections that no
+// candidate can win.
 
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
@@ -19,8 +19,8 @@ export const shapes = [
 export type Shape = (typeof shapes)[number];
 
 /**
- * One alone more often than the others: stale reads come from a leader that does not know yet that it has lost all
- * followers.
+ * One alone more often than the others: a leader that does not know yet that it has no followers is what makes stale
+ * reads.
  */
 export const drawShape = (random: Random): Shape => (random.chance(0.3) ? "one alone" : random.pick(shapes));
 

@@ -1,8 +1,8 @@
 // npm run sim:mutants: plants each bug of mutants.ts, and tells how many seeds it took to find it. Ends with a verdict;
 // exits with 1 if one was not found.
 
-import { countFlag, jobsFlag, readFlags, textFlag, yesFlag } from "../cli/script-flags.ts";
-import { failed, npmRun, passed, refuse } from "../cli/verdict.ts";
+import { countFlag, jobsFlag, readFlags, textFlag, yesFlag } from "../command-line/script-flags.ts";
+import { failed, npmRun, passed, refuse } from "../command-line/verdict.ts";
 import { mutants } from "./mutants.ts";
 import { Threads } from "./threads.ts";
 

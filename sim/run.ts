@@ -4,8 +4,8 @@
 // Ends with a verdict, OK or FAILED with the command that replays it. Exits with 1 if a run has failed, or if one of
 // the faults never happened over 100 seeds and more.
 
-import { countFlag, jobsFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../cli/script-flags.ts";
-import { failed, npmRun, passed, refuse } from "../cli/verdict.ts";
+import { countFlag, jobsFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../command-line/script-flags.ts";
+import { failed, npmRun, passed, refuse } from "../command-line/verdict.ts";
 import { minimize } from "./minimize.ts";
 import type { FaultName } from "./plan.ts";
 import { simulate } from "./simulation.ts";

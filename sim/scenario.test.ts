@@ -1,9 +1,9 @@
-// Stories that seeds found, or that were invented, kept in a form that does not depend on a seed.
+// Stories that seeds have told, or that somebody has thought of, kept in a form that does not move.
 
 import { describe, expect, test } from "vitest";
 import { encodePut } from "../kvstore/command.ts";
 import { MessageType } from "../raft/index.ts";
-import type { MemberChange } from "../server/interfaces.ts";
+import type { MemberChange } from "../server/member.ts";
 import { SimMember } from "./member.ts";
 import { Scenario } from "./scenario.ts";
 
@@ -48,7 +48,7 @@ describe("a leader of two that was removed while the other was away", () => {
     first.powerCut();
     network.loses = undefined;
     await world.runUntil(world.now + 60_000);
-    expect(second.running, "it has gone, and no member can vote for member 1").toBeDefined();
+    expect(second.running, "it has gone, and nobody can vote for member 1").toBeDefined();
     first.start();
     await scenario.until("member 1 leads", () => scenario.leads(1));
     const put = await scenario.outcome(first.running?.server.propose(encodePut("k", new Uint8Array(1))));
@@ -207,14 +207,14 @@ describe("a cluster whose members come back at new addresses", () => {
       [1, 2, 3].every((id) => [1, 2, 3].every((of) => urls(scenario, id)[of - 1] === urlOf(of))),
     );
 
-  test("finds no leader unless it is started with --peers-moved", async () => {
+  test("finds no leader without --peers-moved", async () => {
     const scenario = await stopped();
     for (const id of [1, 2, 3]) start(scenario, id, at, false);
     await scenario.world.runUntil(scenario.world.now + 60_000);
     expect([1, 2, 3].some((id) => scenario.leads(id))).toBe(false);
   });
 
-  test("goes on, has the addresses in its log, and starts from them without being told again", async () => {
+  test("goes on, has the addresses in its log, and starts from them without the flag", async () => {
     const scenario = await stopped();
     for (const id of [1, 2, 3]) start(scenario, id, at);
     await settled(scenario, at);
@@ -228,7 +228,7 @@ describe("a cluster whose members come back at new addresses", () => {
   });
 
   test.each([
-    ["and gets the flag itself", true],
+    ["and is told so itself", true],
     ["and is not told so itself: the leader reaches it all the same, and the log keeps its old address", false],
   ])("goes on with two of three, and with the third that comes later %s", async (_how, isTold) => {
     const scenario = await stopped();
@@ -242,7 +242,7 @@ describe("a cluster whose members come back at new addresses", () => {
     if (!isTold) expect(urls(scenario, 3)[2]).toBe(SimMember.urlOf(3));
   });
 
-  test("reaches a third that comes later at yet another address than the two were told", async () => {
+  test("reaches a third that comes later at another address than the two have for it", async () => {
     const scenario = await stopped();
     for (const id of [1, 2]) start(scenario, id, at);
     await scenario.until("both are in the log", () => urls(scenario, 1)[0] === at(1) && urls(scenario, 2)[1] === at(2));
@@ -261,7 +261,7 @@ describe("a cluster whose members come back at new addresses", () => {
     await written(scenario);
   });
 
-  test("lets a later change of an address count, and does not ask for its own again", async () => {
+  test("lets a later change of an address count, and does not ask for its own address again", async () => {
     const scenario = await stopped();
     for (const id of [1, 2, 3]) start(scenario, id, at);
     await settled(scenario, at);

@@ -1,18 +1,18 @@
-// An operator's slip: a member is started with the --peers of another cluster, or with another --id, and ends again.
-// Where anything was ever saved it must be refused; where nothing was, the log is made anew, and once more at the next
-// start, which is right.
+// An operator's slip: a member is started with the --peers of another cluster, or with another --id, and ends again. If
+// anything was ever saved, the start must be refused. If not, the log is made anew, and made anew again at the next,
+// correct start.
 //
-// The lines are those of the real start: who the log belongs to, the judgement with the answers of the other cluster's
-// peers, the directory.
+// It calls the code of the real start: it reads the log's metadata, judges with the answers of the other cluster's
+// peers, opens the directory.
 
-import { type DirectoryOptions, makeLog, openDataDirectory, readMetadata } from "../cli/data-directory.ts";
-import { DirectoryError } from "../cli/directory-error.ts";
-import { judgeCluster } from "../cli/judge-cluster.ts";
+import { type DirectoryOptions, makeLog, openDataDirectory, readMetadata } from "../member/data-directory.ts";
+import { DirectoryError } from "../member/directory-error.ts";
+import { judgeCluster } from "../member/judge-cluster.ts";
 import type { Recovered } from "../server/interfaces.ts";
 import type { ClusterAnswer } from "../transport/index.ts";
 
 export interface Slip {
-  /** What is asked for, and is not the member's. */
+  /** The id of the flag, which may not be the member's. */
   readonly id: number;
   readonly clusterId: number;
   /** Members of the other cluster: more than one. */
@@ -21,12 +21,12 @@ export interface Slip {
 
 export type SlipOutcome = "refused" | "made" | "made anew";
 
-/** A planted bug: whether what was found passes for nothing. */
+/** A planted bug: whether a recovered log counts as an empty one. */
 export type TakesForNothing = (recovered: Recovered | undefined) => boolean;
 
 /**
- * Resolves to what the start did before it was ended. Throws what the disk failed, and an Error for a slip that went
- * unnoticed.
+ * Resolves to the result of the start before it was ended. Throws errors of the disk, and an Error for an unnoticed
+ * slip.
  */
 export async function startBySlip(
   where: DirectoryOptions,
@@ -42,8 +42,7 @@ export async function startBySlip(
     const made = log ?? (await makeLog(where, identity, begun));
     await made.wal.close();
     await snapshots.close();
-    // The start refuses it, since it was made for another cluster: a torn first save, or a snapshot that no record
-    // tells of.
+    // The start refuses it, since it was made for another cluster: a torn first save, or a snapshot without a record.
     if (log !== undefined) return log.recovered === undefined ? "refused" : unnoticed(where.path);
     return begun === undefined ? "made" : "made anew";
   } catch (error) {

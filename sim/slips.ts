@@ -1,5 +1,5 @@
-// When operators slip (slip.ts tells what happens then): at a member's first start, before it or soon after it, and now
-// and then later.
+// When operators slip (slip.ts has what happens then): before a member's first start, soon after it, and now and then
+// later.
 
 import type { SimMember } from "./member.ts";
 import type { Plan } from "./plan.ts";

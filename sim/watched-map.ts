@@ -1,7 +1,7 @@
 // The real map, with a fingerprint of how it came to be.
 //
 // The fingerprint is a chain over all commands that were applied, so that two members which have applied the same
-// commands in the same order have the same one, and no others. It travels in the snapshots, in front of the map's own
+// commands in the same order, and no others, have the same one. It travels in the snapshots, in front of the map's own
 // data. Equal fingerprints must go with equal data: each snapshot that is read to its end tells both to `compare`.
 
 import { KvMap } from "../kvstore/map.ts";

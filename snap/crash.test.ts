@@ -4,7 +4,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import { removeTemporary, temporary } from "../wal/testing.ts";
+import { removeTemporary, temporary } from "../disk/testing.ts";
 import type { SnapshotPosition, Snapshotter } from "./index.ts";
 import { chunksOf, closeStores, collect, filesIn, metadataAt, noise, openStore, PowerCut } from "./testing.ts";
 import { pieceBytes, syncBytes } from "./write.ts";

@@ -7,7 +7,7 @@
 // Counterpart of the error values at the top of snapshotter.go. Differs: a file that is sound and cannot be understood
 // has a code of its own, because it must not be set aside as a broken one.
 
-import { FileSystemError } from "../wal/file-system.ts";
+import { FileSystemError } from "../disk/file-system.ts";
 
 export type SnapErrorCode =
   /** There is no snapshot of this term and index. */

@@ -5,7 +5,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import { removeTemporary, temporary } from "../wal/testing.ts";
+import { removeTemporary, temporary } from "../disk/testing.ts";
 import { closeStores, collect, confState, filesIn, openStore } from "./testing.ts";
 
 const conformance = fileURLToPath(new URL("../../shared/conformance/etcd-data", import.meta.url));

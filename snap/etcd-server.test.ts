@@ -11,7 +11,7 @@ import fs from "node:fs";
 import path from "node:path";
 import readline from "node:readline";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import { removeTemporary, temporary } from "../wal/testing.ts";
+import { removeTemporary, temporary } from "../disk/testing.ts";
 import { chunksOf, closeStores, collect, filesIn, openStore } from "./testing.ts";
 
 const installed = spawnSync("etcd", ["--version"]).status === 0 && spawnSync("etcdctl", ["version"]).status === 0;

@@ -5,8 +5,8 @@ import fs from "node:fs";
 import path from "node:path";
 import protobuf from "protobufjs";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { removeTemporary, slowCrc32c, temporary, text } from "../disk/testing.ts";
 import { encodeSnapshot, makeConfState, makeSnapshot } from "../raft/raftpb/index.ts";
-import { removeTemporary, slowCrc32c, temporary, text } from "../wal/testing.ts";
 import { headBytes } from "./format.ts";
 import { chunksOf, closeStores, collect, confState, metadataAt, noise, openStore } from "./testing.ts";
 

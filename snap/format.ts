@@ -11,8 +11,8 @@
 // Reads what etcd writes, and what writeSnapshot writes: fields in the order of their numbers, none twice, none
 // unknown; the data may be missing. Ports save and Read of snapshotter.go, and snappb/snap.proto.
 
+import { crc32c, crc32cCombine } from "../disk/crc32c.ts";
 import { decodeSnapshot, encodeSnapshot, Reader, type SnapshotMetadata } from "../raft/raftpb/index.ts";
-import { crc32c, crc32cCombine } from "../wal/crc32c.ts";
 
 const tagCrc = 0x08; // snappb.Snapshot field 1, varint
 const tagSnapshot = 0x12; // snappb.Snapshot field 2, bytes

@@ -27,7 +27,7 @@
 // itself writes the shortest form, and no data field at all where there is no data: both are read here. The metadata
 // follows the data, as the order of the fields requires anyway.
 //
-// The checksum covers the size of the data, which comes first and is known last: see wal/crc32c.ts.
+// The checksum covers the size of the data, which comes first and is known last: see disk/crc32c.ts.
 //
 // Only files laid out like this are read: fields in this order, none twice, none unknown in the head. The checksum
 // proves the snapshot, and the size of the file proves the bytes before it; so any flipped bit is found. Two limits are

@@ -8,9 +8,9 @@
 //
 // Counterpart of Read in snapshotter.go, which reads the file at once.
 
+import { crc32c } from "../disk/crc32c.ts";
+import type { File } from "../disk/file-system.ts";
 import type { SnapshotMetadata } from "../raft/raftpb/index.ts";
-import { crc32c } from "../wal/crc32c.ts";
-import type { File } from "../wal/file-system.ts";
 import { damaged, disk, type SnapError, unreadable } from "./errors.ts";
 import { decodeHead, decodeTail, FormatError, type Layout, longestHeadBytes } from "./format.ts";
 import { type SnapshotPosition, samePosition } from "./names.ts";

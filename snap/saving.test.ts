@@ -2,9 +2,9 @@
 // turn.
 
 import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { FileSystemError } from "../disk/file-system.ts";
+import { removeTemporary, text, unsynced, watched } from "../disk/testing.ts";
 import { makeConfState } from "../raft/raftpb/index.ts";
-import { FileSystemError } from "../wal/file-system.ts";
-import { removeTemporary, text, unsynced, watched } from "../wal/testing.ts";
 import { SnapError } from "./index.ts";
 import { chunksOf, closeStores, collect, filesIn, metadataAt, nameAt, noise, openStore } from "./testing.ts";
 import { pieceBytes, syncBytes } from "./write.ts";

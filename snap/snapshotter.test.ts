@@ -5,9 +5,9 @@ import fs from "node:fs";
 import path from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-import { FileSystemError } from "../wal/file-system.ts";
-import { nodeFileSystem } from "../wal/node-file-system.ts";
-import { removeTemporary, temporary, text, unsynced, watched } from "../wal/testing.ts";
+import { FileSystemError } from "../disk/file-system.ts";
+import { nodeFileSystem } from "../disk/node-file-system.ts";
+import { removeTemporary, temporary, text, unsynced, watched } from "../disk/testing.ts";
 import { chunksOf, closeStores, collect, confState, filesIn, metadataAt, nameAt, noise, openStore } from "./testing.ts";
 import { pieceBytes, syncBytes } from "./write.ts";
 

@@ -11,10 +11,16 @@
 // files (etcd purges all but the newest five). Leaves out db.go, the snapshots of etcd's database.
 
 import { setImmediate } from "node:timers/promises";
+import {
+  type DirectoryLock,
+  type File,
+  type FileSystem,
+  FileSystemError,
+  parentOf,
+  removeLeftovers,
+} from "../disk/file-system.ts";
 import { discardLogger, type Logger } from "../raft/logger.ts";
 import type { SnapshotMetadata } from "../raft/raftpb/index.ts";
-import { type DirectoryLock, type File, type FileSystem, FileSystemError } from "../wal/file-system.ts";
-import { parentOf, removeLeftovers } from "../wal/recovery.ts";
 import { disk, SnapError } from "./errors.ts";
 import { parseSnapshotName, type SnapshotPosition, samePosition, snapshotName } from "./names.ts";
 import { readMetadata, readSnapshot } from "./read.ts";

@@ -3,10 +3,10 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { type FileSystem, FileSystemError } from "../disk/file-system.ts";
+import { nodeFileSystem } from "../disk/node-file-system.ts";
+import { temporary, watched } from "../disk/testing.ts";
 import { makeConfState, makeSnapshot, type SnapshotMetadata } from "../raft/raftpb/index.ts";
-import { type FileSystem, FileSystemError } from "../wal/file-system.ts";
-import { nodeFileSystem } from "../wal/node-file-system.ts";
-import { temporary, watched } from "../wal/testing.ts";
 import { Snapshotter, type SnapshotterOptions } from "./index.ts";
 
 export const confState = makeConfState({ voters: [1, 2, 3], learners: [4] });

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, expect, test } from "vitest";
-import { removeTemporary, temporary, text } from "../wal/testing.ts";
+import { removeTemporary, temporary, text } from "../disk/testing.ts";
 import { chunksOf, closeStores, filesIn, metadataAt, openStore } from "./testing.ts";
 
 afterEach(closeStores);

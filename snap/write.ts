@@ -10,9 +10,9 @@
 //
 // Counterpart of save in snapshotter.go, which has the data in memory and writes it at once.
 
+import { crc32c } from "../disk/crc32c.ts";
+import type { File } from "../disk/file-system.ts";
 import type { SnapshotMetadata } from "../raft/raftpb/index.ts";
-import { crc32c } from "../wal/crc32c.ts";
-import type { File } from "../wal/file-system.ts";
 import { disk, SnapError } from "./errors.ts";
 import { encodeHead, encodeTail, headBytes, sizeLimit } from "./format.ts";
 

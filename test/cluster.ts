@@ -12,7 +12,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { MemberStatus } from "../server/member.ts";
 
 const main = path.resolve(import.meta.dirname, "../main.ts");
 

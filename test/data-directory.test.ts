@@ -9,8 +9,8 @@ import net, { type AddressInfo } from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { makeLog, openDataDirectory } from "../cli/data-directory.ts";
-import { nodeFileSystem } from "../wal/index.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { makeLog, openDataDirectory } from "../member/data-directory.ts";
 import { freeBase, MemberProcess, readyloop, until } from "./cluster.ts";
 
 let directory: string;
@@ -87,7 +87,7 @@ const json = (method: string, body: object): RequestInit => ({
 });
 
 describe("start-server, after a first start that failed", () => {
-  test("because a port was taken: it has left no directory, and works with other flags", async () => {
+  test("because a port was in use: it has left no directory, and works with other flags", async () => {
     const [place, other] = await places();
     const server = net.createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -203,7 +203,7 @@ describe("start-server has no warning", () => {
     expect((await readyloop("snapshot", "save", backup, endpoint)).code).toBe(0);
     await stop(1);
     const printed = (stdout: string): string[] => {
-      const line = stdout.split("\n").find((text) => text.includes("readyloop start-server")) ?? "";
+      const line = stdout.split("\n").find((text) => text.includes(" start-server ")) ?? "";
       return line.split(" ").filter((flag) => /^--(data-dir|peers)=/.test(flag));
     };
     const { stdout: restored } = await readyloop(

@@ -1,4 +1,4 @@
-// Writes doc/disk.md: the two pages that head wal/index.ts and snap/index.ts, put together. After a change of one, run
+// Writes doc/disk.md: the two pages that head wal/index.ts and snap/index.ts, put together. After a change of one run
 //
 //     npm run disk-page
 //
@@ -26,10 +26,12 @@ export function render(): string {
   return [
     "<!-- Written by npm run disk-page, from the heads of the two files that it names. -->\n",
     "# On disk\n",
-    "What a member writes down, byte for byte, what it assumes of the disk, and what it does at each step so that a crash at any point",
-    "loses nothing that was acknowledged. `readyloop wal dump` shows a log, `readyloop wal verify` checks one.\n",
+    "What a member writes down, byte for byte; what it assumes of the disk; and what it does at each step, so that a crash at any point loses",
+    "nothing that was acknowledged. `npx tsx main.ts wal dump --data-dir=data/1` shows a log, `wal verify` checks one, and",
+    "[When something is lost](recovery.md) says what to do about a log that does not pass.\n",
     part("The log", "wal/index.ts"),
     part("Snapshots", "snap/index.ts"),
+    "Next: [When something is lost](recovery.md), what a cluster survives and what needs a hand.\n",
   ].join("\n");
 }
 

@@ -37,7 +37,7 @@ describe("members that come and go", () => {
     // Started first: it says what is to be done, and waits.
     const peerUrl = await cluster.addressFor(4);
     const early = new MemberProcess(4, cluster.args(4));
-    await early.line((l) => l.msg.includes("readyloop members add 4"));
+    await early.line((l) => l.msg.includes("members add 4"));
     const added = await asked.fetch("/_members", json("POST", { id: 4, peerUrl, learner: true }));
     expect(added.status).toBe(200);
     expect(((await added.json()) as { members: unknown[] }).members).toContainEqual({
@@ -55,7 +55,7 @@ describe("members that come and go", () => {
     expect(removed.status).toBe(200);
     expect(await gone.end()).toBe(0);
     expect(gone.lines.map((l) => l.msg)).toContain(
-      `member ${lead} was removed from the cluster. This member stops; its data directory is of no use any more`,
+      `member ${lead} was removed from the cluster. This member stops; its data directory is of no further use`,
     );
     await putUntilDone(() => fourth, "/after", "yes");
     expect(await (await asked.fetch("/after")).text()).toBe("yes");

@@ -38,7 +38,7 @@ const codes = async (member: MemberProcess): Promise<string[]> => (await member.
 
 const newest = (member: MemberProcess): string[] => warningsOf(member).filter((line) => line.includes("listens on"));
 
-describe("three members that are started at new ports", () => {
+describe("three members that start at new ports", () => {
   test("with --peers-moved lead on with their keys, list the new addresses, and start again without the flag", async () => {
     const members = await directory();
     const ports = await freePorts(6);
@@ -79,7 +79,27 @@ describe("three members that are started at new ports", () => {
     expect([await read(third, "/k"), await read(third, "/l")]).toEqual(["old", "new"]);
   }, 180_000);
 
-  test("without the flag say both addresses and the ways on, and members move takes the warning away", async () => {
+  test("with --peers-moved left in their scripts find a member that `members move` has moved again", async () => {
+    const members = await directory();
+    const ports = await freePorts(7);
+    await stoppedCluster(members, ports.slice(0, 3));
+    const fresh = ports.slice(3, 6);
+    const [first, , third] = await members.startAll(fresh, moved);
+    await members.leader(1, 2, 3);
+    await untilKnown(third as MemberProcess, fresh.map(urlOf));
+    const last = ports[6] as number;
+    const move = await readyloop("members", "move", "2", urlOf(last), `--endpoints=${first?.clientUrl}`);
+    expect(move).toMatchObject({ code: 0 });
+    for (const id of [1, 2, 3]) expect(await members.stop(id)).toBe(0);
+
+    const [one, , three] = fresh as [number, number, number];
+    await members.start(2, last, [one, last, three].map(urlOf));
+    for (const id of [1, 3]) await members.start(id, fresh[id - 1] as number, fresh.map(urlOf), moved);
+    await members.leader(1, 2, 3);
+    expect(await read(members.running.get(2) as MemberProcess, "/k")).toBe("old");
+  }, 180_000);
+
+  test("without the flag log both addresses and the ways on, and members move ends the warning", async () => {
     const members = await directory();
     const ports = await freePorts(4);
     await stoppedCluster(members, ports.slice(0, 3));
@@ -111,7 +131,7 @@ test("start-server says at its first start that --peers has another port than th
   expect(await codes(member)).toEqual(["ADDRESS_DIFFERS"]);
 }, 120_000);
 
-test("start-server --peers-moved is refused with exit code 2 and one line where it can mean nothing", async () => {
+test("start-server refuses --peers-moved with exit code 2 and one line where it makes no sense", async () => {
   const members = await directory();
   const [port] = (await freePorts(1)) as [number];
   const flags = ["--peer-port=0", "--client-port=0", moved, `--data-dir=${members.dataDir(1)}`];
@@ -150,4 +170,27 @@ test("a member that every peer refuses for its cluster says so once, in its log,
   expect(stray.lines.filter(({ msg }) => msg === message)).toHaveLength(1);
   // One line for each peer beside it, however often they are dialled.
   expect(warningsOf(stray).length).toBeLessThan(6);
+}, 120_000);
+
+test("a member that starts with a directory of another cluster before its peers says so once they have started", async () => {
+  const members = await directory();
+  const ports = await freePorts(5);
+  const [one, two, three, four, five] = ports as [number, number, number, number, number];
+  const [list, slip] = [[one, two, three].map(urlOf), [one, four, five].map(urlOf)];
+  const wrong = await members.start(1, one, slip);
+  await until(async () => ((await wrong.status()).commit > 0 ? true : undefined));
+  await members.stop(1);
+
+  const early = await members.start(1, one, list);
+  await early.line(({ msg }) => msg.includes("--peers does not fit the log"));
+  expect(await codes(early)).toEqual([]);
+  await members.start(2, two, list);
+  await members.start(3, three, list);
+  await members.leader(2, 3);
+  await until(async () => ((await codes(early)).includes("OTHER_CLUSTER") ? true : undefined));
+  const health = await early.fetch("/_health");
+  const said = `${members.dataDir(1)} is of cluster`;
+  expect([health.status, await health.text()]).toEqual([503, expect.stringContaining(said)]);
+  const stop = await members.stop(1);
+  expect([stop, early.lines.filter(({ msg }) => msg.startsWith(said)).length]).toEqual([0, 1]);
 }, 120_000);

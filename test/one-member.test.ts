@@ -68,7 +68,7 @@ describe("one member", () => {
       .lines.map((l) => l.msg)
       .join("\n");
     expect(text).toContain(`serves clients on ${cluster.member(1).clientUrl}`);
-    expect(text).toContain(`data lies in ${cluster.dataDir(1)}`);
+    expect(text).toContain(`the data directory is ${cluster.dataDir(1)}`);
     expect(text).toContain(`try: curl -X PUT ${cluster.member(1).clientUrl}/greeting`);
   });
 

@@ -6,7 +6,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { MemberStatus } from "../server/interfaces.ts";
+import type { MemberStatus } from "../server/member.ts";
 import { freeBase, TestCluster, until } from "./cluster.ts";
 
 const root = path.resolve(import.meta.dirname, "..");

@@ -1,6 +1,6 @@
 // start-cluster as a process: what it prints, its console, how it ends, and what it refuses to start.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
 import net from "node:net";
@@ -36,26 +36,48 @@ afterEach(async () => {
 });
 
 function start(args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): void {
+  watch(
+    spawn(process.execPath, ["--import", "tsx", main, "start-cluster", ...flagsOf(args)], {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, ...env },
+    }),
+  );
+}
+
+function flagsOf(args: readonly string[]): string[] {
+  const usual = [`--client-port=${base}`, `--peer-port=${base + 1}`, `--data-dir=${directory}`];
+  const isGiven = (flag: string): boolean => args.some((arg) => arg.split("=")[0] === flag.split("=")[0]);
+  return [...usual.filter((flag) => !isGiven(flag)), ...args];
+}
+
+function watch(started: ChildProcess): void {
+  child = started;
   lines = [];
   stderr = "";
   watchers = [];
   members.clear();
-  const usual = [`--client-port=${base}`, `--peer-port=${base + 1}`, `--data-dir=${directory}`];
-  const isGiven = (flag: string): boolean => args.some((arg) => arg.split("=")[0] === flag.split("=")[0]);
-  const flags = [...usual.filter((flag) => !isGiven(flag)), ...args];
-  child = spawn(process.execPath, ["--import", "tsx", main, "start-cluster", ...flags], {
-    stdio: ["pipe", "pipe", "pipe"],
-    env: { ...process.env, ...env },
-  });
   createInterface({ input: child.stdout as NodeJS.ReadableStream }).on("line", (line) => {
     const [, id, pid] = /^member (\d+) .* pid (\d+)$/.exec(line) ?? [];
     if (id !== undefined) members.set(Number(id), Number(pid));
     lines.push(line);
-    for (const watch of watchers.splice(0)) watch();
+    for (const wake of watchers.splice(0)) wake();
   });
   child.stderr?.on("data", (chunk) => {
     stderr += chunk;
   });
+}
+
+/** With a terminal of its own, by script(1). Its lines have what moves the cursor in front. */
+function startOnTerminal(args: readonly string[]): void {
+  const words = [process.execPath, "--import", "tsx", main, "start-cluster", ...flagsOf(args)];
+  const line = words.map((word) => `'${word}'`).join(" ");
+  watch(spawn("script", ["-qfec", `exec ${line}`, "/dev/null"], { env: { ...process.env, NO_COLOR: "1" } }));
+}
+
+/** The start-cluster that has started this member. */
+function parentOf(member: number): { pid: number; terminal: string } {
+  const [, pid] = /^PPid:\s*(\d+)$/m.exec(fs.readFileSync(`/proc/${member}/status`, "utf8")) ?? [];
+  return { pid: Number(pid), terminal: fs.readlinkSync(`/proc/${pid}/fd/0`) };
 }
 
 /** The process ids of the members, as the screen tells them. */
@@ -118,7 +140,7 @@ describe("start-cluster prints", () => {
     expect(fs.readdirSync(directory)).toEqual(["1"]);
   });
 
-  test("why a member has ended, and goes on without it", async () => {
+  test("why a member has ended, and goes on without that member", async () => {
     start();
     await seen(/^ready/);
     fs.rmSync(path.join(directory, "2", "member", "wal"), { recursive: true });
@@ -135,7 +157,7 @@ describe("start-cluster prints", () => {
   test("that a log file cannot be written, and the members serve", async () => {
     fs.mkdirSync(path.join(directory, "1.log"));
     start(["--size=1"]);
-    await seen(/^member 1: its log cannot be written.*1\.log/);
+    await seen(/^member 1: its log file cannot be written.*1\.log/);
     await seen(/^ready/);
     expect(await put()).toBe(204);
   });
@@ -184,6 +206,32 @@ describe("start-cluster's console", () => {
     expect(await ended()).toBe(0);
   });
 
+  test("refuses an id in another spelling than the one that it shows", async () => {
+    start(["--size=1"]);
+    await seen(/^ready/);
+    for (const id of ["1.0", "0x1", "+1", "01", "1e0", "1 1"]) {
+      type(`kill ${id}`);
+      await seen(/^kill: which member\? There are 1\. For example: kill 1$/);
+    }
+    expect(pids().every(isAlive)).toBe(true);
+  });
+
+  // script(1) gives a process a terminal; elsewhere than on Linux it takes other arguments.
+  test.runIf(process.platform === "linux")("goes on after Ctrl-Z and fg", async () => {
+    startOnTerminal(["--size=1"]);
+    await seen(/ready: member 1 leads/);
+    const { pid, terminal } = parentOf(pids()[0] as number);
+    const isRaw = (): boolean => / -icanon /.test(execFileSync("stty", ["-a", "-F", terminal], { encoding: "utf8" }));
+    child.stdin?.write("\u001a");
+    await until(async () => (isRaw() ? undefined : true));
+    process.kill(pid, "SIGCONT");
+    await until(async () => (isRaw() ? true : undefined));
+    child.stdin?.write("get absent\r");
+    await seen(/get: there is no key "absent"/);
+    child.stdin?.write("exit\r");
+    await seen(/ending all members \(exit\)/);
+  });
+
   test("leaves the members running when its input ends without a terminal", async () => {
     start(["--size=1"]);
     child.stdin?.end();
@@ -202,6 +250,21 @@ describe("start-cluster leaves no member behind", () => {
     for (const id of [1, 2, 3]) expect(logOf(id)).toMatch(/stopped\n$/);
   });
 
+  test.each(["SIGINT", "SIGTERM"] as const)(
+    "after %s before the members have begun: that is no failure",
+    async (signal) => {
+      start();
+      await seen(/^They log to/);
+      // As the keyboard does it, or a wrapper: all get it.
+      for (const pid of pids()) process.kill(pid, signal);
+      child.kill(signal);
+      expect(await ended()).toBe(0);
+      expect(lines.filter((line) => line.includes("badly"))).toEqual([]);
+      expect(stderr).toBe("");
+      expect(pids().filter(isAlive)).toEqual([]);
+    },
+  );
+
   test("after SIGKILL before the members have begun", async () => {
     start();
     await seen(/^member 3/);
@@ -209,7 +272,7 @@ describe("start-cluster leaves no member behind", () => {
     await until(async () => (pids().some(isAlive) ? undefined : true));
   });
 
-  test("when its output is closed: it serves on, and ends all when told to", async () => {
+  test("when its output is closed: it serves on, and ends all members on a signal", async () => {
     start(["--log-level=debug"]);
     await seen(/^ready/);
     child.stdout?.destroy();
@@ -254,7 +317,7 @@ describe("start-cluster refuses", () => {
   test("a port that is in use, before any member is started", async () => {
     const other = net.createServer().listen(base + 101, "127.0.0.1");
     await once(other, "listening");
-    await refused([], new RegExp(`peer port ${base + 101} cannot be had: it is in use.*--peer-port`));
+    await refused([], new RegExp(`peer port ${base + 101} is not free: another program uses it.*--peer-port`));
     other.close();
   });
 

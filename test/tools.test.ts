@@ -46,6 +46,12 @@ describe("a wrong operand", () => {
     ["test/conformance/run.ts", [missing], /^npm run conformance: \S+missing: there is no such file\n$/],
     ["test/conformance/run.ts", [], /^npm run conformance: no script to run: name a script or a directory.*\n$/],
     ["test/conformance/run.ts", ["--show", missing], /^npm run conformance: \S+missing: there is no such file\n$/],
+    ["test/conformance/run.ts", ["/dev/null"], /^npm run conformance: \/dev\/null: there is no step in it\n$/],
+    [
+      "test/conformance/run.ts",
+      ["--rewrite", "/dev/null"],
+      /^npm run conformance: \/dev\/null: there is no step in it\n$/,
+    ],
     ["test/fuzz/run.ts", ["--target=wal", `--input=${missing}`], /^npm run fuzz: \S+missing: there is no such file\n$/],
     ["test/fuzz/run.ts", [`--input=${missing}`], /^npm run fuzz: --input needs one --target\n$/],
     ["test/fuzz/run.ts", ["--target=nope"], /^npm run fuzz: there is no target nope: choose from raftpb, .*\n$/],
@@ -159,7 +165,7 @@ describe("npm run fuzz", () => {
     ]);
   });
 
-  test("says of a port's failure that it depends on time; --keep-in names where its input goes", async () => {
+  test("says that a port's failure depends on time; --keep-in names the directory of its input", async () => {
     const plant = failing("attackTarget", "test/fuzz/attack.ts");
     const args = ["--target=attack", "--inputs=1", "--seed=7", `--keep-in=${path.join(temporary, "kept")}`];
     const { code, last } = await run(
@@ -195,7 +201,7 @@ wrong
     ]);
   });
 
-  test("--rewrite writes what was named, and nothing at all if one script has an unknown command or is none", async () => {
+  test("--rewrite writes the named scripts, and none at all if one is no script or has an unknown command", async () => {
     const directory = path.join(temporary, "scripts");
     fs.mkdirSync(directory);
     const outside = write("outside.txt", script);

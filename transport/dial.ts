@@ -6,11 +6,13 @@
 
 import type { IncomingMessage } from "node:http";
 import { WebSocket } from "ws";
+import type { Rejection } from "./contract.ts";
 import { clusterIn, handshakeHeaders, type Identity, rejectionIn } from "./handshake.ts";
-import type { Rejection, TransportLimits } from "./options.ts";
+import type { TransportLimits } from "./options.ts";
 import { closeCode, printable } from "./socket.ts";
 
 const maxRefusalBytes = 2048;
+const statusMisdirected = 421;
 const statusUnavailable = 503;
 /** The peer sends only control frames and short answers, and those are small. */
 const maxReceivedBytes = 1024;
@@ -21,7 +23,10 @@ export interface DialTarget {
   readonly url: string;
   readonly limits: TransportLimits;
   readonly onRejected: (rejection: Rejection) => void;
-  /** Undefined: the dial failed without an answer, or with one that names no cluster. */
+  /**
+   * Undefined: the dial failed without an answer, with one that names no cluster, or with one of another member of this
+   * cluster.
+   */
   readonly onAnswered: (clusterId: number | undefined) => void;
 }
 
@@ -62,7 +67,10 @@ export class Dial {
       this.#isAnswered = true;
     };
     socket.on("unexpected-response", (_request, response) => {
-      answered(clusterIn(response.headers));
+      // Another member of this cluster: the one that was dialled is not found there.
+      const isMisdirected = response.statusCode === statusMisdirected;
+      const named = clusterIn(response.headers);
+      answered(isMisdirected && named === identity.clusterId ? undefined : named);
       readRefusal(response, (said) => {
         const rejection = rejectionIn(response.statusCode, response.headers, said);
         if (rejection?.kind === "removed") this.ending = "removed";

@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, test } from "vitest";
+import type { Rejection } from "./contract.ts";
 import {
   checkHandshake,
   checkJoiner,
@@ -9,7 +10,6 @@ import {
   refuseRequest,
   rejectionIn,
 } from "./handshake.ts";
-import type { Rejection } from "./options.ts";
 import { headers } from "./test-support.ts";
 
 /** Knows 1 and 3, the latter with incarnation 5; 6 was removed. */

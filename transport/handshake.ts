@@ -20,7 +20,7 @@
 import { type IncomingHttpHeaders, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { checksumOf, fits } from "./checksum.ts";
-import type { Address, MemberAddress, Rejection, Remaining } from "./options.ts";
+import type { Address, MemberAddress, Rejection, Remaining } from "./contract.ts";
 import { originOf } from "./peer-url.ts";
 
 export const protocolVersion = 2;

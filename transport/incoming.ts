@@ -11,8 +11,9 @@
 import type { RawData, WebSocket } from "ws";
 import type { Message } from "../raft/raftpb/index.ts";
 import { unseal } from "./checksum.ts";
+import type { TransportHandler } from "./contract.ts";
 import { decodeFrame } from "./frame.ts";
-import type { PeerCounters, TransportHandler, TransportLimits, TransportLogger } from "./options.ts";
+import type { PeerCounters, TransportLimits, TransportLogger } from "./options.ts";
 import { closeCode, closeSocket, maxWaitingPongBytes, watchSilence } from "./socket.ts";
 import { type Link, validateMessage } from "./validate.ts";
 

@@ -1,5 +1,6 @@
 // Peers over WebSocket: the entry for users of a transport.
 
+export type { Address, MemberAddress, Rejection, Remaining, RequestOutcome, TransportHandler } from "./contract.ts";
 export {
   askCluster,
   askToJoin,
@@ -9,15 +10,10 @@ export {
   type JoinQuestion,
 } from "./join.ts";
 export {
-  type Address,
   defaultLimits,
-  type MemberAddress,
   maxRequestBytes,
   type PeerStats,
-  type Rejection,
-  type RequestOutcome,
   TransportError,
-  type TransportHandler,
   type TransportLimits,
   type TransportLogger,
   type TransportOptions,

@@ -12,9 +12,10 @@
 // "lost-data" are final. Its counterpart upstream is etcd's etcdserver/cluster_util.go (getClusterFromRemotePeers).
 
 import { setMaxListeners } from "node:events";
+import type { MemberAddress, Rejection } from "./contract.ts";
 import { askerHeaders, clusterIn, peerPath, rejectionIn } from "./handshake.ts";
 import { type Answer, exchange } from "./http-client.ts";
-import { type MemberAddress, maxRequestBytes, type Rejection } from "./options.ts";
+import { maxRequestBytes } from "./options.ts";
 import { isMemberId, originOf } from "./peer-url.ts";
 import { printable } from "./socket.ts";
 

@@ -222,7 +222,11 @@ describe("OutgoingPeer", () => {
     await eventually(() => expect(found()).toEqual({ id: 2, url: b.url, clusterId }));
     a.transport.addPeer(2, "http://127.0.0.1:1");
     await eventually(() => expect(found()).toEqual({ id: 2, url: "http://127.0.0.1:1", clusterId: undefined }));
-    // A member that one of another cluster dials logs that once, however many dials there are.
+    // Another member of the same cluster is not the one that was looked for.
+    const c = (await new Member(3).listen()).start();
+    a.transport.addPeer(2, c.url);
+    await eventually(() => expect(found()).toEqual({ id: 2, url: c.url, clusterId: undefined }));
+    // The member that is dialled by one of another cluster says so once, however often it is dialled.
     const refused = (level: string): number =>
       other.log.filter((l) => l.level === level && "reason" in l.fields).length;
     expect([refused("warn"), other.logged("refused")?.reason]).toEqual([

@@ -11,6 +11,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
+import type { TransportHandler } from "./contract.ts";
 import {
   type Asked,
   checkHandshake,
@@ -23,13 +24,7 @@ import {
 } from "./handshake.ts";
 import { bodyHeaders } from "./http-client.ts";
 import { encodeMembers } from "./join.ts";
-import {
-  TransportError,
-  type TransportHandler,
-  type TransportLimits,
-  type TransportLogger,
-  type TransportOptions,
-} from "./options.ts";
+import { TransportError, type TransportLimits, type TransportLogger, type TransportOptions } from "./options.ts";
 import { RequestAnswerer } from "./requests.ts";
 import { maxSnapshotFrameBytes } from "./snapshot-frames.ts";
 

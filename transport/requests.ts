@@ -11,10 +11,11 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { fits } from "./checksum.ts";
+import type { RequestOutcome, TransportHandler } from "./contract.ts";
 import type { DialTarget } from "./dial.ts";
 import { bodyChecksumHeader, handshakeHeaders, peerPath, refuseRequest, rejectionIn } from "./handshake.ts";
 import { BodyTooLarge, bodyHeaders, collect, exchange } from "./http-client.ts";
-import { maxRequestBytes, type RequestOutcome, type TransportHandler, type TransportLogger } from "./options.ts";
+import { maxRequestBytes, type TransportLogger } from "./options.ts";
 import { printable } from "./socket.ts";
 
 const statusUnavailable = 503;

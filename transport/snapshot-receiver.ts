@@ -12,7 +12,8 @@
 import type { RawData, WebSocket } from "ws";
 import { decodeMessage, type Message } from "../raft/raftpb/index.ts";
 import { unseal } from "./checksum.ts";
-import type { PeerCounters, TransportHandler, TransportLimits, TransportLogger } from "./options.ts";
+import type { TransportHandler } from "./contract.ts";
+import type { PeerCounters, TransportLimits, TransportLogger } from "./options.ts";
 import { refused, Sum, taken } from "./snapshot-frames.ts";
 import { closeCode, closeSocket, maxWaitingPongBytes, printable, watchSilence } from "./socket.ts";
 import { type Link, validateSnapshotMessage } from "./validate.ts";

@@ -18,16 +18,14 @@
 
 import type { WebSocket } from "ws";
 import type { Message } from "../raft/raftpb/index.ts";
+import type { Address, RequestOutcome, TransportHandler } from "./contract.ts";
 import type { DialTarget } from "./dial.ts";
 import type { Identity } from "./handshake.ts";
 import { IncomingConnection } from "./incoming.ts";
 import {
-  type Address,
   defaultLimits,
   PeerCounters,
-  type RequestOutcome,
   TransportError,
-  type TransportHandler,
   type TransportLimits,
   type TransportOptions,
   type TransportStats,

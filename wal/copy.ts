@@ -11,7 +11,7 @@
 //
 // A crash before the rename leaves the file that was there before, if any; one after it leaves the copy.
 
-import type { File, FileSystem } from "./file-system.ts";
+import type { File, FileSystem } from "../disk/file-system.ts";
 import { writeZerosTo } from "./segment.ts";
 
 const copySize = 1024 * 1024;

@@ -5,13 +5,12 @@
 // which nothing was ever saved is replaced in the same way, by one rename of one file: a crash leaves the old log or
 // the new one.
 
+import { type DirectoryLock, type File, type FileSystem, parentOf, removeLeftovers } from "../disk/file-system.ts";
 import { Encoder, encodeHead } from "./encoder.ts";
 import { WalError } from "./errors.ts";
-import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
+import { isSegmentFile, segmentName } from "./names.ts";
 import { encodeSnapshotRecord, RecordType } from "./record.ts";
-import { parentOf, removeLeftovers } from "./recovery.ts";
 import { allottedOf, drawSalt, writeSegment } from "./segment.ts";
-import { isSegmentFile, segmentName } from "./util.ts";
 
 export interface NewLog {
   readonly fileSystem: FileSystem;

@@ -6,8 +6,8 @@
 //
 // Ports decoder.go; here a decoder reads one segment, and the chain passes from one to the next.
 
-import { crc32c } from "./crc32c.ts";
-import type { File } from "./file-system.ts";
+import { crc32c } from "../disk/crc32c.ts";
+import type { File } from "../disk/file-system.ts";
 import { frameSize, headRecords, RecordType, readFrame, readLengthWord, type WalRecord, wordSize } from "./record.ts";
 
 const chunkSize = 1024 * 1024;

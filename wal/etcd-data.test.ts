@@ -5,9 +5,11 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
+import { removeTemporary } from "../disk/testing.ts";
 import { type Entry, entryTypeName } from "../raft/raftpb/index.ts";
-import { nodeFileSystem, readRecords, validSnapshots, Wal, type WalSnapshot } from "./index.ts";
-import { copyOf, entry, hardState, lastOf, readAsEtcd, removeTemporary, segmentsOf } from "./testing.ts";
+import { readRecords, validSnapshots, Wal, type WalSnapshot } from "./index.ts";
+import { copyOf, entry, hardState, lastOf, readAsEtcd, segmentsOf } from "./testing.ts";
 
 const conformance = fileURLToPath(new URL("../../shared/conformance/etcd-data", import.meta.url));
 const original = path.join(conformance, "data/member/wal");

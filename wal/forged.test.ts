@@ -5,10 +5,11 @@
 import fs from "node:fs";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { slowCrc32c } from "../disk/testing.ts";
 import { FakeDisk, type Fate, sectorBytes } from "../sim/disk.ts";
 import { Random } from "../sim/random.ts";
 import { Wal, type WalError } from "./index.ts";
-import { entries, entry, hardState, saltOf, slowCrc32c } from "./testing.ts";
+import { entries, entry, hardState, saltOf } from "./testing.ts";
 
 const directory = "/wal";
 const metadata = Uint8Array.of(0x08, 1, 0x10, 2);

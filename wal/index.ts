@@ -116,14 +116,11 @@
 //
 // Where to read on: record.ts (bytes), encoder.ts and decoder.ts (many records), repair.ts and search.ts (step 4),
 // read-all.ts (step 5), recovery.ts (opening), copy.ts (steps 6 and 7), create.ts (creating), segment.ts (zeros ahead),
-// wal.ts (the rest), inspect.ts (only looking), node-file-system.ts (the disk).
+// wal.ts (the rest), inspect.ts (only looking), disk/ (the file system).
 
-export { crc32c } from "./crc32c.ts";
 export { endText, refusal, replaceThisMember, WalError, type WalErrorCode } from "./errors.ts";
-export { type DirectoryLock, type File, type FileSystem, FileSystemError } from "./file-system.ts";
 export { type LogItem, readRecords, validSnapshots, verifyFrom } from "./inspect.ts";
 export { decodeMetadata, encodeMetadata, type Metadata } from "./metadata.ts";
-export { nodeFileSystem } from "./node-file-system.ts";
 export type { StartAt } from "./read-all.ts";
 export { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
 export type { Recovered } from "./recovery.ts";

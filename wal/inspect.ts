@@ -8,14 +8,14 @@
 // out its second try when a segment vanishes between listing and opening: no process runs beside a start, and people
 // can retry.
 
+import type { FileSystem } from "../disk/file-system.ts";
 import { decodeHardState } from "../raft/raftpb/index.ts";
 import { Decoder } from "./decoder.ts";
 import { type Refused, refusal } from "./errors.ts";
-import type { FileSystem } from "./file-system.ts";
+import { listSegments, type SegmentName, segmentsFrom } from "./names.ts";
 import { decode, ReadAll, type StartAt } from "./read-all.ts";
 import { decodeSnapshotRecord, RecordType, type WalRecord, type WalSnapshot } from "./record.ts";
 import { judgeEnd } from "./repair.ts";
-import { listSegments, type SegmentName, segmentsFrom } from "./util.ts";
 
 /** One find of readRecords. */
 export type LogItem =

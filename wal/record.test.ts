@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { slowCrc32c, text } from "../disk/testing.ts";
 import { encodeEntry, makeEntry } from "../raft/raftpb/index.ts";
 import {
   decodeSnapshotRecord,
@@ -11,7 +12,6 @@ import {
   readLengthWord,
   writeFrame,
 } from "./record.ts";
-import { slowCrc32c, text } from "./testing.ts";
 
 const chain = 0x11223344;
 

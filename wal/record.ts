@@ -6,8 +6,8 @@
 // Ports walpb/record.proto and the frame arithmetic of encoder.go and decoder.go.
 
 import protobuf from "protobufjs/minimal.js";
+import { crc32c, crc32cCombine } from "../disk/crc32c.ts";
 import { type ConfState, type Entry, entrySize, Reader, readConfState, writeConfState } from "../raft/raftpb/index.ts";
-import { crc32c, crc32cCombine } from "./crc32c.ts";
 
 export const RecordType = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5 } as const;
 export type RecordType = (typeof RecordType)[keyof typeof RecordType];

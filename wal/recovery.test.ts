@@ -1,19 +1,10 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { nodeFileSystem, validSnapshots, Wal } from "./index.ts";
-import {
-  copyOf,
-  entries,
-  entry,
-  hardState,
-  lastOf,
-  readAsEtcd,
-  removeTemporary,
-  segmentsOf,
-  temporary,
-  watched,
-} from "./testing.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { removeTemporary, temporary, watched } from "../disk/testing.ts";
+import { validSnapshots, Wal } from "./index.ts";
+import { copyOf, entries, entry, hardState, lastOf, readAsEtcd, segmentsOf } from "./testing.ts";
 
 afterAll(removeTemporary);
 

@@ -11,16 +11,16 @@
 //
 // Ports openAtIndex and the reading side of wal.go.
 
+import { type File, type FileSystem, parentOf, removeLeftovers } from "../disk/file-system.ts";
 import type { Logger } from "../raft/logger.ts";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
 import { copyTo } from "./copy.ts";
 import { Decoder } from "./decoder.ts";
 import { otherBytes, refusal } from "./errors.ts";
-import type { File, FileSystem } from "./file-system.ts";
+import { listSegments, type SegmentName, segmentsFrom } from "./names.ts";
 import { ReadAll, type StartAt } from "./read-all.ts";
 import { frameSize, RecordType, readFrame, readLengthWord } from "./record.ts";
 import { type Ending, judgeEnd, keepBroken, type Repaired } from "./repair.ts";
-import { listSegments, type SegmentName, segmentsFrom } from "./util.ts";
 
 /** What a log held when it was opened. */
 export interface Recovered {
@@ -190,17 +190,4 @@ const same = (a: HardState | undefined, b: HardState | undefined): boolean =>
 async function syncNames(fileSystem: FileSystem, directory: string): Promise<void> {
   await fileSystem.syncDirectory(directory);
   await fileSystem.syncDirectory(parentOf(directory));
-}
-
-export function parentOf(directory: string): string {
-  const slash = directory.lastIndexOf("/");
-  if (slash < 0) return ".";
-  return slash === 0 ? "/" : directory.slice(0, slash);
-}
-
-/** Files that a crash left under their temporary names: a segment in the making, or a copy. */
-export async function removeLeftovers(fileSystem: FileSystem, directory: string): Promise<void> {
-  for (const name of (await fileSystem.list(directory)) ?? []) {
-    if (name.endsWith(".tmp")) await fileSystem.unlink(`${directory}/${name}`);
-  }
 }

@@ -1,19 +1,11 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { nodeFileSystem, readRecords, validSnapshots, Wal } from "./index.ts";
-import {
-  copyOf,
-  entries,
-  entry,
-  hardState,
-  readAsEtcd,
-  removeTemporary,
-  segmentsOf,
-  temporary,
-  watched,
-} from "./testing.ts";
-import { parseSegmentName } from "./util.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { removeTemporary, temporary, watched } from "../disk/testing.ts";
+import { readRecords, validSnapshots, Wal } from "./index.ts";
+import { parseSegmentName } from "./names.ts";
+import { copyOf, entries, entry, hardState, readAsEtcd, segmentsOf } from "./testing.ts";
 
 afterAll(removeTemporary);
 

@@ -3,7 +3,9 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { nodeFileSystem, type Recovered, Wal, WalError } from "./index.ts";
+import { nodeFileSystem } from "../disk/index.ts";
+import { removeTemporary, slowCrc32c, temporary, unsynced, watched } from "../disk/testing.ts";
+import { type Recovered, Wal, WalError } from "./index.ts";
 import { RecordType, writeFrame } from "./record.ts";
 import {
   continuedByEtcd,
@@ -13,13 +15,8 @@ import {
   hardState,
   lastOf,
   readAsEtcd,
-  removeTemporary,
   saltOf,
   segmentsOf,
-  slowCrc32c,
-  temporary,
-  unsynced,
-  watched,
 } from "./testing.ts";
 
 afterAll(removeTemporary);

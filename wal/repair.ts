@@ -12,9 +12,9 @@
 // Ports repair.go and isTornEntry of decoder.go. Differs: etcd takes every bad frame with a sector of zeros for a torn
 // write, and a zero length word for the end of the log, even where acknowledged records follow.
 
+import type { File, FileSystem } from "../disk/file-system.ts";
 import { copyTo } from "./copy.ts";
 import type { BadFrame, Decoded, Decoder } from "./decoder.ts";
-import type { File, FileSystem } from "./file-system.ts";
 import { headRecords } from "./record.ts";
 import { type Rest, searchRest } from "./search.ts";
 

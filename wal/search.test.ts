@@ -2,15 +2,15 @@
 // What the search finds: repair.test.ts.
 
 import { expect, test, vi } from "vitest";
+import type { File } from "../disk/file-system.ts";
 import { Window } from "./decoder.ts";
-import type { File } from "./file-system.ts";
 import { RecordType, writeFrame } from "./record.ts";
 import { searchRest } from "./search.ts";
 
 const work = vi.hoisted(() => ({ checksummed: 0, read: 0 }));
 
-vi.mock("./crc32c.ts", async (original) => {
-  const real = await original<typeof import("./crc32c.ts")>();
+vi.mock("../disk/crc32c.ts", async (original) => {
+  const real = await original<typeof import("../disk/crc32c.ts")>();
   const crc32c: typeof real.crc32c = (bytes, crc, start = 0, end = bytes.length) => {
     work.checksummed += end - start;
     return real.crc32c(bytes, crc, start, end);

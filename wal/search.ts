@@ -7,7 +7,7 @@
 //
 // etcd has no counterpart: its decoder looks at the bad frame alone.
 
-import { crc32c, crc32cCombine } from "./crc32c.ts";
+import { crc32c, crc32cCombine } from "../disk/crc32c.ts";
 import { usedFrom, type Window } from "./decoder.ts";
 import { frameSize, looksLikeOurs, readFrame, readLengthWord, wordSize } from "./record.ts";
 

@@ -7,7 +7,7 @@
 //
 // Counterpart of file_pipeline.go, which keeps a preallocated file ready; here a segment is made when it is needed.
 
-import type { File, FileSystem } from "./file-system.ts";
+import type { File, FileSystem } from "../disk/file-system.ts";
 
 const zeros = new Uint8Array(1024 * 1024);
 

@@ -1,15 +1,12 @@
-// Shared by the tests of wal/: temporary directories, a file system that can be watched and made to fail, and a reader
-// of the format that uses none of the code under test.
+// What the tests of wal/ share: entries and hard states, copies of a log, and a reader of the format that owes nothing
+// to the code it tests.
 
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
+import { slowCrc32c, temporary, text } from "../disk/testing.ts";
 import type { Entry, HardState } from "../raft/raftpb/index.ts";
-import type { File, FileSystem } from "./file-system.ts";
-import { nodeFileSystem } from "./node-file-system.ts";
 import { RecordType, readFrame, readLengthWord } from "./record.ts";
 
-export const text = (s: string): Uint8Array => new TextEncoder().encode(s);
 export const entry = (index: number, term = 1, data = `entry ${index} of term ${term}`): Entry => ({
   type: 0,
   term,
@@ -20,20 +17,7 @@ export const entries = (lo: number, hi: number, term = 1): Entry[] =>
   Array.from({ length: hi - lo }, (_, i) => entry(lo + i, term));
 export const hardState = (term: number, vote: number, commit: number): HardState => ({ term, vote, commit });
 
-const made: string[] = [];
-
-/** A fresh directory; removeTemporary() removes it. */
-export function temporary(): string {
-  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "readyloop-wal-"));
-  made.push(directory);
-  return directory;
-}
-
-export function removeTemporary(): void {
-  for (const directory of made.splice(0)) fs.rmSync(directory, { recursive: true, force: true });
-}
-
-/** The directory as a crash would leave it if all writes were durable: copied, and not locked. */
+/** What a crash would leave, were everything written durable: the directory as it is now, elsewhere and not locked. */
 export function copyOf(directory: string): string {
   const copy = path.join(temporary(), "wal");
   fs.cpSync(directory, copy, { recursive: true });
@@ -48,51 +32,6 @@ export const segmentsOf = (directory: string): string[] =>
     .map((name) => path.join(directory, name));
 
 export const lastOf = (directory: string): string => segmentsOf(directory).at(-1) as string;
-
-/** Calls the real disk, after `before` has seen the call, which can count it or throw. */
-export function watched(before: (call: string, path: string) => void): FileSystem {
-  const seen = (call: string, file: string): Promise<void> => Promise.resolve().then(() => before(call, file));
-  const wrap = (file: File): File => ({
-    path: file.path,
-    read: (into, offset) => seen("read", file.path).then(() => file.read(into, offset)),
-    writeAt: (bytes, offset) => {
-      before("writeAt", file.path);
-      file.writeAt(bytes, offset);
-    },
-    datasync: () => seen("datasync", file.path).then(() => file.datasync()),
-    truncate: (size) => seen("truncate", file.path).then(() => file.truncate(size)),
-    size: () => file.size(),
-    close: () => file.close(),
-  });
-  const real = nodeFileSystem;
-  return {
-    open: (file, mode) => seen("open", file).then(async () => wrap(await real.open(file, mode))),
-    rename: (from, to) => seen("rename", from).then(() => real.rename(from, to)),
-    unlink: (file) => seen("unlink", file).then(() => real.unlink(file)),
-    list: (directory) => seen("list", directory).then(() => real.list(directory)),
-    makeDirectory: (directory) => seen("makeDirectory", directory).then(() => real.makeDirectory(directory)),
-    syncDirectory: (directory) => seen("syncDirectory", directory).then(() => real.syncDirectory(directory)),
-    lock: (directory) => seen("lock", directory).then(() => real.lock(directory)),
-  };
-}
-
-/** The real file system without its syncs, for tests that open thousands of logs and cut no power. */
-export const unsynced: FileSystem = {
-  ...nodeFileSystem,
-  syncDirectory: () => Promise.resolve(),
-  open: async (file, mode) => {
-    const real = await nodeFileSystem.open(file, mode);
-    return Object.assign(Object.create(real) as File, {
-      path: real.path,
-      read: real.read.bind(real),
-      writeAt: real.writeAt.bind(real),
-      truncate: real.truncate.bind(real),
-      size: real.size.bind(real),
-      close: real.close.bind(real),
-      datasync: () => Promise.resolve(),
-    });
-  },
-};
 
 /** The salt of a segment: what the first record of its file states. */
 export function saltOf(segment: Uint8Array): number {
@@ -173,17 +112,10 @@ function parse(bytes: Uint8Array): { type: number; crc: number; data: Uint8Array
   return result;
 }
 
-/** CRC-32C bit by bit, as defined. */
-export function slowCrc32c(bytes: Uint8Array, crc = 0): number {
-  let c = ~crc;
-  for (const byte of bytes) {
-    c ^= byte;
-    for (let bit = 0; bit < 8; bit++) c = c & 1 ? (c >>> 1) ^ 0x82f63b78 : c >>> 1;
-  }
-  return ~c >>> 0;
-}
-
-/** The last of these segments after etcd has written three hard states behind its records, in [start, end). */
+/**
+ * The last of these segments as etcd leaves it that has written three hard states behind their records, in [start,
+ * end).
+ */
 export function continuedByEtcd(files: readonly string[]): {
   bytes: Buffer;
   start: number;

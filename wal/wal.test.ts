@@ -1,22 +1,12 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { nodeFileSystem } from "../disk/index.ts";
+import { removeTemporary, temporary, text, watched } from "../disk/testing.ts";
 import { encodeEntry, encodeHardState } from "../raft/raftpb/index.ts";
 import type { LogStore } from "../server/interfaces.ts";
-import { type LogItem, nodeFileSystem, readRecords, Wal } from "./index.ts";
-import {
-  copyOf,
-  entries,
-  entry,
-  hardState,
-  lastOf,
-  readAsEtcd,
-  removeTemporary,
-  segmentsOf,
-  temporary,
-  text,
-  watched,
-} from "./testing.ts";
+import { type LogItem, readRecords, Wal } from "./index.ts";
+import { copyOf, entries, entry, hardState, lastOf, readAsEtcd, segmentsOf } from "./testing.ts";
 
 afterAll(removeTemporary);
 

@@ -9,17 +9,17 @@
 // locks on single segments (one lock on the directory), and the switch that turns syncs off.
 
 import { randomInt } from "node:crypto";
+import type { DirectoryLock, File, FileSystem } from "../disk/file-system.ts";
 import { discardLogger, type Logger } from "../raft/logger.ts";
 import { type Entry, encodeHardState, type HardState, makeHardState } from "../raft/raftpb/index.ts";
 import { makeLog } from "./create.ts";
 import { Encoder, encodeHead } from "./encoder.ts";
 import { WalError } from "./errors.ts";
-import type { DirectoryLock, File, FileSystem } from "./file-system.ts";
+import { listSegments, segmentName } from "./names.ts";
 import type { StartAt } from "./read-all.ts";
 import { encodeSnapshotRecord, type RecordData, RecordType, type WalSnapshot } from "./record.ts";
 import { type Recovered, recover } from "./recovery.ts";
 import { allottedOf, drawSalt, writeSegment, writeZeros } from "./segment.ts";
-import { listSegments, segmentName } from "./util.ts";
 
 const segmentBytes = 64_000_000;
 const emptyHardState = makeHardState(0, 0, 0);

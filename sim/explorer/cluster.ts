@@ -9,9 +9,8 @@
 //   - a delivery that changes nothing in the node and sends nothing. The state after it is the same with one message
 //     fewer, so whatever can be reached from there can be reached from here, with the same nodes and the same history,
 //     by leaving that message in flight.
-//   - messages that no node will ever act upon, because the node they go to has a later term on disk, or answers a
-//     question of a role that the node no longer has and cannot have again in that term. With them or without them, the
-//     same can happen.
+//   - messages without any effect: the receiving node has a later term on disk, or they answer a question of a role
+//     that the node no longer has and cannot have again in that term. With them or without them, the same can happen.
 //
 // No property looks at the messages in flight, so nothing that could be found is lost. explore.test.ts checks on a
 // small world that lost messages add nothing, and that messages which arrive often cover those which arrive once, or

@@ -39,7 +39,6 @@ import {
 } from "../../raft/index.ts";
 import { step } from "../../raft/step.ts";
 import { emptyHardState } from "../../raft/types.ts";
-import { tryConfChange } from "../../server/dry-run.ts";
 
 export type Input =
   | { readonly kind: "deliver"; readonly message: Message }
@@ -269,7 +268,7 @@ export class LocalNode {
     const change = confChangeOf(e);
     if (change === undefined) return;
     const cc = asV2(change);
-    if (!(tryConfChange(this.raft, cc) instanceof Error)) this.raft.applyConfChange(cc);
+    if (!(this.raft.tryConfChange(cc) instanceof Error)) this.raft.applyConfChange(cc);
   }
 
   get canCompact(): boolean {

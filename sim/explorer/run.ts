@@ -3,8 +3,8 @@
 // Ends with a verdict. Exits with 1 if something is wrong in a world that is not expected there, with the way that
 // leads there, or if a bug was not found.
 
-import { maybeCountFlag, readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
-import { failed, npmRun, passed, refuse } from "../../cli/verdict.ts";
+import { maybeCountFlag, readFlags, textFlag, yesFlag } from "../../command-line/script-flags.ts";
+import { failed, npmRun, passed, refuse } from "../../command-line/verdict.ts";
 import { explore, type Limits, type Outcome } from "./explore.ts";
 import { mutants } from "./mutants.ts";
 import type { World } from "./world.ts";

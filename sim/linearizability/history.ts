@@ -8,7 +8,7 @@
 // the key was absent. Only a put and a get that ended "ok" need it call     nanoseconds of one monotonic clock, the
 // same for all clients, up to 2^53 (104 days): count from the start of the run return   the same; of an unknown
 // outcome, when the client gave up, or null outcome  "ok": it took effect. "fail": it did not and never will.
-// "unknown": it may have taken effect, or may still
+// "unknown": no answer tells; it may still take effect
 //
 // Keys of a line that are not named here are passed over, so that a recorder may note more. A file cut off within its
 // last line is refused: what is missing might have been the write that a get saw.

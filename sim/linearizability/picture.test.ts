@@ -31,7 +31,7 @@ describe("the page", () => {
     expect(html).toContain("put &quot;a&quot; of client 1, called at 1 ns, returned at 3 ns: number 1 of the order");
   });
 
-  test("says so where no operation wrote the value that a get saw", () => {
+  test("says so where no operation wrote what was seen", () => {
     expect(page([put("a", [1, 2]), get("x", [3, 4])])).toContain("No operation of the history wrote what it saw.");
   });
 

@@ -62,7 +62,7 @@ test("a history without one: exit code 1, the contradiction in words, and a pict
   expect(fs.readFileSync(picture, "utf8")).toContain("<svg");
 });
 
-test("a get of a value that no put wrote: found without a search, with the same words and a picture", async () => {
+test("a get of a value that no client wrote: found without a search, with the same words and a picture", async () => {
   const picture = path.join(directory, "made-up.html");
   const madeUp = get("never written", [5_000_000, 6_000_000], { client: 2 });
   const { code, out } = await run(write("made-up.jsonl", lines(...fine, madeUp)), `--picture=${picture}`);

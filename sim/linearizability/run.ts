@@ -8,9 +8,9 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { exitCode } from "../../cli/exit-codes.ts";
-import { maybeCountFlag, readFlags, textFlag } from "../../cli/script-flags.ts";
-import { failed, npmRun, passed, readOperand, refuse } from "../../cli/verdict.ts";
+import { exitCode } from "../../command-line/exit-codes.ts";
+import { maybeCountFlag, readFlags, textFlag } from "../../command-line/script-flags.ts";
+import { failed, npmRun, passed, readOperand, refuse } from "../../command-line/verdict.ts";
 import { checkHistory } from "./checker.ts";
 import { HistoryError, parseHistory } from "./history.ts";
 import { mapModel } from "./model.ts";

@@ -125,7 +125,7 @@ export class Search<O extends Operation, S> {
       return this.#isRead[number]! && this.#model.step(this.#state, operation) !== illegal;
     });
     if (this.#demand === undefined || this.#demand.isWanted(this.#state)) return fence;
-    // No read will see the result of such a write, so the state may stand for it.
+    // No operation will see what such a write leaves, so the state may stand for it.
     return this.#takeAll(
       (number, operation) => !this.#isRead[number]! && !this.#demand!.isWanted(this.#model.after!(operation)),
     );

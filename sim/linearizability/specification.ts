@@ -46,8 +46,8 @@ export interface Model<O extends Operation, S> {
   /**
    * Only for an object whose every change leads to a state that the operation names. `needs`: the states of which an
    * "ok" operation must have found one to return what it did, undefined where they cannot be listed. `leaves`: every
-   * state that it may leave other than the one that it finds, judged by what was asked and not by the answer: while it
-   * ran, that was unknown. With it, a read of a value that no operation can have written is found without a search.
+   * state that it may leave other than the one that it finds, judged by the request and not by the answer, which was
+   * unknown while it ran. With it, a read of a value that no operation can have written is found without a search.
    */
   reach?(operation: O): { readonly needs: readonly S[] | undefined; readonly leaves: readonly S[] };
   /** One line for a reader; says all that `step` looks at, so that unknown operations with equal texts do the same. */

@@ -31,7 +31,7 @@ describe("a get of the map", () => {
     expect(found(put("a", [1, 2]), del([3, 4]), get(undefined, [5, 6]))).toBeUndefined();
   });
 
-  test("needs no explanation if it failed, or if its answer is unknown", () => {
+  test("needs no explanation if it failed, or if it is unknown what it saw", () => {
     expect(found(get("a", [5, 6], { outcome: "fail" }), get("a", [5, 6], { outcome: "unknown" }))).toBeUndefined();
   });
 
@@ -52,7 +52,7 @@ describe("a register with compare-and-set", () => {
     expect(firstUnexplained([write, { ...swap, values: [1, 3] }, read], registerModel)).toBe(read);
   });
 
-  test("a swap of a value that no operation wrote is not explained; a refused one always is", () => {
+  test("a swap of a value that was never written is not explained; a refused one always is", () => {
     expect(firstUnexplained([swap], registerModel)).toBe(swap);
     expect(firstUnexplained([{ ...swap, swapped: false }], registerModel)).toBeUndefined();
   });

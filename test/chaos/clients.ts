@@ -7,8 +7,9 @@
 // that does not.
 //
 // Every put has a value of its own, made long by padding, so that a damaged message is likely to be damaged there; the
-// history has it without, unless what was read is no value of any put. The keys are changed after so many operations,
-// so that those of unknown outcome, which the checker must consider at every later moment, stay few on each.
+// history has it without, unless what was read is no value of any put. The keys are changed after so many
+// operations, so that those of unknown outcome, which the checker must consider at every later moment, stay few on
+// each.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Outcome } from "../../sim/linearizability/specification.ts";

@@ -1,14 +1,14 @@
 // One HTTP request on a client's own connection, and how it ended.
 //
 // Not fetch: what it does about a connection that breaks is its own business, and here everything depends on that.
-// node:http sends a request once. A connection that is refused has carried nothing; of one that breaks, or that answers
+// node:http sends a request once. A connection that is refused has carried nothing; after one that breaks, or answers
 // too late, the outcome is unknown.
 
 import http from "node:http";
 
 export type Answer =
   | { readonly kind: "answer"; readonly status: number; readonly body: Buffer }
-  /** The request never left: no server took the connection. */
+  /** The request never left: no process took the connection. */
   | { readonly kind: "refused" }
   | { readonly kind: "broken"; readonly why: string };
 

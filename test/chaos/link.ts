@@ -1,8 +1,8 @@
 // One direction between two members, and what may be wrong with it.
 //
 // A link is an ordered pair: what member 1 sends to member 2, on whichever connection. It carries one direction of
-// every connection between the two, whichever side dialled, as a cable does. A cut link holds back what comes, and lets
-// it pass when it is healed, as TCP does when packets are lost and sent again: so old messages arrive late, after
+// every connection between the two, whichever member dialled, as a cable does. A cut link holds back what comes, and
+// lets it pass when it is healed, as TCP does when packets are lost and sent again: so old messages arrive late, after
 // elections that they know nothing of. Not even the end of a connection passes a cut link. A link that breaks
 // connections resets them; one that corrupts turns over single bits, which no TCP checksum sees here.
 //

@@ -5,7 +5,7 @@
 
 import fs from "node:fs/promises";
 import path from "node:path";
-import type { MemberStatus } from "../../server/interfaces.ts";
+import type { MemberStatus } from "../../server/member.ts";
 import { type Answer, HttpClient, type Request } from "./http.ts";
 import type { Network } from "./network.ts";
 import { MemberProcess } from "./process.ts";

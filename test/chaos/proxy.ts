@@ -6,8 +6,8 @@
 // lets each carry its direction of the connection, those first lines included. A connection that names no member is
 // closed and counted.
 //
-// The member's own port may change, as it does with every start; while it is unknown, or has no listener, connections
-// are reset.
+// The member's own port may change, as it does with every start; while it is unknown, or no process listens there,
+// connections are reset.
 
 import { once } from "node:events";
 import net from "node:net";
@@ -82,7 +82,7 @@ export class PeerProxy {
       this.#linkBetween(from, this.id).carry(dialler, member, head);
       this.#linkBetween(this.id, from).carry(member, dialler, Buffer.alloc(0));
     });
-    // A dialler that hangs up before that has not reached the member.
+    // The member has not heard a dialler that hangs up before that.
     dialler.once("close", () => {
       if (member.connecting) member.destroy();
     });

@@ -1,5 +1,5 @@
-// The history of what the clients did: in memory for the checker, and as JSON lines in a file for the search after a
-// failure.
+// The history of what the clients did: in memory for the checker, and as JSON lines in a file for a person who looks
+// into a failure.
 //
 // Each operation is written when it ends; one that never does, since the run ends first, is written by close(), as
 // unknown: what it did may have been seen by others. Also keeps the longest time in which no operation was

@@ -6,9 +6,9 @@
 // says so.
 
 import { randomInt } from "node:crypto";
-import { maybeAmountFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
-import { printTable } from "../../cli/table.ts";
-import { failed, npmRun, passed, refuse } from "../../cli/verdict.ts";
+import { maybeAmountFlag, maybeCountFlag, readFlags, textFlag, yesFlag } from "../../command-line/script-flags.ts";
+import { printTable } from "../../command-line/table.ts";
+import { failed, npmRun, passed, refuse } from "../../command-line/verdict.ts";
 import { removeDirectory, runChaos } from "./chaos.ts";
 import { mutantPreload, mutants } from "./mutants.ts";
 import { rowsOf } from "./report.ts";
@@ -74,7 +74,7 @@ function conclude(violations: readonly string[]): number {
   );
 }
 
-/** The run has ended. A resource that still keeps the process alive was never closed. */
+/** The run ends since nothing is left to do. A resource that is still open is a leak. */
 function conclusion(): void {
   const left = process.getActiveResourcesInfo();
   for (const kind of given) if (left.includes(kind)) left.splice(left.indexOf(kind), 1);
@@ -82,5 +82,5 @@ function conclusion(): void {
   process.exitCode = conclude([...result.violations, ...leak]);
 }
 
-process.once("exit", conclusion); // a socket without an owner lets the loop end, but not the process
+process.once("exit", conclusion); // a socket without an owner lets the loop end, and then not the process
 setTimeout(() => process.exit(1), endPatienceMs).unref();

@@ -10,8 +10,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { readFlags, yesFlag } from "../../cli/script-flags.ts";
-import { failed, npmRun, passed } from "../../cli/verdict.ts";
+import { readFlags, yesFlag } from "../../command-line/script-flags.ts";
+import { failed, npmRun, passed } from "../../command-line/verdict.ts";
 import { partAreas, provedByScripts, withoutTest } from "./facts-parts.ts";
 import { type Area, raftAreas } from "./facts-raft.ts";
 

@@ -10,8 +10,8 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { readFlags, textFlag, yesFlag } from "../../cli/script-flags.ts";
-import { failed, npmRun, passed, readOperand, refuse } from "../../cli/verdict.ts";
+import { readFlags, textFlag, yesFlag } from "../../command-line/script-flags.ts";
+import { failed, npmRun, passed, readOperand, refuse } from "../../command-line/verdict.ts";
 import { diff, paint } from "./paint.ts";
 import { type Failure, type Outcome, runScript } from "./script.ts";
 import { showScript } from "./show.ts";
@@ -77,7 +77,9 @@ function runAll(): number {
   if (files.length === 0) refuse("conformance", "no script to run: name a script or a directory, like raft/testdata");
   const results: { file: string; outcome: Outcome }[] = [];
   for (const file of files) {
-    results.push({ file, outcome: runScript(file, textOf(file), flags.rewrite) });
+    const outcome = runScript(file, textOf(file), flags.rewrite);
+    if (outcome.failure === undefined && outcome.steps === 0) refuse("conformance", `${file}: there is no step in it`);
+    results.push({ file, outcome });
     progressBar(results.length, files.length);
   }
   const nameWidth = Math.max(4, ...files.map((file) => file.length));

@@ -3,8 +3,8 @@
 // READYLOOP_EXPLORE=full looks at more: larger subsets of unsynced changes, more draws, torn writes of the starts.
 
 import { afterAll, describe, expect, test } from "vitest";
+import type { FileSystem } from "../../disk/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
-import type { FileSystem } from "../../wal/index.ts";
 import { type Counts, Explorer, type Limits, type Workload } from "./explore.ts";
 import { History } from "./member.ts";
 import { append, create, reopenings, snapshots, workloads } from "./workloads.ts";

@@ -5,10 +5,11 @@
 // asks for more memory than the file has bytes.
 
 import { beforeAll, describe, expect, test } from "vitest";
+import type { File, FileSystem } from "../../disk/index.ts";
 import { makeSnapshot } from "../../raft/raftpb/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
 import { SnapError, Snapshotter, snapshotName } from "../../snap/index.ts";
-import { type File, type FileSystem, Wal, WalError } from "../../wal/index.ts";
+import { Wal, WalError } from "../../wal/index.ts";
 import { confState, createWal, entry, hardState, metadata, noise, snap, textOf, walFile } from "./member.ts";
 
 const segmentBytes = 1024;

@@ -8,8 +8,8 @@
 // once, and held against every moment that leaves them.
 
 import { createHash } from "node:crypto";
+import type { FileSystem } from "../../disk/index.ts";
 import type { FakeDisk } from "../../sim/disk.ts";
-import type { FileSystem } from "../../wal/index.ts";
 import { choices, type Ways } from "./choices.ts";
 import {
   createWal,

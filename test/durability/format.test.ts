@@ -7,11 +7,11 @@ import fs from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { openDataDirectory } from "../../cli/data-directory.ts";
+import { nodeFileSystem } from "../../disk/index.ts";
 import { KvMap } from "../../kvstore/map.ts";
+import { openDataDirectory } from "../../member/data-directory.ts";
 import { decodeEnvelope } from "../../server/envelope.ts";
 import { splitSnapshot } from "../../server/snapshot-header.ts";
-import { nodeFileSystem } from "../../wal/index.ts";
 
 test("a directory of format 1 opens, and holds the keys, the members and the spent ids that it held", async () => {
   const kept = path.join(import.meta.dirname, "format-1");

@@ -1,12 +1,12 @@
-// A power cut, and the death of the process, at each call to the disk of a start that makes a directory anew in which
-// nothing was ever saved; and each call failing. Whatever is left is again a directory in which nothing was saved, of
-// the old identity or the new, and the next start has the new one; what it saves then stays.
+// A start that makes anew a directory in which nothing was ever saved: a power cut, the death of the process, and a
+// failure, at each of its calls to the disk. Each leaves a directory in which nothing was saved, of the old identity or
+// the new; the next start has the new one, and its saves stay.
 
 import { describe, expect, test } from "vitest";
-import { makeLog, openDataDirectory } from "../../cli/data-directory.ts";
+import type { FileSystem } from "../../disk/index.ts";
+import { makeLog, openDataDirectory } from "../../member/data-directory.ts";
 import { type Failure, FakeDisk } from "../../sim/disk.ts";
 import { Random } from "../../sim/random.ts";
-import type { FileSystem } from "../../wal/index.ts";
 import { choices } from "./choices.ts";
 
 const old = { nodeId: 1, clusterId: 7, incarnation: 5 };
@@ -19,7 +19,7 @@ const where = (fileSystem: FileSystem, id: number, seed = 1) => {
   return { fileSystem, path: "/data", id, segmentBytes: 2048, random: (n: number) => salts.below(n) };
 };
 
-/** As a start leaves it that was ended before it saved anything. */
+/** A directory as a start leaves it that ended before it saved anything. */
 async function begin(disk: FakeDisk, wasClosed: boolean): Promise<void> {
   const { snapshots } = await openDataDirectory(where(disk, old.nodeId));
   const { wal } = await makeLog(where(disk, old.nodeId), old, undefined);

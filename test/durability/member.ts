@@ -6,7 +6,8 @@
 // must lie between the last record that was acknowledged and the last that was written. The history works that out by
 // itself, with no help of wal/ or snap/.
 
-import { makeLog, openDataDirectory } from "../../cli/data-directory.ts";
+import { crc32c, type FileSystem } from "../../disk/index.ts";
+import { makeLog, openDataDirectory } from "../../member/data-directory.ts";
 import {
   type Entry,
   type HardState,
@@ -18,7 +19,7 @@ import {
 import type { Recovered } from "../../server/interfaces.ts";
 import { Random } from "../../sim/random.ts";
 import type { Snapshotter } from "../../snap/index.ts";
-import { crc32c, type FileSystem, Wal } from "../../wal/index.ts";
+import { Wal } from "../../wal/index.ts";
 
 export const walFile = "/data/member/wal";
 export const snap = "/data/member/snap";

@@ -1,7 +1,7 @@
 // What members do to their disks, in small: each of these runs is cut at each of its calls.
 
+import type { FileSystem } from "../../disk/index.ts";
 import type { FakeDisk } from "../../sim/disk.ts";
-import type { FileSystem } from "../../wal/index.ts";
 import type { Workload } from "./explore.ts";
 import { createWal, entry, type History, hardState, openMember, Recorder } from "./member.ts";
 

@@ -214,7 +214,7 @@ const line = ({ attack, normal, attacked, connections }: Round): void =>
       `${(attacked / normal).toFixed(2)} of their normal ${Math.round(normal)}/s`,
   );
 
-/** Calls `tell` for each round; repeats one in which the ratio is below `least`, and fails at the third time. */
+/** Calls `tell` for each round. A round whose ratio is below `least` is repeated, and fails at the third time. */
 export const makeAttackTarget = (phaseMs: number, least = leastRatio, tell: (round: Round) => void = line): Target => ({
   name: "attack",
   about: "how well others are served while the client port is attacked",

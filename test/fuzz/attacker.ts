@@ -1,5 +1,5 @@
-// Attacks a client port, as a process of its own: the attack itself must not slow down the process that measures how
-// others are served.
+// Attacks a client port, as a process of its own: the attack must not slow down the process that measures how others
+// are served.
 //
 //     node --import tsx attacker.ts PORT
 //

@@ -1,4 +1,5 @@
-// The decoders, given what has broken them before, what is sound, and some hundred new inputs. For more: npm run fuzz.
+// The decoders, given inputs that have broken them before, sound inputs, and some hundred new ones. For more: npm run
+// fuzz.
 
 import { describe, expect, test } from "vitest";
 import { readCorpus, soundOf } from "./corpus.ts";

@@ -1,7 +1,7 @@
 // Reads what the server has sent back, as strictly as a careful client does.
 //
 // Promises: returns the answers that are whole, and throws a Fault for bytes that are none: a status line or a header
-// that RFC 9112 does not know, a chunk without a size, an answer whose end is unclear. What is cut off at the end of
+// that RFC 9112 does not know, a chunk without a size, an answer without a certain end. What is cut off at the end of
 // the connection is no fault: a server may hang up on a client that it has refused.
 
 import { expect } from "./target.ts";

@@ -3,8 +3,8 @@
 //
 // A mutator of bytes seldom makes a request whose length is still right, and so hardly ever gets behind the parser.
 // Here lengths are right unless they are meant to be wrong; the trouble lies in paths, headers, the framing of bodies
-// and the JSON in them, and in several requests behind each other. Bodies at times hold a request of their own: if a
-// parser loses count, it writes a key that no request asked for.
+// and the JSON in them, and in several requests behind each other. Bodies at times hold a request of their own: if the
+// server loses count, it writes a key that no request asked for.
 
 import type { Random } from "../../sim/random.ts";
 import { joined, noise } from "./mutate.ts";

@@ -16,7 +16,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { decodeCommand } from "../../kvstore/command.ts";
 import { createKvServer } from "../../kvstore/index.ts";
-import type { ChangeOutcome, Member, MemberChange } from "../../server/interfaces.ts";
+import type { ChangeOutcome, Member, MemberChange } from "../../server/member.ts";
 import { put, type TestMember, TestServers } from "../../server/testing.ts";
 import type { Random } from "../../sim/random.ts";
 import { readAnswers } from "./http-answers.ts";

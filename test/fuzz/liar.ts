@@ -1,10 +1,10 @@
 // Liars against a cluster that serves (serving.ts), while clients write and read: two targets, for there are two kinds
 // of them.
 //
-// `strangers`: who is no member and shows it: a removed one, one of another cluster, one with another data directory
-// than the member had whose name it takes, one that no member knows and that gives no address. None of their messages
-// reaches a node, no member calls them, no client is answered anything but that all is well, and the history of the
-// clients has an order. One cluster stands them all.
+// `strangers`: clients of the peer port that are no members and show it: a removed one, one of another cluster, one
+// under a member's id with another data directory, an unknown one without an address. No message of theirs reaches a
+// node, no member dials them, every client's request succeeds, and the history of the clients has an order. One cluster
+// withstands them all.
 //
 // `traitors`: who is taken for a member: the third voter, in whose place, at whose address and with whose incarnation
 // the liar speaks, and a newcomer, whose addition the members may have missed and who says where it is reached. Raft
@@ -169,7 +169,7 @@ class TraitorsSession implements Session {
       await clients.more(operationsBefore);
       const dials = server.dials;
       await liar.tell(input.subarray(2));
-      // A member that was refused for good does not call.
+      // A liar that was refused for good does not dial again.
       await Promise.race([clients.more(40), calledAgain(server, dials)]);
       await liar.close();
     } finally {

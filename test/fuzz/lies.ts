@@ -25,7 +25,7 @@ import {
 } from "../../raft/raftpb/index.ts";
 import { Applier } from "../../server/applier.ts";
 import { isUntimely, violationOf } from "../../server/guard.ts";
-import { Members } from "../../server/members.ts";
+import { Members } from "../../server/membership/members.ts";
 import { startNode } from "../../server/start-node.ts";
 import type { Random } from "../../sim/random.ts";
 import { decodeFrame } from "../../transport/frame.ts";

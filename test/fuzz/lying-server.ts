@@ -9,7 +9,7 @@ import net, { type AddressInfo } from "node:net";
 import { checksumOf } from "../../transport/checksum.ts";
 import { remainingHeader } from "../../transport/handshake.ts";
 
-/** How a dial is answered. The refusals are those that a member may give, and impossible ones. */
+/** How a dial is answered. Some refusals are those of a member, others none should send. */
 const manners = [
   "taken, then silence",
   "taken, then messages",
@@ -34,7 +34,7 @@ const webSocketGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 export const mannerAt = (byte: number): Manner =>
   (byte < 0xe0 ? manners[byte % harmless] : manners[harmless + (byte % (manners.length - harmless))]) as Manner;
 
-/** Whether a member that believes the answer has to stop. */
+/** Whether a member that believes the answer has to go. */
 export const tellsToGo = (manner: Manner): boolean => manners.indexOf(manner) >= harmless;
 
 export class LyingServer {
@@ -71,7 +71,7 @@ export class LyingServer {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** All peers have to dial again, and get the answer of the present manner. */
+  /** Makes every connected member dial again, and answers it in the present manner. */
   hangUp(): void {
     for (const socket of this.#sockets) socket.destroy();
   }

@@ -6,11 +6,12 @@
 // file.
 
 import fs from "node:fs";
+import { crc32c } from "../../disk/index.ts";
 import { encodeEntry, encodeHardState, makeConfState, makeEntry, makeHardState } from "../../raft/raftpb/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
 import { Random } from "../../sim/random.ts";
 import { Snapshotter } from "../../snap/index.ts";
-import { crc32c, encodeMetadata, RecordType, Wal } from "../../wal/index.ts";
+import { encodeMetadata, RecordType, Wal } from "../../wal/index.ts";
 import { encodeSnapshotRecord } from "../../wal/record.ts";
 import { type LogFiles, packLog } from "./log-files.ts";
 import { joined } from "./mutate.ts";

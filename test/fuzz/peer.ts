@@ -1,7 +1,7 @@
 // The peer port as a target, over real sockets, twice.
 //
 // `door`: whole connections, to one of three members that serve. Who is not let in changes nothing: no message of
-// theirs reaches a node, and the three go on and hold the same. No intruder is admitted as one of the three. Who the
+// theirs reaches a node, and the three go on and hold the same. No connection is admitted as one of the three. Who the
 // mutator happens to get let in as somebody else (it takes the cluster's id and an address) is counted, and what it
 // says is dropped.
 //
@@ -57,7 +57,7 @@ class DoorSession implements Session {
   static async open(spoil: (member: TestMember) => void): Promise<DoorSession> {
     const servers = await TestServers.create();
     const [target] = await servers.startCluster(3, { server: { tickMs: 20, electionTicks: 20 } });
-    // Until the log says which data a member has, a peer that names itself one is believed.
+    // Until the log has a member's incarnation, any process under its id is admitted.
     await until(() =>
       servers.all.every(({ server }) => incarnationsOf(server).every((incarnation) => incarnation > 0)),
     );

@@ -34,7 +34,7 @@ export class Serving {
   /** Those that run: 1 and 2. */
   readonly honest: readonly TestMember[];
   readonly clients: Clients;
-  /** What the stopped one had: a peer that gives it counts as that member. */
+  /** That of the stopped member: a process that gives it passes for that member. */
   readonly incarnation: number;
   /** What the removed one had. */
   readonly removedIncarnation: number;
@@ -59,7 +59,7 @@ export class Serving {
   static async open(server: Partial<ServerOptions>, { withRemoved = false } = {}): Promise<Serving> {
     const servers = await TestServers.create();
     const members = await servers.startCluster(3, { server });
-    // Until the log says which data a member has, a peer that names itself one is believed.
+    // Until the log has a member's incarnation, any process under its id is admitted.
     await until(() => members.every((one) => members.every(({ id }) => incarnationOf(one, id) > 0)));
     const removedIncarnation = withRemoved ? await removeOne(servers, server) : 0;
     const [first, , third] = members as [TestMember, TestMember, TestMember];
@@ -165,7 +165,7 @@ export class Clients {
       const due = this.#watchers.filter(({ at }) => this.#operations.length >= at);
       this.#watchers = this.#watchers.filter((watcher) => !due.includes(watcher));
       for (const watcher of due) watcher.call();
-      // A peer that is refused at once must not keep the members busy.
+      // A client that is refused at once must not keep the members from their other work.
       if (outcome !== "ok") await new Promise((resolve) => setTimeout(resolve, 5));
     }
   }

@@ -149,7 +149,7 @@ const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 const portOf = ({ url }: TestMember): number => Number(new URL(url).port);
 
-/** A question that a peer port answers to any program. */
+/** A question that a peer port answers to any asker. */
 async function ask(member: TestMember): Promise<void> {
   const connection = await RawConnection.open(portOf(member), utf8("GET /none HTTP/1.1\r\nHost: h\r\n\r\n"));
   await connection.until(() => false);

@@ -92,7 +92,7 @@ export function someLies(random: Random, count: number): number[] {
 /** How many lies the bytes hold; what is left over says nothing. */
 export const lieCount = (bytes: Uint8Array): number => Math.floor(bytes.length / lieBytes);
 
-/** The lie that the bytes come to, given the state of the member that hears it. */
+/** The lie that the bytes encode, in view of the present state of the member that receives it. */
 export function lieAt(bytes: Uint8Array, i: number, { liar, honest }: Ends): Lie {
   const at = (offset: number): number => bytes[i * lieBytes + offset] ?? 0;
   const whom = at(1) & 1;

@@ -11,17 +11,10 @@
 //   - verifying comes to the same as opening, and opening again to the same as opening once;
 //   - no buffer is allocated that is larger than the log and the 1 MiB that the log uses anyway.
 
+import type { FileSystem } from "../../disk/index.ts";
 import { decodeEntry, decodeHardState, type Entry } from "../../raft/raftpb/index.ts";
 import { FakeDisk } from "../../sim/disk.ts";
-import {
-  type FileSystem,
-  RecordType,
-  readRecords,
-  validSnapshots,
-  verifyFrom,
-  Wal,
-  WalError,
-} from "../../wal/index.ts";
+import { RecordType, readRecords, validSnapshots, verifyFrom, Wal, WalError } from "../../wal/index.ts";
 import type { StartAt } from "../../wal/read-all.ts";
 import { AllocationWatch } from "./allocations.ts";
 import { type LogFiles, unpackLog } from "./log-files.ts";

@@ -1,5 +1,4 @@
-// Ends a run that hangs: an input that sends a decoder into an endless loop blocks the main thread, which cannot report
-// it.
+// Ends a run that hangs: after an input that sends a decoder into an endless loop the main thread cannot report it.
 //
 // A second thread looks at a counter. If it has stood still for too long, the thread writes the seed to standard error
 // by itself, for the streams of the process are served by the main thread, and ends the process. Its line is the
@@ -29,7 +28,7 @@ export class Watchdog {
   readonly #shared = new Int32Array(new SharedArrayBuffer(4));
   readonly #worker: Worker;
 
-  /** `files` are the inputs of the corpus: number i of them is reported by pat(-i - 1). */
+  /** `files` are the inputs of the corpus: pat(-i - 1) stands for number i. */
   constructor(target: string, files: readonly string[]) {
     const workerData = { shared: this.#shared.buffer, patienceMs, target, files };
     this.#worker = new Worker(watcher, { eval: true, workerData });

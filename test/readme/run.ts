@@ -16,7 +16,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { readFlags } from "../../cli/script-flags.ts";
+import { readFlags } from "../../command-line/script-flags.ts";
 import { type Step, stepsOf } from "./script.ts";
 
 const firstPort = 2379;

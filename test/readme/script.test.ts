@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { stepsOf } from "./script.ts";
 
-test("stepsOf reads shell lines with their comments, servers, and what is typed at the prompt, in their order", () => {
+test("stepsOf reads shell lines with their comments, servers, and prompt commands, in their order", () => {
   const markdown = [
     "```sh",
     "npm ci && npx tsx main.ts start-server --id=1",
