@@ -137,6 +137,7 @@ export class Console {
   }
 
   private keyOf(rest: string, usage: string): string {
+    if (/^["']/.test(rest)) throw new Error(`a key is written without quotes here, and has no spaces: ${usage}`);
     if (rest === "" || /\s/.test(rest)) throw new Error(`needs one key, without spaces. For example: ${usage}`);
     return rest;
   }

@@ -132,7 +132,7 @@ async function announceReady(cluster: LocalCluster, screen: Screen, ended: Abort
       patience = Number.POSITIVE_INFINITY;
       const { running, ids } = cluster;
       screen.say(
-        `no leader yet: ${running.length} of ${ids.length} members run, and a majority must be up. See their logs`,
+        `still waiting for a leader: ${running.length} of ${ids.length} members run. If it lasts, their logs say why`,
       );
     }
     await sleep(pollMs);

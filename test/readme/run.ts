@@ -117,7 +117,7 @@ class Walk {
 
   /** By the process id that start-cluster has printed for the member. */
   #kill(line: string): void {
-    const id = /--id=(\d+)/.exec(line)?.[1];
+    const id = /cluster\/(\d+)/.exec(line)?.[1];
     const pid = new RegExp(`^.*member ${id}\\b.*\\bpid (\\d+)`, "m").exec(this.screen)?.[1];
     if (pid === undefined) throw new Error(`the screen of start-cluster names no process of member ${id}`);
     process.kill(Number(pid), "SIGKILL");
