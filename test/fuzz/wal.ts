@@ -108,12 +108,12 @@ class WalSession implements Session {
     if (written !== undefined) return written;
     expect(
       records.some((record) => record.durable === undefined),
-      `a record that no writer wrote: ${describeFirstStrange(records, this.#written)}`,
+      `a record that was never written: ${describeFirstStrange(records, this.#written)}`,
     );
     const data = dataOf(records);
     expect(
       this.#written.some((log) => !log.isOurs && dataOf(log.records).startsWith(data)),
-      "data that no writer wrote, in etcd's format",
+      "data that was never written, in etcd's format",
     );
     return undefined;
   }
