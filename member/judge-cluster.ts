@@ -49,7 +49,7 @@ export async function judgeCluster(claim: Claim): Promise<Doubt | undefined> {
   if (judgement.kind === "refusal") throw other(judgement.message);
   const text =
     `--peers does not fit the log in ${path}, and no peer on the list has said that it is of cluster ${head.clusterId}: ${wrong.join("; ")}. ` +
-    "The members in the log are used";
+    "This member uses the members in its log";
   return new Doubt(text, judge);
 }
 
