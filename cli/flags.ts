@@ -29,7 +29,7 @@ export const key: Kind<string> = {
   read: (value, name) => {
     const size = Buffer.byteLength(value);
     if (size <= maxKeyBytes) return value;
-    throw new UsageError(`${name} has ${size} bytes, and a key at most ${maxKeyBytes}`);
+    throw new UsageError(`${name} has ${size} bytes; a key has at most ${maxKeyBytes}`);
   },
 };
 

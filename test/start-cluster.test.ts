@@ -254,7 +254,7 @@ describe("start-cluster leaves no member behind", () => {
     "after %s before the members have begun: that is no failure",
     async (signal) => {
       start();
-      await seen(/^They log to/);
+      await seen(/^The members log to/);
       // As the keyboard does it, or a wrapper: all get it.
       for (const pid of pids()) process.kill(pid, signal);
       child.kill(signal);
