@@ -237,11 +237,26 @@ export class TestCluster {
   }
 }
 
+/**
+ * A server on a free port below those that systems give to port 0: another test that listens on port 0 cannot take the port between its
+ * release here and its use.
+ */
+export async function holdPort(): Promise<net.Server> {
+  for (;;) {
+    const server = net.createServer();
+    const port = 12_000 + Math.floor(Math.random() * 20_000);
+    const isListening = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => resolve(true));
+    });
+    if (isListening) return server;
+  }
+}
+
 /** A client port such that it, the peer port above it, and those of two more members, 100 and 200 higher, are free. */
 export async function freeBase(): Promise<number> {
   for (;;) {
-    const first = net.createServer().listen(0, "127.0.0.1");
-    await once(first, "listening");
+    const first = await holdPort();
     const base = (first.address() as net.AddressInfo).port;
     const rest = [1, 100, 101, 200, 201].map((shift) => net.createServer().listen(base + shift, "127.0.0.1"));
     const taken = await Promise.all(

@@ -4,17 +4,15 @@
 // Ports are drawn free and kept apart from those drawn before in the same test process. Each life of a member has its
 // own lines.
 
-import { once } from "node:events";
 import fs from "node:fs/promises";
-import net from "node:net";
+import type net from "node:net";
 import os from "node:os";
 import path from "node:path";
-import { MemberProcess, until } from "./cluster.ts";
+import { holdPort, MemberProcess, until } from "./cluster.ts";
 
 /** Free ports, none of which two calls share: they are held until all are drawn. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => net.createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
+  const servers = await Promise.all(Array.from({ length: count }, holdPort));
   const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
